@@ -1,0 +1,5 @@
+"""Annotations: one long table, one row per judgement."""
+
+from dcpc.data.annotations import Annotations
+
+__all__ = ["Annotations"]

@@ -1,0 +1,123 @@
+"""The one long table that every reader returns and everything downstream starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+Scale = Literal["nominal", "ordinal", "preference"]
+
+ITEM_COLUMNS = ("text", "text_pair", "response_a", "response_b")
+"""Columns that belong to the item, not to the judgement: equal in all rows of one item."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Judgements of items by annotators; J judgements, I items, A annotators, C classes.
+
+    Built by the readers, which validate; this class only indexes. Nothing here is ever modified in place.
+
+    Attributes:
+        table: one row per judgement, a fresh RangeIndex. Columns `item_id`, `text`, `label` (all strings), where
+            known `annotator_id` (string), `text_pair`, `response_a`, `response_b`, `split`; then any attributes
+            of items or annotators, as they came.
+        labels: the C labels in their order (ordinal scales: from low to high).
+        scale: `nominal`, `ordinal`, or `preference` (pairwise, labels `a`, `b` and perhaps `tie`).
+        source: the file or data set that the table was read from, for messages.
+        notes: what the reader skipped or changed, one sentence each, to be shown to the user.
+    """
+
+    table: pd.DataFrame
+    labels: tuple[str, ...]
+    scale: Scale = "nominal"
+    source: str = "annotations"
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def n_judgements(self) -> int:
+        """J, the number of rows."""
+        return len(self.table)
+
+    @property
+    def n_items(self) -> int:
+        """I, the number of distinct items."""
+        return len(self.item_ids)
+
+    @property
+    def n_classes(self) -> int:
+        """C, the number of labels in the label set."""
+        return len(self.labels)
+
+    @property
+    def has_annotators(self) -> bool:
+        """Whether judgements say who gave them."""
+        return "annotator_id" in self.table
+
+    @cached_property
+    def _items(self) -> tuple[np.ndarray, pd.Index]:
+        codes, ids = pd.factorize(self.table["item_id"])
+        return codes, pd.Index(ids)
+
+    @cached_property
+    def _annotators(self) -> tuple[np.ndarray, pd.Index]:
+        if not self.has_annotators:
+            return np.full(self.n_judgements, -1), pd.Index([], dtype=object)
+        codes, ids = pd.factorize(self.table["annotator_id"], sort=True)
+        return codes, pd.Index(ids)
+
+    @property
+    def item_ids(self) -> pd.Index:
+        """The I item ids, in order of first appearance."""
+        return self._items[1]
+
+    @property
+    def item_codes(self) -> np.ndarray:
+        """For each judgement the position of its item in `item_ids`, int [J]."""
+        return self._items[0]
+
+    @property
+    def annotators(self) -> pd.Index:
+        """The A annotator ids, sorted; empty where judgements do not name an annotator."""
+        return self._annotators[1]
+
+    @property
+    def annotator_codes(self) -> np.ndarray:
+        """For each judgement the position of its annotator in `annotators`, int [J]; −1 where unknown."""
+        return self._annotators[0]
+
+    @cached_property
+    def label_codes(self) -> np.ndarray:
+        """For each judgement the position of its label in `labels`, int [J]."""
+        return pd.Index(self.labels).get_indexer(self.table["label"])
+
+    @cached_property
+    def items(self) -> pd.DataFrame:
+        """One row per item, in the order of `item_ids`: `item_id` and the item's own columns."""
+        columns = ["item_id", *(c for c in (*ITEM_COLUMNS, "split") if c in self.table)]
+        return self.table.drop_duplicates("item_id")[columns].reset_index(drop=True)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """How often each item got each label, int [I, C]."""
+        counts = np.zeros((self.n_items, self.n_classes), dtype=np.int64)
+        np.add.at(counts, (self.item_codes, self.label_codes), 1)
+        return counts
+
+    @property
+    def soft_labels(self) -> np.ndarray:
+        """The share of an item's judgements that each label got, float [I, C]; rows sum to 1."""
+        return self.counts / self.counts.sum(axis=1, keepdims=True)
+
+    def where(self, rows: np.ndarray | pd.Series) -> Annotations:
+        """The judgements selected by `rows`, a boolean mask or integer positions over J; same label set."""
+        table = self.table[rows] if np.asarray(rows).dtype == bool else self.table.iloc[np.asarray(rows)]
+        return replace(self, table=table.reset_index(drop=True))
+
+    def of_items(self, item_ids: Sequence[str] | pd.Index) -> Annotations:
+        """All judgements of the given items; same label set."""
+        return self.where(self.table["item_id"].isin(item_ids).to_numpy())
