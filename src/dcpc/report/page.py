@@ -1,0 +1,60 @@
+"""Jinja templates to self-contained HTML pages."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import jinja2
+
+import dcpc
+
+
+def render_page(template: str, **context: Any) -> str:
+    """Render a template of `dcpc/report/templates` to one HTML page that needs no other file and no network.
+
+    Templates extend `base.html.jinja` (blocks `title`, `lead`, `content`), which carries the style sheet for
+    light, dark, phone and print; `macros.html.jinja` has tables, figures and key figures. Everything is
+    escaped unless it is `markupsafe.Markup`. Filters: `number(digits=3)`, `percent(digits=0)`, `count`.
+
+    Args:
+        template: the file name, with or without `.html.jinja`.
+        context: what the template needs; a missing name raises `jinja2.UndefinedError`.
+    """
+    name = template if template.endswith(".jinja") else f"{template}.html.jinja"
+    return _environment().get_template(name).render(version=dcpc.__version__, **context)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dcpc.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=format_number, percent=format_percent, count=format_count)
+    return environment
+
+
+def format_number(value: float | None, digits: int = 3) -> str:
+    """`0.417`; a dash where there is no value (None or NaN)."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def format_percent(value: float | None, digits: int = 0) -> str:
+    """`42 %` from the share 0.42; a dash where there is no value (None or NaN)."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{100 * value:.{digits}f} %".replace("-", "−")
+
+
+def format_count(value: float | None) -> str:
+    """`26,889`; a dash where there is no value (None or NaN)."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}"
