@@ -1,0 +1,1 @@
+"""Methods to compare with: one small file each, with its source."""

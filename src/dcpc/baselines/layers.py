@@ -1,0 +1,96 @@
+"""Which modules of a base model an adapter acts on, found by structure so that any architecture works.
+
+A linear layer belongs to attention if one of the modules around it is named `attention`, `attn` or alike; the
+head is whatever hangs on the model beside the backbone that holds the attention layers.
+"""
+
+from __future__ import annotations
+
+import re
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from dcpc.errors import ModelError
+
+ATTENTION = re.compile(
+    r"(^|\.)(self_?attn|self_?attention|attention|attn|selfattention)(\.|$)", re.IGNORECASE
+)
+KEY_OR_VALUE = re.compile(r"(^|\.)(key|value|k|v|key_proj|value_proj|k_proj|v_proj|k_lin|v_lin)$")
+FUSED = re.compile(r"(^|\.)(query_key_value|c_attn|qkv|qkv_proj|Wqkv|in_proj)$")
+
+
+def linear_layers(model: nn.Module) -> dict[str, nn.Linear | Conv1D]:
+    """All linear layers by their path, GPT-2's `Conv1D` among them."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
+
+
+def attention_linears(model: nn.Module) -> list[str]:
+    """Paths of all linear layers of the attention modules: query, key, value and output projections.
+
+    Raises:
+        ModelError: the model has none.
+    """
+    found = [name for name in linear_layers(model) if ATTENTION.search(name)]
+    if not found:
+        raise ModelError(
+            f"no attention layers were found in {type(model).__name__}",
+            fix='Pass the paths of the layers yourself: target_modules=["…"].',
+        )
+    return found
+
+
+def key_value_linears(model: nn.Module) -> list[str]:
+    """Paths of the key and value projections; the fused projection where keys and values share one.
+
+    Raises:
+        ModelError: the model has no layer of these names.
+    """
+    attention = attention_linears(model)
+    found = [n for n in attention if KEY_OR_VALUE.search(n)] or [n for n in attention if FUSED.search(n)]
+    if not found:
+        raise ModelError(
+            f"no key and value projections were found in {type(model).__name__}",
+            fix='Pass the paths of the layers yourself: target_modules=["…"].',
+        )
+    return found
+
+
+def feedforward_outputs(model: PreTrainedModel) -> list[str]:
+    """Paths of the feed-forward layers' second projections: wide to hidden width, outside attention and head.
+
+    Raises:
+        ModelError: the model has none.
+    """
+    hidden = model.config.hidden_size
+    outside = tuple(f"{name}." for name in head_modules(model))
+    found = []
+    for name, module in linear_layers(model).items():
+        # Conv1D keeps its weight transposed: [in, out].
+        width_in, width_out = module.weight.shape if isinstance(module, Conv1D) else module.weight.shape[::-1]
+        if width_out == hidden < width_in and not ATTENTION.search(name) and not name.startswith(outside):
+            found.append(name)
+    if not found:
+        raise ModelError(f"no feed-forward layers were found in {type(model).__name__}")
+    return found
+
+
+def head_modules(model: PreTrainedModel) -> list[str]:
+    """Names of the direct children with parameters that hold no attention layer: the classification head.
+
+    Raises:
+        ModelError: the model has no such child, so that nothing would learn the labels.
+    """
+    backbones = {name.split(".")[0] for name in attention_linears(model)}
+    heads = [
+        name
+        for name, child in model.named_children()
+        if name not in backbones and any(True for _ in child.parameters())
+    ]
+    if not heads:
+        raise ModelError(
+            f"{type(model).__name__} has no classification head",
+            fix="Load it with AutoModelForSequenceClassification.",
+        )
+    return heads
