@@ -23,9 +23,9 @@ class Annotations:
     Built by the readers, which validate; this class only indexes. Nothing here is ever modified in place.
 
     Attributes:
-        table: one row per judgement, a fresh RangeIndex. Columns `item_id`, `text`, `label` (all strings), where
-            known `annotator_id` (string), `text_pair`, `response_a`, `response_b`, `split`; then any attributes
-            of items or annotators, as they came.
+        table: one row per judgement, a fresh RangeIndex. Columns `item_id`, `text`, `label` (all strings),
+            where known `annotator_id` (string), `text_pair`, `response_a`, `response_b`, `split`; then any
+            attributes of items or annotators, as they came.
         labels: the C labels in their order (ordinal scales: from low to high).
         scale: `nominal`, `ordinal`, or `preference` (pairwise, labels `a`, `b` and perhaps `tie`).
         source: the file or data set that the table was read from, for messages.
@@ -93,7 +93,7 @@ class Annotations:
     @cached_property
     def label_codes(self) -> np.ndarray:
         """For each judgement the position of its label in `labels`, int [J]."""
-        return pd.Index(self.labels).get_indexer(self.table["label"])
+        return pd.Index(self.labels).get_indexer(pd.Index(self.table["label"]))
 
     @cached_property
     def items(self) -> pd.DataFrame:

@@ -1,0 +1,62 @@
+"""What a reader hands on: rows in the long form, and where each of them stands in the user's file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """Judgements as read, one row each, before anything about them has been checked.
+
+    Attributes:
+        frame: J rows with a fresh RangeIndex; columns under our names (`text`, `label`, ...) where known,
+            else under the file's own.
+        source: the file or data set, as the user named it.
+        places: for each judgement the number of the row, line or record it came from, as the user counts them
+            (a CSV's header is row 1), int [J].
+        unit: what `places` counts: `row`, `line`, `record`, `task`.
+        notes: what was skipped or changed on the way, one sentence each.
+        renamed: our column name → the file's own name, where they differ.
+    """
+
+    frame: pd.DataFrame
+    source: str
+    places: np.ndarray
+    unit: str = "row"
+    notes: tuple[str, ...] = ()
+    renamed: dict[str, str] = field(default_factory=dict)
+
+    def where(self, row: int | None = None, column: str | None = None) -> str:
+        """Name a place in the user's file, as in `reviews.csv, row 17, column "rating"`.
+
+        Args:
+            row: a position in `frame`; shown as the user counts it.
+            column: our name of a column; shown under the file's own.
+        """
+        parts = [self.source]
+        if row is not None:
+            parts.append(f"{self.unit} {self.places[row]}")
+        if column is not None:
+            parts.append(f'column "{self.renamed.get(column, column)}"')
+        return ", ".join(parts)
+
+    def with_notes(self, *notes: str) -> RawTable:
+        """The same table with more notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+
+def numbered(
+    frame: pd.DataFrame, source: str, first: int, unit: str = "row", notes: tuple[str, ...] = ()
+) -> RawTable:
+    """A raw table whose rows are numbered from `first` on."""
+    frame = frame.reset_index(drop=True)
+    return RawTable(frame, source, np.arange(first, first + len(frame)), unit, notes)
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """`1 row`, `2,000 rows`: a number with its noun."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

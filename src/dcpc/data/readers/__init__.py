@@ -1,0 +1,74 @@
+"""Readers: from the files that annotation tools and people write to the one long table."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dcpc.data.annotations import Annotations, Scale
+from dcpc.data.raw import RawTable
+from dcpc.data.readers.assemble import assemble, assemble_items
+from dcpc.data.readers.detect import detect_format
+from dcpc.data.readers.registry import FORMATS
+from dcpc.errors import UsageError
+
+__all__ = ["FORMATS", "read_annotations", "read_items"]
+
+
+def read_annotations(
+    source: str | Path,
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    scale: Scale | None = None,
+    labels: Sequence[str] | None = None,
+) -> Annotations:
+    """Read judgements from a file, a folder or a Hugging Face data set, and check them.
+
+    Args:
+        source: path, or id of a data set on the Hugging Face Hub.
+        format: a name in `FORMATS`; None tells it from the content.
+        columns: our column name → the source's name, e.g. `{"text": "comment", "label": "rating"}`.
+        scale: `nominal`, `ordinal` or `preference`; None tells it from labels and columns (see
+            `dcpc.data.scales`).
+        labels: the whole label set in its order (ordinal: low to high); None collects it. Declared labels may
+            be unused, and rows may have one class only.
+
+    Returns:
+        The checked annotations; what was skipped or changed stands in `notes`.
+
+    Raises:
+        DataError: if the data cannot be used as they are; says where and how to mend it.
+        UsageError: if `format`, `columns`, `scale` or `labels` make no sense.
+    """
+    return assemble(_read(source, format, columns), scale=scale, labels=labels)
+
+
+def read_items(
+    source: str | Path, *, format: str | None = None, columns: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Read only the items, e.g. to predict their labels; judgements may be missing.
+
+    Args:
+        source, format, columns: as for `read_annotations`.
+
+    Returns:
+        One row per item, I rows: `item_id`, `text` and, where there, `text_pair`, `response_a`, `response_b`,
+        `split`.
+
+    Raises:
+        DataError: if a text is missing or an item has two texts.
+    """
+    return assemble_items(_read(source, format, columns))
+
+
+def _read(source: str | Path, format: str | None, columns: Mapping[str, str] | None) -> RawTable:
+    if format is not None and format not in FORMATS:
+        close = difflib.get_close_matches(format.lower(), FORMATS, n=1, cutoff=0.4)
+        hint = f'Did you mean "{close[0]}"? ' if close else ""
+        raise UsageError(f'"{format}" is not a format.', fix=f"{hint}Formats: {', '.join(FORMATS)}.")
+    detected = detect_format(str(source))
+    return FORMATS[format or detected](str(source), columns or {})

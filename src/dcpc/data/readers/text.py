@@ -1,0 +1,98 @@
+"""Text files: UTF-8 only, JSON with the line of the mistake, JSON Lines in batches."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from dcpc.errors import DataError
+
+_PROGRESS_FROM = 50_000_000  # bytes; smaller files are read within two seconds
+
+
+def not_utf8(path: Path, source: str) -> NoReturn:
+    """Raise the error that names the first byte of `path` which is not UTF-8."""
+    decoder, position = codecs.getincrementaldecoder("utf-8")(), 0
+    with path.open("rb") as file:
+        head = file.read(2)
+        file.seek(0)
+        while block := file.read(1 << 20):
+            kept = len(decoder.getstate()[0])
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                position += error.start - kept
+                break
+            position += len(block)
+    encoding = "UTF-16" if head in (b"\xff\xfe", b"\xfe\xff") else "Windows-1252"
+    raise DataError(
+        f"byte {position + 1:,} is not UTF-8 text.",
+        where=source,
+        fix=f"Save the file as UTF-8; it may be {encoding} now (iconv -f {encoding} -t UTF-8).",
+    )
+
+
+def read_text(path: Path, source: str) -> str:
+    """The whole file, without a byte order mark.
+
+    Raises:
+        DataError: if it is not UTF-8; names the byte.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        not_utf8(path, source)
+
+
+def parse_json(text: str, source: str, *, line: int = 1) -> Any:
+    """The JSON value in `text`, which starts on line `line` of the file.
+
+    Raises:
+        DataError: if it is malformed; names the line and column.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"malformed JSON: {error.msg} at column {error.colno}.",
+            where=f"{source}, line {line + error.lineno - 1}",
+            fix="Export the file again, or correct this line.",
+        ) from error
+    except RecursionError as error:
+        raise DataError(
+            "malformed JSON: nested too deeply.", where=source, fix="Export the file again."
+        ) from error
+
+
+def json_lines(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and object of each line that is not blank.
+
+    Raises:
+        DataError: if a line is not UTF-8, not JSON, or not an object.
+    """
+    size = path.stat().st_size
+    bar = tqdm(
+        total=size, unit="B", unit_scale=True, desc=path.name, disable=size < _PROGRESS_FROM, leave=False
+    )
+    with path.open(encoding="utf-8-sig") as file, bar:
+        number = 0
+        try:
+            for number, line in enumerate(file, start=1):
+                bar.update(len(line))
+                if not line.strip():
+                    continue
+                value = parse_json(line, source, line=number)
+                if not isinstance(value, dict):
+                    raise DataError(
+                        f"a JSON object is needed, found {type(value).__name__}.",
+                        where=f"{source}, line {number}",
+                        fix="Write one object {...} per line.",
+                    )
+                yield number, value
+        except UnicodeDecodeError:
+            not_utf8(path, source)

@@ -1,0 +1,164 @@
+"""Label scales: canonical labels, and whether they are nominal, ordinal or a preference of two responses.
+
+Decisions:
+- Two response columns make a preference. Numbers with more than two distinct values are ordinal. All else is
+  nominal. `scale=` and `labels=` override each step.
+- Up to 101 numeric values (a slider from 0 to 100) are an ordinal scale; above `MANY_LEVELS` a note suggests
+  bins. More than 101 numeric values are a continuous score, which has to be binned first: an error.
+- More than 100 nominal classes are accepted with a note, unless more than half of the judgements bring a new
+  one: that is free text or an id, not a label.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from dcpc.data.annotations import Scale
+from dcpc.errors import DataError, UsageError
+
+SCALES: tuple[Scale, ...] = ("nominal", "ordinal", "preference")
+MANY_LEVELS = 30
+MOST_LEVELS = 101
+MANY_CLASSES = 100
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+PREFERENCE_SYNONYMS = {
+    "a": ("a", "1", "a1", "response_a", "model_a", "first", "left"),
+    "b": ("b", "2", "a2", "response_b", "model_b", "second", "right"),
+    "tie": ("tie", "0", "equal", "same", "draw", "both"),
+}
+_PREFERENCE = {synonym: label for label, synonyms in PREFERENCE_SYNONYMS.items() for synonym in synonyms}
+
+
+def as_text(values: pd.Series) -> pd.Series:
+    """Ids or labels as strings: 1 and 1.0 become "1", true "true"; blank strings count as missing.
+
+    Args:
+        values: any dtype [J].
+
+    Returns:
+        A string series [J] with NaN where there is no value; spaces around strings are removed.
+
+    Raises:
+        TypeError: if a value is a list or a mapping.
+    """
+    if pd.api.types.is_integer_dtype(values.dtype) and not values.hasnans:
+        return values.astype("str")
+    codes, found = pd.factorize(values)  # a cast per distinct value, not per row
+    cast = np.array([*(_canonical(value) for value in found), None], dtype=object)  # last: code −1, missing
+    return pd.Series(cast[codes], index=values.index, name=values.name, dtype="str")
+
+
+def _canonical(value: object) -> str | None:
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, int | float | np.integer | np.floating):
+        return format_number(float(value)) if not isinstance(value, int) else str(value)
+    return str(value).strip() or None
+
+
+def format_number(number: float) -> str:
+    """A number without a needless fraction: `1` for 1.0, `2.5` for 2.5."""
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
+def are_numbers(values: Sequence[str]) -> bool:
+    """Whether every string is a finite decimal number (`nan` and `inf` are words here)."""
+    return all(_NUMBER.fullmatch(value) for value in values)
+
+
+def canonical_labels(labels: pd.Series) -> pd.Series:
+    """Labels as strings [J]; if all of them are numbers, written alike ("1", "1.0" and "01" become "1")."""
+    labels = as_text(labels)
+    codes, found = pd.factorize(labels)
+    if len(found) and are_numbers(list(found)):
+        cast = np.array([*(format_number(float(value)) for value in found), None], dtype=object)
+        return pd.Series(cast[codes], index=labels.index, name=labels.name, dtype="str")
+    return labels
+
+
+def canonical_preferences(labels: pd.Series, source: str) -> pd.Series | None:
+    """Preference labels as `a`, `b`, `tie` [J], from any of their synonyms; None if a label is none of these.
+
+    Raises:
+        DataError: if the labels are 0 and 1 only, which may mean "second or first" or "tie or first".
+    """
+    codes, found = pd.factorize(as_text(labels).str.lower())
+    if set(found) == {"0", "1"}:
+        raise DataError(
+            "the preference labels are 0 and 1: a tie and the first response, or the two responses?",
+            where=source,
+            fix="Write the labels as a, b and tie.",
+        )
+    if not set(found) <= set(_PREFERENCE):
+        return None
+    cast = np.array([*(_PREFERENCE[value] for value in found), None], dtype=object)
+    return pd.Series(cast[codes], index=labels.index, name="label", dtype="str")
+
+
+def choose_scale(found: Sequence[str], *, has_responses: bool, declared: Scale | None) -> Scale:
+    """The scale of the distinct labels `found`: declared, or told from the labels and columns.
+
+    Raises:
+        UsageError: if `declared` is not the name of a scale.
+    """
+    if declared is not None:
+        if declared not in SCALES:
+            raise UsageError(f'"{declared}" is not a label scale.', fix=f"Choose one of {', '.join(SCALES)}.")
+        return declared
+    if has_responses:
+        return "preference"
+    return "ordinal" if len(found) > 2 and are_numbers(found) else "nominal"
+
+
+def order_labels(found: Sequence[str], scale: Scale, source: str) -> tuple[str, ...]:
+    """The label set in its order: numbers by value, `a` before `b` before `tie`, words by the alphabet.
+
+    Raises:
+        DataError: if an ordinal scale has words whose order nobody declared, or too many values.
+    """
+    if scale == "preference":
+        return ("a", "b", "tie") if "tie" in found else ("a", "b")
+    if are_numbers(found):
+        return tuple(sorted(found, key=float))
+    if scale == "ordinal":
+        word = next(label for label in found if not are_numbers([label]))
+        raise DataError(
+            f'the scale is ordinal, but the order of labels such as "{word}" is not known.',
+            where=source,
+            fix="Declare the labels from low to high, e.g. --labels low,middle,high.",
+        )
+    return tuple(sorted(found))
+
+
+def check_size(found: Sequence[str], judgements: int, scale: Scale, source: str) -> tuple[str, ...]:
+    """Notes on a label set that is large; not called where the user declared the labels.
+
+    Raises:
+        DataError: if the labels look like a continuous score, like free text or like ids.
+    """
+    size = len(found)
+    if scale == "ordinal" and size > MOST_LEVELS:
+        raise DataError(
+            f"the labels are {size:,} different numbers: a continuous score, not a label set.",
+            where=source,
+            fix="Put the scores into a few bins first, or declare --scale nominal if they are class numbers.",
+        )
+    if scale == "nominal" and size > MANY_CLASSES and size > judgements / 2:
+        raise DataError(
+            f"{size:,} different labels in {judgements:,} judgements: free text or ids, not labels.",
+            where=source,
+            fix="Name the label column with --columns label=NAME, or declare the label set with --labels.",
+        )
+    if scale == "ordinal" and size > MANY_LEVELS:
+        return (
+            f"The ordinal scale has {size} levels; a few bins are learned better from few judgements each.",
+        )
+    if size > MANY_CLASSES:
+        return (f"{size:,} classes in {judgements:,} judgements: many classes have few examples.",)
+    return ()
