@@ -11,9 +11,9 @@ import pandas as pd
 from dcpc.data.annotations import Annotations, Scale
 from dcpc.data.raw import RawTable
 from dcpc.data.readers.assemble import assemble, assemble_items
-from dcpc.data.readers.detect import detect_format
+from dcpc.data.readers.detect import check_source, detect_format
 from dcpc.data.readers.registry import FORMATS
-from dcpc.errors import UsageError
+from dcpc.errors import DataError, UsageError
 
 __all__ = ["FORMATS", "read_annotations", "read_items"]
 
@@ -70,5 +70,13 @@ def _read(source: str | Path, format: str | None, columns: Mapping[str, str] | N
         close = difflib.get_close_matches(format.lower(), FORMATS, n=1, cutoff=0.4)
         hint = f'Did you mean "{close[0]}"? ' if close else ""
         raise UsageError(f'"{format}" is not a format.', fix=f"{hint}Formats: {', '.join(FORMATS)}.")
-    detected = detect_format(str(source))
-    return FORMATS[format or detected](str(source), columns or {})
+    check_source(str(source), hub=format in (None, "huggingface"))
+    columns = dict(columns or {})
+    try:
+        return FORMATS[format or detect_format(str(source), columns)](str(source), columns)
+    except OSError as error:
+        raise DataError(
+            f"cannot be read as {format or 'data'} ({error.strerror or error}).",
+            where=str(source),
+            fix="Check that it is a file of this format and that you may read it.",
+        ) from error
