@@ -1,0 +1,144 @@
+"""The configuration of a DCPC adapter: what `adapter_config.json` holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from peft import PeftConfig
+
+from dcpc.errors import UsageError
+
+PEFT_TYPE = "DCPC"
+MERGES = ("parallel", "concat")
+ANNOTATOR_MODES = ("none", "prefix", "output")
+
+
+@dataclass
+class DCPCConfig(PeftConfig):
+    """Configuration of a DCPC adapter: per-layer prefixes that a preference module corrects for every input.
+
+    Letters: m prefix length, K preference styles, C classes.
+
+    Args:
+        num_virtual_tokens: m, the key/value positions that every self-attention layer attends to.
+        num_styles: K, the number of latent preference styles over which `p_pref` is a distribution (eq. 10).
+        correction: whether the preference correction module (PCM) corrects the prefix per input (eq. 10-12).
+            Off, the adapter is plain per-layer prefix tuning.
+        correction_hidden: hidden width of the PCM, whose parameters all layers share.
+        num_corrected_tokens: how many of the m positions `M p_pref` corrects. m is the paper's form; 1 keeps
+            the parameter count near that of P-Tuning v2.
+        merge: `parallel` leaves the base attention untouched and adds a separate attention over the prefix,
+            whose values start at zero (He et al. 2022, arXiv:2110.04366; LLaMA-Adapter, arXiv:2303.16199);
+            `concat` puts the prefix in front of the text's keys and values, inside one softmax (prefix tuning).
+        gate: with `concat`, a learned scalar per head, zero at the start, scales what the prefix changes, so
+            that a fresh adapter changes nothing. Without it, `concat` is prefix tuning as published.
+        annotators: ids of the known annotators, in the order of their indices; None where there are none.
+        annotator_groups: the group of an annotator, by id. Ids that `annotators` does not list fall back to
+            the mean preference of their group.
+        annotator_mode: where an annotator's preference acts: `output` on the logits (all annotators of an
+            item share one forward pass), `prefix` on `p_pref` in every layer, `none` nowhere.
+        annotator_dropout: probability, in training, that a known annotator is treated as unknown.
+        annotator_prior_std: standard deviation of the normal prior of an annotator's preference.
+        labels: names of the C labels, in the order of the logits; stored for whoever loads the adapter.
+        target_modules: restricts the adapter to these self-attention modules: a list of name endings, or one
+            regular expression that must match the whole name. None takes every self-attention layer.
+        modules_to_save: further modules to train and save in full. PEFT adds the classification head itself.
+
+    Raises:
+        UsageError: a value is out of range or two values do not fit together.
+    """
+
+    num_virtual_tokens: int = field(default=16, metadata={"help": "Prefix positions m per layer."})
+    num_styles: int = field(default=4, metadata={"help": "Latent preference styles K."})
+    correction: bool = field(default=True, metadata={"help": "Correct the prefix per input (eq. 10-12)."})
+    correction_hidden: int = field(default=32, metadata={"help": "Hidden width of the correction module."})
+    num_corrected_tokens: int = field(
+        default=1, metadata={"help": "Prefix positions that M p_pref corrects; m is the paper's form."}
+    )
+    merge: str = field(
+        default="parallel",
+        metadata={
+            "help": "'parallel' (separate attention over the prefix, added) or 'concat' (one softmax)."
+        },
+    )
+    gate: bool = field(
+        default=True, metadata={"help": "concat only: learned gate per head, zero at the start."}
+    )
+    annotators: list[str] | None = field(default=None, metadata={"help": "Ids of the known annotators."})
+    annotator_groups: dict[str, str] | None = field(
+        default=None, metadata={"help": "Group of an annotator, by annotator id."}
+    )
+    annotator_mode: str = field(
+        default="output", metadata={"help": "Where annotator preferences act: 'none', 'prefix' or 'output'."}
+    )
+    annotator_dropout: float = field(
+        default=0.1, metadata={"help": "Probability that training treats a known annotator as unknown."}
+    )
+    annotator_prior_std: float = field(
+        default=1.0, metadata={"help": "Standard deviation of the prior of an annotator's preference."}
+    )
+    labels: list[str] | None = field(
+        default=None, metadata={"help": "Label names, in the order of the logits."}
+    )
+    target_modules: list[str] | str | None = field(
+        default=None, metadata={"help": "Self-attention modules to adapt; None takes all of them."}
+    )
+    modules_to_save: list[str] | None = field(
+        default=None, metadata={"help": "Modules outside the adapter to train and save in full."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = PEFT_TYPE
+        for name in ("num_virtual_tokens", "num_styles", "correction_hidden", "num_corrected_tokens"):
+            _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "Give at least 1.")
+        _require(
+            self.num_corrected_tokens <= self.num_virtual_tokens,
+            f"num_corrected_tokens is {self.num_corrected_tokens}, "
+            f"more than the {self.num_virtual_tokens} positions of the prefix",
+            "Give at most num_virtual_tokens.",
+        )
+        _require(self.merge in MERGES, f"merge is {self.merge!r}", f"Choose one of {', '.join(MERGES)}.")
+        _require(
+            self.annotator_mode in ANNOTATOR_MODES,
+            f"annotator_mode is {self.annotator_mode!r}",
+            f"Choose one of {', '.join(ANNOTATOR_MODES)}.",
+        )
+        _require(0 <= self.annotator_dropout < 1, "annotator_dropout is outside [0, 1)", "Give e.g. 0.1.")
+        _require(self.annotator_prior_std > 0, "annotator_prior_std is not positive", "Give e.g. 1.0.")
+        self._check_annotators()
+
+    def _check_annotators(self) -> None:
+        if self.annotators is None:
+            return
+        _require(bool(self.annotators), "annotators is an empty list", "Leave it out where there are none.")
+        _require(
+            len(set(self.annotators)) == len(self.annotators),
+            "annotators names an annotator twice",
+            "List every annotator id once.",
+        )
+        _require(
+            self.annotator_mode != "prefix" or self.correction,
+            "annotator_mode='prefix' acts through the correction module, but correction is off",
+            "Set correction=True or annotator_mode='output'.",
+        )
+        _require(
+            self.annotator_mode != "output" or self.task_type in (None, "SEQ_CLS"),
+            f"annotator_mode='output' acts on one row of logits per item, but task_type is {self.task_type}",
+            "Set annotator_mode='prefix' for tasks other than SEQ_CLS.",
+        )
+
+    @property
+    def models_annotators(self) -> bool:
+        """Whether the adapter holds preferences of single annotators."""
+        return self.annotators is not None and self.annotator_mode != "none"
+
+    @property
+    def groups(self) -> list[str]:
+        """The names of the annotator groups, sorted; their order is that of the group indices."""
+        return sorted(set((self.annotator_groups or {}).values()))
+
+
+def _require(condition: bool, what: str, fix: str) -> None:
+    if not condition:
+        raise UsageError(f"DCPCConfig: {what}.", fix=fix)

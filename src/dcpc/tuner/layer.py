@@ -1,0 +1,129 @@
+"""The prefix of one self-attention layer: a child module that the tuner adds to the attention module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+
+from dcpc.tuner.config import DCPCConfig
+from dcpc.tuner.correction import corrected_prefix
+
+# Name of the child module on an attention module.
+CHILD = "dcpc"
+# Keys of a fresh prefix differ from each other, so that values that start at zero learn different things.
+KEY_INIT_STD = 0.5
+
+
+@dataclass(frozen=True)
+class AttentionShape:
+    """What probing learned about one self-attention module.
+
+    Attributes:
+        name: its name in the base model.
+        width: H, width of the hidden states that enter it.
+        heads: number of query heads.
+        kv_heads: number of key/value heads.
+        key_width: width of one key.
+        value_width: width of one value.
+        decoder: whether it sits in the decoder of an encoder-decoder model.
+    """
+
+    name: str
+    width: int
+    heads: int
+    kv_heads: int
+    key_width: int
+    value_width: int
+    decoder: bool = False
+
+
+class PrefixLayer(nn.Module, BaseTunerLayer):
+    """Prefix P and meta-matrix M of one self-attention layer, for every adapter.
+
+    The tuner sets `current` before the attention runs; the attention function reads it.
+
+    Args:
+        shape: the attention module's shape.
+        anchor: a parameter of the attention module, which tells the device.
+    """
+
+    adapter_layer_names = ("dcpc_key", "dcpc_value", "dcpc_meta_key", "dcpc_meta_value", "dcpc_gate")
+
+    def __init__(self, shape: AttentionShape, anchor: nn.Parameter) -> None:
+        super().__init__()
+        self.shape = shape
+        self.current: tuple[Tensor, Tensor] | None = None
+        self.dcpc_key = nn.ParameterDict()
+        self.dcpc_value = nn.ParameterDict()
+        self.dcpc_meta_key = nn.ParameterDict()
+        self.dcpc_meta_value = nn.ParameterDict()
+        self.dcpc_gate = nn.ParameterDict()
+        self._anchor = [anchor]  # in a list, so that it is not registered as a parameter of this module
+
+    def add_adapter(self, name: str, config: DCPCConfig) -> None:
+        """Create the parameters of one adapter, on the device of the attention module.
+
+        Values start at zero where that makes the fresh adapter an exact no-op (`parallel`); the gate does it in
+        `concat`, where the values must not be zero, or the gate would get no gradient.
+        """
+        key = self.shape.kv_heads * self.shape.key_width
+        value = self.shape.kv_heads * self.shape.value_width
+        value_std = 0.0 if config.merge == "parallel" else KEY_INIT_STD
+        m, styles, corrected = config.num_virtual_tokens, config.num_styles, config.num_corrected_tokens
+        self.dcpc_key[name] = self._parameter(KEY_INIT_STD, m, key)
+        self.dcpc_value[name] = self._parameter(value_std, m, value)
+        if config.correction:
+            self.dcpc_meta_key[name] = self._parameter(KEY_INIT_STD, styles, corrected, key)
+            self.dcpc_meta_value[name] = self._parameter(value_std, styles, corrected, value)
+        if config.merge == "concat" and config.gate:
+            self.dcpc_gate[name] = self._parameter(0.0, self.shape.heads)
+
+    def _parameter(self, std: float, *shape: int) -> nn.Parameter:
+        return nn.Parameter(std * torch.randn(*shape, device=self._anchor[0].device))
+
+    @property
+    def adapter(self) -> str | None:
+        """Name of the adapter that acts in this layer, None where there is none."""
+        if self.disable_adapters or not self.active_adapters or self.active_adapters[0] not in self.dcpc_key:
+            return None
+        return self.active_adapters[0]
+
+    @property
+    def gate(self) -> Tensor | None:
+        """[h] gate of the acting adapter, None where it has none."""
+        return self.dcpc_gate[self.adapter] if self.adapter in self.dcpc_gate else None
+
+    def prefix(self, probabilities: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Keys and values of the acting adapter, corrected by `probabilities` (eq. 12).
+
+        Args:
+            probabilities: [B,K] p_pref, None without correction.
+
+        Returns:
+            keys [B,m,kv_heads*key_width] and values [B,m,kv_heads*value_width]; B is 1 without correction.
+        """
+        name = self.adapter
+        meta_key = self.dcpc_meta_key[name] if name in self.dcpc_meta_key else None
+        meta_value = self.dcpc_meta_value[name] if name in self.dcpc_meta_value else None
+        return (
+            corrected_prefix(self.dcpc_key[name], meta_key, probabilities),
+            corrected_prefix(self.dcpc_value[name], meta_value, probabilities),
+        )
+
+    def heads(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Split keys and values [B,m,kv_heads*d] into heads: [B,kv_heads,m,d]."""
+        heads = self.shape.kv_heads
+        return key.unflatten(-1, (heads, -1)).transpose(1, 2), value.unflatten(-1, (heads, -1)).transpose(
+            1, 2
+        )
+
+    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: Any = None) -> None:
+        # PEFT calls this after loading with low_cpu_mem_usage; its own version expects a wrapped linear layer.
+        for container in self.adapter_layer_names:
+            parameters = getattr(self, container)
+            if adapter_name in parameters:
+                parameters[adapter_name] = parameters[adapter_name].to(device or self._anchor[0].device)

@@ -1,0 +1,321 @@
+"""The PEFT tuner: injects prefixes, and corrects them in every forward pass of the base model.
+
+What happens in one forward pass:
+
+    base model's pre-hook      start a ForwardState: padding mask, ε, the annotators' preferences
+      attention's pre-hook     pool the hidden state, PCM -> p_pref, prefix P + M p_pref       (eq. 10-12)
+        attention function     attend to the text and to that prefix
+    base model's hook          add the annotators' effect to the logits, where asked for
+
+Hooks sit on the base model, not on this class, because PEFT calls the base model directly in places.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers.loss.loss_utils import ForSequenceClassificationLoss
+
+from dcpc.errors import ModelError, UsageError
+from dcpc.tuner import deberta
+from dcpc.tuner.annotators import AnnotatorPreferences
+from dcpc.tuner.config import DCPCConfig
+from dcpc.tuner.correction import pooled_state, preference_probabilities
+from dcpc.tuner.layer import CHILD, PrefixLayer
+from dcpc.tuner.probing import describe, hidden_states
+from dcpc.tuner.state import (
+    ForwardState,
+    LayerPreference,
+    PreferenceState,
+    inferred_padding,
+    pooling_mask,
+    repeated,
+)
+from dcpc.tuner.structure import TunerStructure
+
+
+class DCPCModel(TunerStructure):
+    """A base model with DCPC adapters. Made by `peft.get_peft_model(base, DCPCConfig(...))`.
+
+    `forward` and `generate` take two arguments besides those of the base model:
+
+    - `annotator_ids` [B]: indices of annotators (see `annotator_index`), -1 for unknown. In the mode `prefix`
+      they shape the prefixes, in the mode `output` the logits (and the loss, where labels are given);
+    - `noise` [B,K]: ε of eq. 11, shared by all layers. Without it, ε is drawn in training and 0 otherwise.
+    """
+
+    def _install_hooks(self, model: nn.Module) -> None:
+        self.state: ForwardState | None = None
+        self.generating = False
+        self.recomputing = False
+        self.parameter_names = list(inspect.signature(model.forward).parameters)
+        self.handles += [
+            model.register_forward_pre_hook(self._begin, with_kwargs=True),
+            model.register_forward_hook(self._finish),
+        ]
+
+    def _install_layer_hooks(self, module: nn.Module) -> None:
+        self.handles.append(module.register_forward_pre_hook(self._correct, with_kwargs=True))
+        if deberta.is_disentangled(module):
+            self.handles.append(module.register_forward_hook(deberta.add_prefix, with_kwargs=True))
+
+    # The forward pass
+
+    @property
+    def active_config(self) -> DCPCConfig | None:
+        """Configuration of the adapter that acts, None while adapters are disabled or deleted."""
+        layers = (module for module in self.model.modules() if isinstance(module, PrefixLayer))
+        name = next((layer.adapter for layer in layers if layer.adapter is not None), None)
+        return None if name is None else self.peft_config[name]
+
+    def _begin(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Start the state of a forward pass and take the tuner's own arguments out of its call."""
+        kwargs = dict(kwargs)
+        annotator_ids, noise = kwargs.pop("annotator_ids", None), kwargs.pop("noise", None)
+        given = {**dict(zip(self.parameter_names, args, strict=False)), **kwargs}
+        self._adopt_checkpointing()
+        config = self.active_config
+        if config is None:
+            self.state = None
+            return args, kwargs
+        if self.generating and self.state is not None:
+            if self.state.mask is None and not self.state.layers:
+                self.state.mask = pooling_mask(given.get("attention_mask"), None)
+            return args, kwargs
+        if self.state is not None and self.state.layers and _continues(given):
+            self.state.keep = True
+            return args, kwargs
+        self.state = self._new_state(config, given, annotator_ids, noise)
+        if self.state.annotator_ids is not None:
+            # The loss belongs to the logits with the annotators' effect, so it is computed after it.
+            self.state.labels = kwargs.pop("labels", None)
+        return args, kwargs
+
+    def _new_state(
+        self, config: DCPCConfig, given: dict[str, Any], annotator_ids: Tensor | None, noise: Tensor | None
+    ) -> ForwardState:
+        prompt_labels = given.get("labels") if config.task_type == "CAUSAL_LM" else None
+        state = ForwardState(mask=pooling_mask(given.get("attention_mask"), prompt_labels), noise=noise)
+        if noise is None and self.model.training and config.correction:
+            inputs = given.get("input_ids")
+            inputs = given.get("inputs_embeds") if inputs is None else inputs
+            if inputs is not None:
+                state.noise = torch.randn(len(inputs), config.num_styles, device=inputs.device)
+        if annotator_ids is not None and config.annotator_mode == "prefix":
+            state.effect = self._preferences()(annotator_ids)
+        elif annotator_ids is not None:
+            self._preferences()  # raises where the adapter knows no annotators
+            state.annotator_ids = annotator_ids
+        return state
+
+    def _correct(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Before a self-attention: hand it the prefix of its layer, corrected for the hidden states [B,n,H]."""
+        layer = module._modules[CHILD]
+        hidden = hidden_states(args, kwargs)
+        if not isinstance(layer, PrefixLayer) or layer.adapter is None or hidden is None:
+            return
+        if self.state is None:
+            raise UsageError(
+                "A part of the base model was called alone, so its adapter does not know the whole input.",
+                fix="Call the model as a whole, or inside `with model.disable_adapter():`.",
+            )
+        probabilities = None
+        if layer.adapter in self.dcpc_correction:
+            preference = self._layer_preference(layer, hidden)
+            probabilities = preference.probabilities  # [B,K]
+            if not self.recomputing:
+                self.state.layers.setdefault(layer.shape.name, preference)
+        keys, values = layer.prefix(probabilities)  # [B,m,w_k], [B,m,w_v]
+        if not self.recomputing:
+            self.state.prefixes[layer.shape.name] = torch.cat([keys, values], dim=-1)
+            self.state.ran = True
+        layer.current = (keys, values)
+
+    def _layer_preference(self, layer: PrefixLayer, hidden: Tensor) -> LayerPreference:
+        """Eq. 10 and 11 for one layer; the decoder of an encoder-decoder takes those of the last encoder layer."""
+        state = self.state
+        assert state is not None
+        batch = len(hidden)
+        name = layer.shape.name
+        if (self.generating or state.keep) and name in state.layers and not self.recomputing:
+            return state.layers[name].for_batch(batch)
+        if layer.shape.decoder:
+            encoder = [value for key, value in state.layers.items() if not self.shapes[key].decoder]
+            if not encoder:
+                raise UsageError(
+                    "The decoder ran without its encoder, whose preferences it needs.",
+                    fix="Pass the encoder's input, or its outputs after a forward pass with that input.",
+                )
+            return encoder[-1].for_batch(batch)
+        mask = None if state.mask is None else repeated(state.mask, batch)[:, -hidden.shape[1] :]
+        mean, std = self.dcpc_correction[layer.adapter](pooled_state(hidden, mask))
+        noise = None if state.noise is None else repeated(state.noise.to(mean), batch)
+        effect = None if state.effect is None else repeated(state.effect.to(mean), batch)
+        return LayerPreference(mean, std, preference_probabilities(mean, std, noise, effect))
+
+    def _finish(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        """After the base model: check that the prefixes acted; add the annotators' effect to the logits."""
+        state = self.state
+        if state is None:
+            return output
+        if not state.ran:
+            raise ModelError(
+                f"The adapter had no effect on {describe(self.model)}: no adapted layer ran.",
+                fix="Do not change the attention implementation after the adapter was added.",
+            )
+        if any(layer.current is not None for layer in self._layers()):
+            raise ModelError(
+                f"The attention of {describe(self.model)} did not read the adapter's prefix.",
+                fix="Do not change the attention implementation after the adapter was added.",
+            )
+        if state.annotator_ids is None:
+            return output
+        if not hasattr(output, "logits"):
+            raise UsageError("annotator_ids need a model that returns logits.", fix="Pass return_dict=True.")
+        items = torch.arange(len(output.logits), device=output.logits.device)
+        output["logits"] = self.annotator_logits(output.logits, state.annotator_ids, items)
+        if state.labels is not None:
+            output["loss"] = ForSequenceClassificationLoss(state.labels, output.logits, self.model.config)
+        return output
+
+    def generate(
+        self, *args: Any, annotator_ids: Tensor | None = None, noise: Tensor | None = None, **kwargs: Any
+    ) -> Any:
+        """The base model's `generate`, with the preferences of the prompt for the whole generation.
+
+        They are computed when the prompt is read and kept, so that cached and uncached generation agree.
+        """
+        config = self.active_config
+        if config is None:
+            return self.model.generate(*args, **kwargs)
+        prompt = kwargs.get("input_ids", kwargs.get("inputs", args[0] if args else None))
+        if kwargs.get("attention_mask") is None:
+            settings = kwargs.get("generation_config") or self.model.generation_config
+            padding = inferred_padding(prompt, settings.pad_token_id, settings.eos_token_id)
+            if padding is not None:
+                kwargs["attention_mask"] = padding
+        given = {"attention_mask": kwargs.get("attention_mask")}
+        self.state = self._new_state(config, given, annotator_ids, noise)
+        self.generating = True
+        # Compiled decoding would trace through the hooks.
+        kwargs.setdefault("disable_compile", True)
+        try:
+            return self.model.generate(*args, **kwargs)
+        finally:
+            self.generating = False
+
+    # Gradient checkpointing
+
+    def _adopt_checkpointing(self) -> None:
+        """Let checkpointed layers be recomputed with the state of their own forward pass."""
+        if not self.model.training:
+            return
+        for module in self.model.modules():
+            if getattr(module, "gradient_checkpointing", False):
+                module._gradient_checkpointing_func = self._checkpoint
+
+    def _checkpoint(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        # Reentrant checkpoints lose the gradient of everything that leaves the layer by another way.
+        kwargs.pop("use_reentrant", None)
+        return checkpoint(
+            function, *args, use_reentrant=False, context_fn=self._checkpoint_contexts, **kwargs
+        )
+
+    def _checkpoint_contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), self._recompute(self.state)
+
+    @contextmanager
+    def _recompute(self, state: ForwardState | None) -> Iterator[None]:
+        current, self.state, self.recomputing = self.state, state, True
+        try:
+            yield
+        finally:
+            self.state, self.recomputing = current, False
+
+    # What the objective and predictions read
+
+    def _layers(self) -> Iterator[PrefixLayer]:
+        return (module for module in self.model.modules() if isinstance(module, PrefixLayer))
+
+    @property
+    def preference(self) -> PreferenceState | None:
+        """Preferences of the latest forward pass, in its graph; None without correction or before one."""
+        if self.state is None or not self.state.layers:
+            return None
+        layers = list(self.state.layers.values())
+        return PreferenceState(
+            mean=torch.stack([layer.mean for layer in layers]),
+            std=torch.stack([layer.std for layer in layers]),
+            probabilities=torch.stack([layer.probabilities for layer in layers]),
+            prefixes=[self.state.prefixes[name] for name in self.state.layers],
+        )
+
+    def _preferences(self) -> AnnotatorPreferences:
+        config = self.active_config
+        if config is None or self.active_adapters[0] not in self.dcpc_annotators:
+            raise UsageError(
+                "The acting adapter knows no annotators.",
+                fix="Train with DCPCConfig(annotators=[...]), or leave annotator_ids out.",
+            )
+        return self.dcpc_annotators[self.active_adapters[0]]
+
+    def annotator_index(self, ids: Sequence[str]) -> Tensor:
+        """Indices [J] of annotator ids; unknown ids fall back to their group's mean, else to -1."""
+        return self._preferences().index(ids)
+
+    def annotator_kl(self) -> Tensor:
+        """KL of the annotators' posteriors to their priors, summed over annotators: a scalar, in nats."""
+        return self._preferences().kl()
+
+    def _item_mean(self, logits: Tensor) -> Tensor:
+        """[B,K] μ̄, the last layer's mean in the latest forward pass; 0 without correction."""
+        preferences = self._preferences()
+        if self.state is None or not self.state.layers:
+            return logits.new_zeros(len(logits), preferences.mean.shape[1], dtype=preferences.mean.dtype)
+        return list(self.state.layers.values())[-1].mean
+
+    def annotator_logits(self, logits: Tensor, annotator_ids: Tensor, item_index: Tensor) -> Tensor:
+        """Logits of judgements: an item's logits plus its annotator's effect (mode `output`).
+
+        In training, preferences are sampled and some annotators dropped; in evaluation they are the means.
+
+        Args:
+            logits: [B,C] of the latest forward pass, which ran without annotators.
+            annotator_ids: [J] annotator of each judgement, -1 for unknown.
+            item_index: [J] row of each judgement's item in `logits`.
+
+        Returns:
+            [J,C].
+        """
+        preferences = self._preferences()
+        effect = preferences.effect(self._item_mean(logits)[item_index], preferences(annotator_ids))  # [J,C]
+        return logits[item_index] + effect.to(logits.dtype)
+
+    def population_probabilities(self, logits: Tensor) -> Tensor:
+        """Mean label distribution over all known annotators, in probability space (mode `output`).
+
+        Args:
+            logits: [B,C] of the latest forward pass, which ran without annotators.
+
+        Returns:
+            [B,C], rows sum to 1.
+        """
+        preferences = self._preferences()
+        effect = preferences.effect(self._item_mean(logits).unsqueeze(1), preferences.mean)  # [B,A,C]
+        return (logits.unsqueeze(1) + effect.to(logits.dtype)).softmax(dim=-1).mean(dim=1)
+
+
+def _continues(given: dict[str, Any]) -> bool:
+    """Whether a call goes on where the one before it ended: with a filled cache, or with encoder outputs."""
+    if given.get("encoder_outputs") is not None:
+        return True
+    past = given.get("past_key_values")
+    return past is not None and hasattr(past, "get_seq_length") and int(past.get_seq_length()) > 0
