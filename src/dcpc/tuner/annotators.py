@@ -1,4 +1,4 @@
-"""Annotators as random effects: what each of them prefers, shrunk towards the group where evidence is thin."""
+"""Annotators as random effects: what each prefers, shrunk towards the group where evidence is thin."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class DCPCConfig(PeftConfig):
             the parameter count near that of P-Tuning v2.
         merge: `parallel` leaves the base attention untouched and adds a separate attention over the prefix,
             whose values start at zero (He et al. 2022, arXiv:2110.04366; LLaMA-Adapter, arXiv:2303.16199);
-            `concat` puts the prefix in front of the text's keys and values, inside one softmax (prefix tuning).
+            `concat` puts the prefix in front of the text's keys and values, inside one softmax.
         gate: with `concat`, a learned scalar per head, zero at the start, scales what the prefix changes, so
             that a fresh adapter changes nothing. Without it, `concat` is prefix tuning as published.
         annotators: ids of the known annotators, in the order of their indices; None where there are none.

@@ -30,17 +30,12 @@ class PreferenceCorrection(nn.Module):
 
     def __init__(self, widths: Iterable[int], hidden: int, num_styles: int) -> None:
         super().__init__()
-        self.networks = nn.ModuleDict(
-            {
-                str(width): nn.Sequential(
-                    nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, 2 * num_styles)
-                )
-                for width in sorted(set(widths))
-            }
-        )
-        for network in self.networks.values():
+        self.networks = nn.ModuleDict()
+        for width in sorted(set(widths)):
+            last = nn.Linear(hidden, 2 * num_styles)
             with torch.no_grad():
-                network[2].bias[num_styles:].fill_(INITIAL_RAW_STD)
+                last.bias[num_styles:].fill_(INITIAL_RAW_STD)
+            self.networks[str(width)] = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), last)
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Eq. 10: (μ, raw σ) = W2 tanh(W1 norm(e) + b1) + b2, σ = softplus(raw σ).
@@ -52,7 +47,7 @@ class PreferenceCorrection(nn.Module):
             mean and std, both [B,K] in float32 (float64 where the module is).
         """
         network = self.networks[str(pooled.shape[-1])]
-        pooled = pooled.to(network[0].weight.dtype)
+        pooled = pooled.to(next(network.parameters()).dtype)
         pooled = functional.layer_norm(pooled, pooled.shape[-1:])  # [B,H]
         mean, raw_std = network(pooled).chunk(2, dim=-1)  # [B,K], [B,K]
         return mean, functional.softplus(raw_std)

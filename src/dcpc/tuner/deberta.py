@@ -8,16 +8,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.models.deberta_v2.modeling_deberta_v2 import DisentangledSelfAttention
 
 from dcpc.tuner.attention import prefix_attention
-from dcpc.tuner.layer import CHILD
+from dcpc.tuner.layer import CHILD, PrefixLayer
 
-
-def is_disentangled(module: nn.Module) -> bool:
-    """Whether `module` is a DeBERTa-v2 self-attention."""
-    return isinstance(module, DisentangledSelfAttention)
+__all__ = ["DisentangledSelfAttention", "add_prefix"]
 
 
 def add_prefix(
@@ -30,8 +27,8 @@ def add_prefix(
 
     The scores are scaled like the layer's own, by 1/sqrt(d · number of its score terms).
     """
-    layer = module._modules[CHILD]
-    if layer.current is None:
+    layer = module._modules.get(CHILD)
+    if not isinstance(layer, PrefixLayer) or layer.current is None:
         return output
     keys, values = layer.heads(*layer.current)  # [B|1,h,m,d]
     layer.current = None

@@ -67,8 +67,8 @@ class PrefixLayer(nn.Module, BaseTunerLayer):
     def add_adapter(self, name: str, config: DCPCConfig) -> None:
         """Create the parameters of one adapter, on the device of the attention module.
 
-        Values start at zero where that makes the fresh adapter an exact no-op (`parallel`); the gate does it in
-        `concat`, where the values must not be zero, or the gate would get no gradient.
+        Values start at zero where that makes the fresh adapter an exact no-op (`parallel`). In `concat` the
+        gate does it, and the values must not be zero, or the gate would get no gradient.
         """
         key = self.shape.kv_heads * self.shape.key_width
         value = self.shape.kv_heads * self.shape.value_width
@@ -88,14 +88,13 @@ class PrefixLayer(nn.Module, BaseTunerLayer):
     @property
     def adapter(self) -> str | None:
         """Name of the adapter that acts in this layer, None where there is none."""
-        if self.disable_adapters or not self.active_adapters or self.active_adapters[0] not in self.dcpc_key:
-            return None
-        return self.active_adapters[0]
+        names: Any = [] if self.disable_adapters else self.active_adapters
+        return next((name for name in names if name in self.dcpc_key), None)
 
     @property
     def gate(self) -> Tensor | None:
         """[h] gate of the acting adapter, None where it has none."""
-        return self.dcpc_gate[self.adapter] if self.adapter in self.dcpc_gate else None
+        return None if self.adapter is None else self.dcpc_gate.get(self.adapter)
 
     def prefix(self, probabilities: Tensor | None) -> tuple[Tensor, Tensor]:
         """Keys and values of the acting adapter, corrected by `probabilities` (eq. 12).
@@ -107,11 +106,10 @@ class PrefixLayer(nn.Module, BaseTunerLayer):
             keys [B,m,kv_heads*key_width] and values [B,m,kv_heads*value_width]; B is 1 without correction.
         """
         name = self.adapter
-        meta_key = self.dcpc_meta_key[name] if name in self.dcpc_meta_key else None
-        meta_value = self.dcpc_meta_value[name] if name in self.dcpc_meta_value else None
+        assert name is not None  # callers ask layers that act
         return (
-            corrected_prefix(self.dcpc_key[name], meta_key, probabilities),
-            corrected_prefix(self.dcpc_value[name], meta_value, probabilities),
+            corrected_prefix(self.dcpc_key[name], self.dcpc_meta_key.get(name), probabilities),
+            corrected_prefix(self.dcpc_value[name], self.dcpc_meta_value.get(name), probabilities),
         )
 
     def heads(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,7 +120,7 @@ class PrefixLayer(nn.Module, BaseTunerLayer):
         )
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: Any = None) -> None:
-        # PEFT calls this after loading with low_cpu_mem_usage; its own version expects a wrapped linear layer.
+        # PEFT calls this after loading with low_cpu_mem_usage; its own version expects a linear base layer.
         for container in self.adapter_layer_names:
             parameters = getattr(self, container)
             if adapter_name in parameters:

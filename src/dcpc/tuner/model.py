@@ -13,7 +13,7 @@ Hooks sit on the base model, not on this class, because PEFT calls the base mode
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -24,23 +24,21 @@ from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
 from dcpc.errors import ModelError, UsageError
 from dcpc.tuner import deberta
-from dcpc.tuner.annotators import AnnotatorPreferences
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.correction import pooled_state, preference_probabilities
 from dcpc.tuner.layer import CHILD, PrefixLayer
 from dcpc.tuner.probing import describe, hidden_states
+from dcpc.tuner.readings import Readings
 from dcpc.tuner.state import (
     ForwardState,
     LayerPreference,
-    PreferenceState,
     inferred_padding,
     pooling_mask,
     repeated,
 )
-from dcpc.tuner.structure import TunerStructure
 
 
-class DCPCModel(TunerStructure):
+class DCPCModel(Readings):
     """A base model with DCPC adapters. Made by `peft.get_peft_model(base, DCPCConfig(...))`.
 
     `forward` and `generate` take two arguments besides those of the base model:
@@ -62,17 +60,10 @@ class DCPCModel(TunerStructure):
 
     def _install_layer_hooks(self, module: nn.Module) -> None:
         self.handles.append(module.register_forward_pre_hook(self._correct, with_kwargs=True))
-        if deberta.is_disentangled(module):
+        if isinstance(module, deberta.DisentangledSelfAttention):
             self.handles.append(module.register_forward_hook(deberta.add_prefix, with_kwargs=True))
 
     # The forward pass
-
-    @property
-    def active_config(self) -> DCPCConfig | None:
-        """Configuration of the adapter that acts, None while adapters are disabled or deleted."""
-        layers = (module for module in self.model.modules() if isinstance(module, PrefixLayer))
-        name = next((layer.adapter for layer in layers if layer.adapter is not None), None)
-        return None if name is None else self.peft_config[name]
 
     def _begin(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -117,7 +108,7 @@ class DCPCModel(TunerStructure):
         return state
 
     def _correct(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Before a self-attention: hand it the prefix of its layer, corrected for the hidden states [B,n,H]."""
+        """Before a self-attention: hand it its prefix, corrected for the hidden states [B,n,H]."""
         layer = module._modules[CHILD]
         hidden = hidden_states(args, kwargs)
         if not isinstance(layer, PrefixLayer) or layer.adapter is None or hidden is None:
@@ -140,7 +131,7 @@ class DCPCModel(TunerStructure):
         layer.current = (keys, values)
 
     def _layer_preference(self, layer: PrefixLayer, hidden: Tensor) -> LayerPreference:
-        """Eq. 10 and 11 for one layer; the decoder of an encoder-decoder takes those of the last encoder layer."""
+        """Eq. 10 and 11 for one layer; decoder layers of an encoder-decoder take the last encoder layer's."""
         state = self.state
         assert state is not None
         batch = len(hidden)
@@ -239,78 +230,6 @@ class DCPCModel(TunerStructure):
             yield
         finally:
             self.state, self.recomputing = current, False
-
-    # What the objective and predictions read
-
-    def _layers(self) -> Iterator[PrefixLayer]:
-        return (module for module in self.model.modules() if isinstance(module, PrefixLayer))
-
-    @property
-    def preference(self) -> PreferenceState | None:
-        """Preferences of the latest forward pass, in its graph; None without correction or before one."""
-        if self.state is None or not self.state.layers:
-            return None
-        layers = list(self.state.layers.values())
-        return PreferenceState(
-            mean=torch.stack([layer.mean for layer in layers]),
-            std=torch.stack([layer.std for layer in layers]),
-            probabilities=torch.stack([layer.probabilities for layer in layers]),
-            prefixes=[self.state.prefixes[name] for name in self.state.layers],
-        )
-
-    def _preferences(self) -> AnnotatorPreferences:
-        config = self.active_config
-        if config is None or self.active_adapters[0] not in self.dcpc_annotators:
-            raise UsageError(
-                "The acting adapter knows no annotators.",
-                fix="Train with DCPCConfig(annotators=[...]), or leave annotator_ids out.",
-            )
-        return self.dcpc_annotators[self.active_adapters[0]]
-
-    def annotator_index(self, ids: Sequence[str]) -> Tensor:
-        """Indices [J] of annotator ids; unknown ids fall back to their group's mean, else to -1."""
-        return self._preferences().index(ids)
-
-    def annotator_kl(self) -> Tensor:
-        """KL of the annotators' posteriors to their priors, summed over annotators: a scalar, in nats."""
-        return self._preferences().kl()
-
-    def _item_mean(self, logits: Tensor) -> Tensor:
-        """[B,K] μ̄, the last layer's mean in the latest forward pass; 0 without correction."""
-        preferences = self._preferences()
-        if self.state is None or not self.state.layers:
-            return logits.new_zeros(len(logits), preferences.mean.shape[1], dtype=preferences.mean.dtype)
-        return list(self.state.layers.values())[-1].mean
-
-    def annotator_logits(self, logits: Tensor, annotator_ids: Tensor, item_index: Tensor) -> Tensor:
-        """Logits of judgements: an item's logits plus its annotator's effect (mode `output`).
-
-        In training, preferences are sampled and some annotators dropped; in evaluation they are the means.
-
-        Args:
-            logits: [B,C] of the latest forward pass, which ran without annotators.
-            annotator_ids: [J] annotator of each judgement, -1 for unknown.
-            item_index: [J] row of each judgement's item in `logits`.
-
-        Returns:
-            [J,C].
-        """
-        preferences = self._preferences()
-        effect = preferences.effect(self._item_mean(logits)[item_index], preferences(annotator_ids))  # [J,C]
-        return logits[item_index] + effect.to(logits.dtype)
-
-    def population_probabilities(self, logits: Tensor) -> Tensor:
-        """Mean label distribution over all known annotators, in probability space (mode `output`).
-
-        Args:
-            logits: [B,C] of the latest forward pass, which ran without annotators.
-
-        Returns:
-            [B,C], rows sum to 1.
-        """
-        preferences = self._preferences()
-        effect = preferences.effect(self._item_mean(logits).unsqueeze(1), preferences.mean)  # [B,A,C]
-        return (logits.unsqueeze(1) + effect.to(logits.dtype)).softmax(dim=-1).mean(dim=1)
 
 
 def _continues(given: dict[str, Any]) -> bool:

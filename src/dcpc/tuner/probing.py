@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from dcpc.errors import ModelError
 from dcpc.tuner.attention import implementation_name, set_recorder
-from dcpc.tuner.deberta import is_disentangled
+from dcpc.tuner.deberta import DisentangledSelfAttention
 from dcpc.tuner.layer import AttentionShape
 
 # Tested in the architecture matrix (docs/architectures.md).
 TESTED = (
-    "BERT, RoBERTa, DistilBERT, ELECTRA, ModernBERT, DeBERTa-v2, GPT-2, Llama, Mistral, Qwen3, Gemma3, Phi-3, "
-    "T5, BART"
+    "BERT, RoBERTa, DistilBERT, ELECTRA, ModernBERT, DeBERTa-v2, "
+    "GPT-2, Llama, Mistral, Qwen3, Gemma3, Phi-3, T5, BART"
 )
 WRAPPED = ("sdpa", "eager")
 # Unequal, so that cross-attention (queries of one length, keys of the other) can be told apart.
@@ -36,7 +36,7 @@ class AttentionSwitch:
 
     def __init__(self, model: nn.Module) -> None:
         self.original: list[tuple[Any, str]] = []
-        found = [module.config for module in model.modules() if hasattr(module, "config")]
+        found: list[Any] = [module.config for module in model.modules() if hasattr(module, "config")]
         seen: set[int] = set()
         while found:
             config = found.pop()
@@ -49,7 +49,7 @@ class AttentionSwitch:
         for _, name in self.original:
             if name not in WRAPPED:
                 raise ModelError(
-                    f"{describe(model)} uses the attention implementation {name!r}, which cannot take a prefix.",
+                    f"{describe(model)} uses the attention implementation {name!r}; it cannot take a prefix.",
                     fix="Load the base model with attn_implementation='sdpa' (or 'eager').",
                 )
 
@@ -95,7 +95,7 @@ def probe(model: nn.Module) -> dict[str, AttentionShape]:
         if hidden is None:
             return
         widths[id(module)] = hidden.shape[-1]
-        if is_disentangled(module):
+        if isinstance(module, DisentangledSelfAttention):
             heads, width = module.num_attention_heads, module.attention_head_size
             name = names[id(module)]
             shapes[name] = AttentionShape(name, hidden.shape[-1], heads, heads, width, width)

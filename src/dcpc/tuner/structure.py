@@ -1,9 +1,10 @@
-"""The structural half of the tuner: where adapters sit, and how PEFT adds, switches, saves and removes them."""
+"""The structural half of the tuner: where adapters sit, and how PEFT adds, switches and saves them."""
 
 from __future__ import annotations
 
 import re
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,13 +12,14 @@ from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner
 from peft.utils.integrations import init_empty_weights
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.hooks import RemovableHandle
 
 from dcpc.errors import ModelError, UsageError
-from dcpc.tuner import deberta
 from dcpc.tuner.annotators import AnnotatorPreferences
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.correction import PreferenceCorrection
+from dcpc.tuner.deberta import DisentangledSelfAttention
 from dcpc.tuner.layer import CHILD, AttentionShape, PrefixLayer
 from dcpc.tuner.probing import AttentionSwitch, describe, probe
 
@@ -88,9 +90,11 @@ class TunerStructure(BaseTuner):
         self._install_hooks(model)
 
     def _check_disentangled(self, model: nn.Module, config: DCPCConfig) -> None:
-        if config.merge == "concat" and any(deberta.is_disentangled(module) for module in model.modules()):
+        if config.merge == "concat" and any(
+            isinstance(module, DisentangledSelfAttention) for module in model.modules()
+        ):
             raise ModelError(
-                f"{describe(model)} computes its attention itself, so merge='concat' cannot reach its softmax.",
+                f"{describe(model)} computes attention by itself: merge='concat' cannot reach its softmax.",
                 fix="Use merge='parallel', the default.",
             )
 
@@ -127,7 +131,7 @@ class TunerStructure(BaseTuner):
     def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict[str, Any]) -> PeftConfig:
         return peft_config
 
-    def _check_target_module_exists(self, peft_config: PeftConfig, key: str) -> bool:  # type: ignore[override]
+    def _check_target_module_exists(self, peft_config: PeftConfig, key: str) -> bool:
         return key in self.shapes and _targeted(peft_config, key)
 
     def _create_and_replace(
@@ -147,6 +151,12 @@ class TunerStructure(BaseTuner):
             self._install_layer_hooks(target)
         layer.add_adapter(adapter_name, peft_config)
         layer.train(target.training)
+
+    def _restore_checkpointing(self) -> None:
+        """Give checkpointed layers a checkpoint function back that does not need the tuner."""
+        for module in self.model.modules():
+            if hasattr(module, "_gradient_checkpointing_func"):
+                module._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
 
     def _install_layer_hooks(self, module: nn.Module) -> None:
         """Hooks on one self-attention module; the model half of the tuner adds them."""
@@ -207,6 +217,7 @@ class TunerStructure(BaseTuner):
             if CHILD in module._modules:
                 del module._modules[CHILD]
         self.attention_switch.restore()
+        self._restore_checkpointing()
         return super()._unload_and_optionally_merge(merge=False)
 
 
