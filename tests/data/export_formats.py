@@ -1,0 +1,264 @@
+"""The same judgements in every format that is read: what each tool's export looks like, in a few lines each."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Judgement:
+    item: str
+    text: str
+    annotator: str
+    label: str
+
+
+Judgements = list[Judgement]
+
+
+def by_item(judgements: Judgements) -> dict[tuple[str, str], Judgements]:
+    grouped: dict[tuple[str, str], Judgements] = {}
+    for judgement in judgements:
+        grouped.setdefault((judgement.item, judgement.text), []).append(judgement)
+    return grouped
+
+
+def long_rows(judgements: Judgements) -> list[dict[str, Any]]:
+    return [{"item_id": j.item, "text": j.text, "annotator_id": j.annotator, "label": j.label} for j in judgements]
+
+
+def wide_rows(judgements: Judgements) -> list[dict[str, Any]]:
+    annotators = sorted({j.annotator for j in judgements} | {"1", "2"})
+    return [
+        {"item_id": item, "text": text}
+        | {f"rater_{a}": next((j.label for j in given if j.annotator == a), None) for a in annotators}
+        for (item, text), given in by_item(judgements).items()
+    ]
+
+
+def write_rows(rows: list[dict[str, Any]], path: Path) -> Path:
+    if path.suffix == ".parquet":
+        pd.DataFrame(rows).to_parquet(path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    else:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, rows[0], delimiter="\t" if path.suffix == ".tsv" else ",")
+            table.writeheader()
+            table.writerows(rows)
+    return path
+
+
+def argilla(judgements: Judgements, folder: Path) -> Path:
+    records = [
+        {
+            "id": item,
+            "fields": {"text": text},
+            "metadata": {},
+            "suggestions": {"verdict": {"value": "yes", "score": 0.5, "agent": "model"}},
+            "responses": {"verdict": [{"value": j.label, "user_id": j.annotator} for j in given]},
+            "vectors": {},
+        }
+        for (item, text), given in by_item(judgements).items()
+    ]
+    return write_rows(records, folder / "argilla.json")
+
+
+def argilla_1(judgements: Judgements, folder: Path) -> Path:
+    records = [
+        {
+            "external_id": item,
+            "fields": {"text": text},
+            "metadata": {},
+            "responses": [
+                {"user_id": j.annotator, "status": "submitted", "values": {"verdict": {"value": j.label}}}
+                for j in given
+            ],
+            "suggestions": [],
+        }
+        for (item, text), given in by_item(judgements).items()
+    ]
+    return write_rows(records, folder / "argilla-1.jsonl")
+
+
+def argilla_1_text_classification(judgements: Judgements, folder: Path) -> Path:
+    records = [
+        {
+            "id": j.item,
+            "inputs": {"text": j.text},
+            "prediction": [{"label": "yes", "score": 0.9}],
+            "annotation": j.label,
+            "annotation_agent": j.annotator,
+            "status": "Validated",
+            "metadata": {},
+        }
+        for j in judgements
+    ]
+    return write_rows(records, folder / "argilla-1-old.jsonl")
+
+
+def argilla_table(judgements: Judgements, folder: Path) -> Path:
+    records = [
+        {
+            "id": item,
+            "text": text,
+            "verdict.responses": [j.label for j in given],
+            "verdict.responses.users": [j.annotator for j in given],
+            "verdict.responses.status": ["submitted" for _ in given],
+        }
+        for (item, text), given in by_item(judgements).items()
+    ]
+    return write_rows(records, folder / "argilla-table.parquet")
+
+
+def label_studio(judgements: Judgements, folder: Path) -> Path:
+    def annotation(j: Judgement) -> dict[str, Any]:
+        value = {"from_name": "verdict", "to_name": "text", "type": "choices", "value": {"choices": [j.label]}}
+        # Community exports hold the annotator's id, others an object.
+        by = int(j.annotator) if int(j.annotator) % 2 else {"id": int(j.annotator), "email": "someone"}
+        return {"completed_by": by, "result": [value], "was_cancelled": False}
+
+    tasks = [
+        {"id": int(item), "data": {"text": text}, "annotations": [annotation(j) for j in given], "predictions": []}
+        for (item, text), given in by_item(judgements).items()
+    ]
+    return write_rows(tasks, folder / "label-studio.json")
+
+
+def prodigy(judgements: Judgements, folder: Path) -> Path:
+    tasks = [
+        {
+            "text": j.text,
+            "_input_hash": int(j.item),
+            "_task_hash": -int(j.item),
+            "options": [{"id": "yes", "text": "Yes"}, {"id": "no", "text": "No"}],
+            "accept": [j.label],
+            "answer": "accept",
+            "_annotator_id": j.annotator,
+            "_session_id": f"session-{j.annotator}",
+        }
+        for j in judgements
+    ]
+    return write_rows(tasks, folder / "prodigy.jsonl")
+
+
+def doccano(judgements: Judgements, folder: Path) -> Path:
+    path = folder / "doccano.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for annotator in sorted({j.annotator for j in judgements}):
+            entries = (
+                {"id": int(j.item), "text": j.text, "label": [j.label], "Comments": []}
+                for j in judgements
+                if j.annotator == annotator
+            )
+            archive.writestr(f"{annotator}.jsonl", "".join(json.dumps(entry) + "\n" for entry in entries))
+    return path
+
+
+def ground_truth(judgements: Judgements, folder: Path) -> Path:
+    lines = [
+        {
+            "id": item,
+            "source": text,
+            "job": {
+                "annotationsFromAllWorkers": [
+                    {
+                        "workerId": j.annotator,
+                        "annotationData": {"content": json.dumps({"verdict": {"label": j.label}})},
+                    }
+                    for j in given
+                ]
+            },
+            "job-metadata": {"type": "groundtruth/custom", "human-annotated": "yes"},
+        }
+        for (item, text), given in by_item(judgements).items()
+    ]
+    return write_rows(lines, folder / "output.manifest.jsonl")
+
+
+def lewidi_2023(judgements: Judgements, folder: Path) -> Path:
+    entries = {
+        item: {
+            "annotation task": "a task",
+            "text": text,
+            "number of annotations": len(given),
+            "annotations": ",".join(j.label for j in given),
+            "annotators": ",".join(j.annotator for j in given),
+            "hard_label": "yes",
+            "soft_label": {"yes": 0.5, "no": 0.5},
+            "lang": "en",
+            "other_info": {"domain": "a domain"},
+        }
+        for (item, text), given in by_item(judgements).items()
+    }
+    path = folder / "lewidi-2023.json"
+    path.write_text(json.dumps(entries, indent=1), encoding="utf-8")
+    return path
+
+
+def lewidi_2025(judgements: Judgements, folder: Path) -> Path:
+    entries = {
+        item: {
+            "text": text,
+            "annotators": ",".join(j.annotator for j in given),
+            "annotations": {j.annotator: j.label for j in given},
+            "soft_label": {},
+            "split": "train",
+        }
+        for (item, text), given in by_item(judgements).items()
+    }
+    path = folder / "lewidi-2025.json"
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    return path
+
+
+def crowd_kit(judgements: Judgements, folder: Path) -> Path:
+    rows = [{"task": j.item, "worker": j.annotator, "label": j.label, "text": j.text} for j in judgements]
+    return write_rows(rows, folder / "crowd.csv")
+
+
+def huggingface(judgements: Judgements, folder: Path) -> Path:
+    import datasets
+
+    features = datasets.Features(
+        {name: datasets.Value("string") for name in ("item_id", "text", "annotator_id")}
+        | {"label": datasets.ClassLabel(names=["no", "yes"])}
+    )
+    path = folder / "saved"
+    data = datasets.Dataset.from_list(long_rows(judgements), features=features)
+    datasets.DatasetDict({"train": data}).save_to_disk(path)
+    return path
+
+
+def _table(rows: Callable[[Judgements], list[dict[str, Any]]], name: str) -> Callable[[Judgements, Path], Path]:
+    return lambda judgements, folder: write_rows(rows(judgements), folder / name)
+
+
+EXPORTS: dict[str, tuple[str, Callable[[Judgements, Path], Path]]] = {
+    **{f"long {kind}": ("long", _table(long_rows, f"long.{kind}")) for kind in ("csv", "tsv", "jsonl", "json")},
+    "long parquet": ("long", _table(long_rows, "long.parquet")),
+    **{f"wide {kind}": ("wide", _table(wide_rows, f"wide.{kind}")) for kind in ("csv", "tsv", "jsonl", "parquet")},
+    "crowd-kit": ("crowd-kit", crowd_kit),
+    "hugging face": ("huggingface", huggingface),
+    "argilla 2": ("argilla", argilla),
+    "argilla 2 on the hub": ("argilla-table", argilla_table),
+    "argilla 1": ("argilla-1", argilla_1),
+    "argilla 1, text classification": ("argilla-1", argilla_1_text_classification),
+    "label studio": ("label-studio", label_studio),
+    "prodigy": ("prodigy", prodigy),
+    "doccano": ("doccano", doccano),
+    "ground truth": ("ground-truth", ground_truth),
+    "lewidi 2023": ("lewidi", lewidi_2023),
+    "lewidi 2025": ("lewidi", lewidi_2025),
+}
+"""What it is → the format's name, and what writes it."""
