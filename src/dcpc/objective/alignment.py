@@ -1,0 +1,66 @@
+"""Cross-layer prefix alignment (equations 7 to 9).
+
+Shapes: L layers, P pairs, m prefix length, W prefix width (keys and values side by side), H hidden width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def crossed_context(prefix: Tensor, other_tokens: Tensor) -> Tensor:
+    """One side's prefix joined to the other side's token states of the next layer, `C_A^l = P_A^l ⊕ T_B^{l+1}`.
+
+    ⊕ joins the two (equation 7): only then does a gradient step on the prefixes scale their distance by
+    `|1 − 4η|`, as equation 9 says. Two inputs have different numbers of tokens, so T is their mean.
+
+    Args:
+        prefix: `P^l` of one side [P, m, W].
+        other_tokens: mean token state `T^{l+1}` of the other side [P, H].
+
+    Returns:
+        [P, m·W + H].
+    """
+    return torch.cat([prefix.flatten(1), other_tokens], dim=-1)
+
+
+def alignment_loss(
+    prefixes_a: Sequence[Tensor],
+    prefixes_b: Sequence[Tensor],
+    tokens_a: Tensor,
+    tokens_b: Tensor,
+    *,
+    mean: bool,
+) -> Tensor:
+    """`L_align = 1/(L−1) Σ_l ‖C_A^l − C_B^l‖²` (equation 8), averaged over pairs.
+
+    Args:
+        prefixes_a: `P_A^l` of every layer, L tensors [P, m, W].
+        prefixes_b: `P_B^l` of every layer, L tensors [P, m, W].
+        tokens_a: mean token states `T_A^l` of every layer [L, P, H].
+        tokens_b: mean token states `T_B^l` of every layer [L, P, H].
+        mean: divide each squared norm by its number of entries, so that the weight of this term does not
+            depend on the sizes of the model; False is the equation as written.
+
+    Returns:
+        A scalar ≥ 0; 0 where there is one layer only.
+    """
+    n_layers = len(prefixes_a)
+    total = tokens_a.new_zeros(())
+    for layer in range(n_layers - 1):
+        context_a = crossed_context(prefixes_a[layer], tokens_b[layer + 1])
+        context_b = crossed_context(prefixes_b[layer], tokens_a[layer + 1])
+        squared = (context_a - context_b).square()
+        total = total + (squared.mean(dim=-1) if mean else squared.sum(dim=-1)).mean()
+    return total / max(n_layers - 1, 1)
+
+
+def step_contraction(learning_rate: float) -> float:
+    """Factor by which one gradient step on `‖P_A − P_B‖²` scales the prefix distance, `|1 − 4η|` (equation 9).
+
+    It contracts for 0 < η < 1/2, jumps to the meeting point at η = 1/4, and grows from η = 1/2 on.
+    """
+    return abs(1 - 4 * learning_rate)

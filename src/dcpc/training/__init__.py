@@ -1,0 +1,18 @@
+"""Training: `DCPCTrainer`, its arguments, and the same step for one's own loop."""
+
+from dcpc.training.arguments import DCPCTrainingArguments
+from dcpc.training.collator import ItemCollator
+from dcpc.training.dataset import ItemDataset, tokenize_items
+from dcpc.training.step import StepOutput, training_loss, validation_loss
+from dcpc.training.trainer import DCPCTrainer
+
+__all__ = [
+    "DCPCTrainer",
+    "DCPCTrainingArguments",
+    "ItemCollator",
+    "ItemDataset",
+    "StepOutput",
+    "tokenize_items",
+    "training_loss",
+    "validation_loss",
+]

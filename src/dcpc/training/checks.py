@@ -1,0 +1,44 @@
+"""What is checked while training: silent no-ops and losses that are no numbers."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from torch import nn
+from transformers.trainer_utils import get_last_checkpoint
+
+from dcpc.errors import TrainingError
+
+
+def check_gradients(model: nn.Module) -> None:
+    """After the first backward pass: every trainable tensor must have been reached.
+
+    Raises:
+        TrainingError: naming the tensors that have no gradient; training them would be a silent no-op.
+    """
+    missing = [
+        name for name, tensor in model.named_parameters() if tensor.requires_grad and tensor.grad is None
+    ]
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise TrainingError(
+            f"{len(missing)} trainable tensors receive no gradient: {shown}.",
+            fix="Freeze them (requires_grad_(False)), or leave them out of modules_to_save.",
+        )
+
+
+def check_finite(loss: float, step: int, output_dir: str | None) -> None:
+    """Stop at a loss that is not a number, while the last checkpoint is still good.
+
+    Raises:
+        TrainingError: naming the step and the last good checkpoint.
+    """
+    if math.isfinite(loss):
+        return
+    last = get_last_checkpoint(output_dir) if output_dir and Path(output_dir).is_dir() else None
+    kept = f"The last good checkpoint is {last}." if last else "No checkpoint had been written yet."
+    raise TrainingError(
+        f"the loss became {loss} at step {step + 1}.",
+        fix=f"{kept} Lower the learning rate, or look for broken inputs.",
+    )

@@ -1,0 +1,42 @@
+"""From examples to a batch: padded tokens of B items and the flat list of their J judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+JUDGEMENT_FIELDS = ("labels", "annotator_ids", "item_index", "items")
+"""The fields of a batch that are not for the base model."""
+
+
+@dataclass(frozen=True)
+class ItemCollator:
+    """Pads the tokens of B items to the longest and lays their judgements end to end.
+
+    A batch has the tokenizer's fields [B, n], and `labels` [J], `annotator_ids` [J] (−1 unknown), `item_index`
+    [J] (position in the batch of the judgement's item) and `items` [B] (numbers in the data set).
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Make one batch."""
+        fields = [
+            {k: v for k, v in example.items() if k not in JUDGEMENT_FIELDS + ("item",)}
+            for example in examples
+        ]
+        batch = dict(self.tokenizer.pad(fields, return_tensors="pt"))
+        counts = [len(example["labels"]) for example in examples]
+        batch["labels"] = torch.from_numpy(np.concatenate([example["labels"] for example in examples]))
+        batch["annotator_ids"] = torch.from_numpy(
+            np.concatenate([example["annotator_ids"] for example in examples])
+        )
+        batch["item_index"] = torch.repeat_interleave(torch.arange(len(examples)), torch.tensor(counts))
+        batch["items"] = torch.tensor([example["item"] for example in examples])
+        return batch

@@ -1,0 +1,75 @@
+"""Items as training examples: one forward pass carries all judgements of an item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from dcpc.data import Annotations
+
+
+class ItemDataset(Dataset[dict[str, Any]]):
+    """The I items of some annotations, tokenised, each with its judgements.
+
+    Args:
+        annotations: judgements; their label set gives the class numbers.
+        tokenizer: of the base model.
+        annotator_index: annotator id → number in the adapter; ids that are missing count as unknown (−1).
+        max_length: tokens after which texts are cut; None for the tokenizer's own limit.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        tokenizer: PreTrainedTokenizerBase,
+        annotator_index: Mapping[str, int] | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        self.annotations = annotations
+        self._tokens = tokenize_items(annotations.items, tokenizer, max_length)
+        known = annotator_index or {}
+        numbers = np.array([known.get(name, -1) for name in annotations.annotators] + [-1])
+        annotators = numbers[annotations.annotator_codes]  # [J]; code −1 reads the last entry, −1
+        order = np.argsort(annotations.item_codes, kind="stable")
+        starts = np.searchsorted(annotations.item_codes[order], np.arange(1, annotations.n_items))
+        self._labels = np.split(annotations.label_codes[order], starts)
+        self._annotators = np.split(annotators[order], starts)
+
+    def __len__(self) -> int:
+        return self.annotations.n_items
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        """Token lists, `labels` and `annotator_ids` of the item's judgements, and its number `item`."""
+        tokens = {name: values[item] for name, values in self._tokens.items()}
+        return {**tokens, "labels": self._labels[item], "annotator_ids": self._annotators[item], "item": item}
+
+
+def tokenize_items(
+    items: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None
+) -> dict[str, Sequence[list[int]]]:
+    """Token ids of items: a text, a pair of texts, or a prompt with two responses.
+
+    Args:
+        items: I rows with `text` and perhaps `text_pair`, or `response_a` and `response_b`.
+        tokenizer: of the base model.
+        max_length: tokens after which texts are cut.
+
+    Returns:
+        The tokenizer's fields, each a list of I token lists.
+    """
+    limit = min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
+    if limit > 1_000_000:  # tokenizers without a limit say so with an enormous number
+        limit = 512
+    second = None
+    if "text_pair" in items:
+        second = items["text_pair"].tolist()
+    elif "response_a" in items:
+        separator = f" {tokenizer.sep_token or tokenizer.eos_token} "
+        second = (items["response_a"] + separator + items["response_b"]).tolist()
+    encoded = tokenizer(items["text"].tolist(), second, truncation=True, max_length=limit)
+    return dict(encoded)

@@ -1,0 +1,198 @@
+"""One training step of the objective, for any loop: `L = L_task + λ1 L_amb + λ2 L_align + λ3 L_KL`.
+
+A batch is what `ItemCollator` makes. Works with any PEFT model; the terms that need the preference correction
+module or annotator preferences are zero where the adapter has none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from dcpc.objective import (
+    BatchState,
+    ObjectiveConfig,
+    Pairs,
+    RunningConsensus,
+    batch_pairs,
+    conflict_weight,
+    corrected_targets,
+    pair_terms,
+    pool_layers,
+    view_pairs,
+)
+from dcpc.training.collator import JUDGEMENT_FIELDS
+from dcpc.tuner import DCPCModel
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """Loss of a batch, its terms (already weighted), and the logits [B, C] without any annotator."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    logits: Tensor
+
+
+def dcpc_tuner(model: nn.Module) -> DCPCModel | None:
+    """The DCPC tuner inside a PEFT model; None where the adapter is another method."""
+    tuner = getattr(model, "base_model", None)
+    return tuner if isinstance(tuner, DCPCModel) else None
+
+
+def annotator_mode(tuner: DCPCModel) -> str:
+    """Where annotators act in the active adapter: `output`, `prefix`, or `none` where it knows no annotators."""
+    config = tuner.active_config
+    return config.annotator_mode if config is not None and config.annotators else "none"
+
+
+def training_loss(
+    model: nn.Module,
+    batch: dict[str, Tensor],
+    config: ObjectiveConfig,
+    *,
+    n_judgements: int,
+    consensus: RunningConsensus | None = None,
+) -> StepOutput:
+    """Loss of one batch of items.
+
+    Args:
+        model: a PEFT model with a classification head.
+        batch: from `ItemCollator`.
+        config: weights and switches.
+        n_judgements: J of the whole training set, over which the annotators' KL is spread.
+        consensus: running consensus of the items; None leaves the targets as they are.
+
+    Returns:
+        The loss with its graph.
+    """
+    tuner = dcpc_tuner(model)
+    rows = _rows(batch, tuner, two_views=config.view_pairs and config.uses_pairs)
+    wants_states = config.uses_pairs
+    outputs = model(**rows.tokens, **rows.preference, output_hidden_states=wants_states or None)
+    logits = outputs.logits.float()  # [B, C]
+    judged = _judgement_logits(tuner, logits, rows)
+    targets = one_hot(rows.labels, logits.shape[-1]).float()  # [J, C]
+    if consensus is not None:
+        running = consensus.update(batch["items"], logits[: len(batch["items"])].softmax(dim=-1))
+        targets = corrected_targets(targets, running[rows.first_item], config.target_correction)
+    terms = {"task": task_loss(judged, targets, rows.item_index, len(logits))}
+    if wants_states:
+        pairs = _pairs(rows, config, len(logits), logits.shape[-1])
+        terms |= pair_terms(_state(outputs, logits, rows, tuner), pairs, config)
+    if tuner is not None and config.annotator_weight > 0 and annotator_mode(tuner) != "none":
+        terms["annotators"] = config.annotator_weight * tuner.annotator_kl() / n_judgements
+    return StepOutput(torch.stack(list(terms.values())).sum(), terms, logits)
+
+
+def task_loss(logits: Tensor, targets: Tensor, item_index: Tensor, n_items: int) -> Tensor:
+    """Cross-entropy of the judgements, averaged within each item and then over items.
+
+    Args:
+        logits: of every judgement [J, C].
+        targets: label distribution of every judgement [J, C].
+        item_index: item of every judgement [J].
+        n_items: B.
+    """
+    losses = -(targets * logits.log_softmax(dim=-1)).sum(dim=-1)  # [J]
+    counts = torch.bincount(item_index, minlength=n_items).clamp(min=1)
+    return (losses / counts[item_index]).sum() / n_items
+
+
+@torch.no_grad()
+def validation_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """Cross-entropy of the predicted label distribution against held-out judgements, whoever gave them."""
+    tuner = dcpc_tuner(model)
+    tokens = {name: value for name, value in batch.items() if name not in JUDGEMENT_FIELDS}
+    logits = model(**tokens).logits.float()
+    log_p = item_log_probabilities(tuner, logits)  # [B, C]
+    targets = one_hot(batch["labels"], logits.shape[-1]).float()
+    return task_loss(log_p[batch["item_index"]], targets, batch["item_index"], len(logits))
+
+
+def item_log_probabilities(tuner: DCPCModel | None, logits: Tensor) -> Tensor:
+    """Log of the predicted label distribution [B, C]: over all known annotators where logits carry them."""
+    if tuner is not None and annotator_mode(tuner) == "output":
+        return tuner.population_probabilities(logits).clamp_min(1e-12).log()
+    return logits.log_softmax(dim=-1)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows that go through the model, and the judgements on them."""
+
+    tokens: dict[str, Tensor]
+    preference: dict[str, Any]
+    labels: Tensor
+    annotators: Tensor
+    item_index: Tensor
+    first_item: Tensor
+    n_views: int
+
+
+def _rows(batch: dict[str, Tensor], tuner: DCPCModel | None, *, two_views: bool) -> _Rows:
+    tokens = {name: value for name, value in batch.items() if name not in JUDGEMENT_FIELDS}
+    labels, annotators, item_index = batch["labels"], batch["annotator_ids"], batch["item_index"]
+    first_item, preference = item_index, {}
+    if tuner is not None and annotator_mode(tuner) == "prefix":
+        # The prefix depends on who judges, so every judgement needs its own forward pass.
+        tokens = {name: value[item_index] for name, value in tokens.items()}
+        item_index = torch.arange(len(labels), device=labels.device)
+        preference["annotator_ids"] = annotators
+    n_rows = len(tokens["input_ids"])
+    if two_views:
+        tokens = {name: torch.cat([value, value]) for name, value in tokens.items()}
+        labels, annotators = torch.cat([labels, labels]), torch.cat([annotators, annotators])
+        item_index, first_item = (
+            torch.cat([item_index, item_index + n_rows]),
+            torch.cat([first_item, first_item]),
+        )
+        if "annotator_ids" in preference:
+            preference["annotator_ids"] = annotators
+    if tuner is not None and tuner.active_config.correction:
+        # One ε for the whole batch: the two sides of a pair must differ by their inputs, not by their noise.
+        noise = torch.randn(1, tuner.active_config.num_styles, device=labels.device)
+        preference["noise"] = noise.expand(len(tokens["input_ids"]), -1)
+    return _Rows(tokens, preference, labels, annotators, item_index, first_item, 2 if two_views else 1)
+
+
+def _judgement_logits(tuner: DCPCModel | None, logits: Tensor, rows: _Rows) -> Tensor:
+    if tuner is not None and annotator_mode(tuner) == "output":
+        return tuner.annotator_logits(logits, rows.annotators, rows.item_index)
+    return logits[rows.item_index]
+
+
+def _pairs(rows: _Rows, config: ObjectiveConfig, n_rows: int, n_classes: int) -> Pairs:
+    device = rows.labels.device
+    pairs = Pairs.of(*(torch.empty(0, dtype=torch.long, device=device) for _ in range(2)))
+    if config.batch_pairs:
+        found = batch_pairs(n_rows // rows.n_views, device)
+        if config.only_conflicting:
+            once = rows.item_index < n_rows // rows.n_views
+            weight = conflict_weight(
+                found, rows.labels[once], rows.annotators[once], rows.item_index[once], n_rows, n_classes
+            )
+            found = Pairs(found.a, found.b, weight).where(weight > 0)
+        pairs = pairs.joined(found)
+    if config.view_pairs:
+        pairs = pairs.joined(view_pairs(n_rows // 2, device))
+    return pairs
+
+
+def _state(outputs: Any, logits: Tensor, rows: _Rows, tuner: DCPCModel | None) -> BatchState:
+    hidden = (
+        outputs.hidden_states if outputs.get("hidden_states") is not None else outputs.encoder_hidden_states
+    )
+    states = pool_layers(hidden, rows.tokens["attention_mask"]).float()
+    preference = None if tuner is None else tuner.preference
+    log_p = logits.log_softmax(dim=-1)
+    if preference is None:
+        return BatchState(states, log_p)
+    n_layers = len(
+        states
+    )  # an encoder-decoder's decoder layers have prefixes, but share the encoder's preference
+    return BatchState(states, log_p, preference.probabilities[:n_layers], preference.prefixes[:n_layers])

@@ -1,0 +1,172 @@
+"""`DCPCTrainer`: transformers' Trainer with the objective of equation 13."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from dcpc.objective import RunningConsensus
+from dcpc.training.arguments import DCPCTrainingArguments
+from dcpc.training.averaging import AveragedWeights
+from dcpc.training.checks import check_finite, check_gradients
+from dcpc.training.collator import ItemCollator
+from dcpc.training.dataset import ItemDataset
+from dcpc.training.step import training_loss, validation_loss
+
+STATE_FILE = "dcpc_state.safetensors"
+"""In a checkpoint: running consensus and averaged weights."""
+
+
+class DCPCTrainer(Trainer):
+    """Trains any PEFT model on raw judgements; the DCPC terms act where the adapter is DCPC.
+
+    Validation loss is the cross-entropy of the predicted label distribution against held-out judgements.
+
+    Args:
+        model: a PEFT model with a classification head.
+        args: training arguments with the objective.
+        train_dataset: items with judgements.
+        eval_dataset: held-out items with (noisy) judgements, or None.
+        processing_class: the tokenizer, which pads batches and is saved with the adapter.
+        **kwargs: as for `transformers.Trainer`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: DCPCTrainingArguments,
+        train_dataset: ItemDataset,
+        eval_dataset: ItemDataset | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if processing_class is not None:
+            kwargs.setdefault("data_collator", ItemCollator(processing_class))
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            **kwargs,
+        )
+        # Our loss is a mean over the batch's items: the Trainer has to divide it under gradient accumulation.
+        self.model_accepts_loss_kwargs = False
+        self.objective = args.objective_config()
+        self._n_judgements = train_dataset.annotations.n_judgements
+        self._consensus: RunningConsensus | None = None
+        if self.objective.target_correction > 0:
+            self._consensus = RunningConsensus(len(train_dataset), train_dataset.annotations.n_classes)
+        self._averaged = (
+            AveragedWeights(model, self.objective.ema_decay) if self.objective.ema_decay > 0 else None
+        )
+        self._checked = False
+        self._sums: dict[str, float] = defaultdict(float)
+        self._steps = 0
+        if self._averaged is not None:
+            self.add_callback(_Average(self._averaged))
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
+    ) -> Any:
+        """The objective of one batch."""
+        started = (self.state.epoch or 0) >= self.objective.correction_start
+        output = training_loss(
+            self.accelerator.unwrap_model(model),
+            inputs,
+            self.objective,
+            n_judgements=self._n_judgements,
+            consensus=self._consensus if started else None,
+        )
+        self._steps += 1
+        for name, term in output.terms.items():
+            self._sums[name] += float(term.detach())
+        return (output.loss, {"logits": output.logits}) if return_outputs else output.loss
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        """One forward and backward pass, with the checks of `dcpc.training.checks`."""
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        check_finite(loss.item(), self.state.global_step, self.args.output_dir)
+        if not self._checked:
+            check_gradients(model)
+            self._checked = True
+        return loss
+
+    def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Validation loss of one batch; judgements are ragged, so no logits are gathered."""
+        loss = validation_loss(self.accelerator.unwrap_model(model), self._prepare_inputs(inputs))
+        return loss, None, None
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate the weights that will be kept: the averaged ones where averaging is on."""
+        if self._averaged is None or not self.is_in_train:
+            return super().evaluate(*args, **kwargs)
+        with self._averaged.applied(self.model):
+            return super().evaluate(*args, **kwargs)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As `Trainer.train`; ends with the averaged weights in the model where averaging is on."""
+        result = super().train(*args, **kwargs)
+        if self._averaged is not None:
+            self._averaged.copy_to(self.model)
+        return result
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the mean of every term since the last log."""
+        if "loss" in logs and self._steps:
+            logs |= {f"loss_{name}": value / self._steps for name, value in self._sums.items()}
+            self._sums.clear()
+            self._steps = 0
+        super().log(logs, *args, **kwargs)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        state = self._own_state()
+        if state and self.args.should_save and folder.is_dir():
+            save_file(
+                {name: tensor.cpu().contiguous() for name, tensor in state.items()}, folder / STATE_FILE
+            )
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        self._load_own_state(Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        self._load_own_state(Path(self.state.best_model_checkpoint))
+
+    def _own_state(self) -> dict[str, Tensor]:
+        parts = {"consensus": self._consensus, "averaged": self._averaged}
+        return {
+            f"{part}.{name}": tensor
+            for part, holder in parts.items()
+            if holder is not None
+            for name, tensor in holder.state_dict().items()
+        }
+
+    def _load_own_state(self, checkpoint: Path) -> None:
+        if not (checkpoint / STATE_FILE).is_file():
+            return
+        state = load_file(checkpoint / STATE_FILE)
+        for part, holder in (("consensus", self._consensus), ("averaged", self._averaged)):
+            if holder is not None:
+                own = {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")}
+                holder.load_state_dict(own)
+
+
+class _Average(TrainerCallback):
+    """Updates the averaged weights after every optimizer step."""
+
+    def __init__(self, averaged: AveragedWeights) -> None:
+        self.averaged = averaged
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: torch.nn.Module, **kwargs: Any) -> None:
+        self.averaged.update(model)
