@@ -34,6 +34,7 @@ from dcpc.tuner.state import (
     LayerPreference,
     inferred_padding,
     pooling_mask,
+    positions_of_tokens,
     repeated,
 )
 
@@ -53,6 +54,10 @@ class DCPCModel(Readings):
         self.generating = False
         self.recomputing = False
         self.parameter_names = list(inspect.signature(model.forward).parameters)
+        # Rotary queries are turned by their position, and prefix keys have none: positions must not count padding.
+        self.rotary = "position_ids" in self.parameter_names and any(
+            "Rotary" in type(module).__name__ for module in model.modules()
+        )
         self.handles += [
             model.register_forward_pre_hook(self._begin, with_kwargs=True),
             model.register_forward_hook(self._finish),
@@ -77,6 +82,10 @@ class DCPCModel(Readings):
         if config is None:
             self.state = None
             return args, kwargs
+        if self.rotary and given.get("position_ids") is None:
+            positions = positions_of_tokens(given.get("attention_mask"), given.get("input_ids"))
+            if positions is not None:
+                kwargs["position_ids"] = positions
         if self.generating and self.state is not None:
             if self.state.mask is None and not self.state.layers:
                 self.state.mask = pooling_mask(given.get("attention_mask"), None)

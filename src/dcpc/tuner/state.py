@@ -95,6 +95,14 @@ def pooling_mask(attention_mask: Any, labels: Tensor | None) -> Tensor | None:
     return (real & (labels == IGNORED_LABEL)) | first
 
 
+def positions_of_tokens(attention_mask: Any, input_ids: Any) -> Tensor | None:
+    """Positions [B,n] that count real tokens only; None where there is no padding in front of a text."""
+    tensors = isinstance(attention_mask, Tensor) and isinstance(input_ids, Tensor)
+    if not tensors or attention_mask.dim() != 2 or bool(attention_mask[:, 0].all()):
+        return None
+    return (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -input_ids.shape[1] :]
+
+
 def inferred_padding(input_ids: Any, pad: int | None, eos: int | list[int] | None) -> Tensor | None:
     """Attention mask [B,n] of a prompt that came without one, by the rule of `generate`.
 

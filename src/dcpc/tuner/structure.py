@@ -196,6 +196,12 @@ class TunerStructure(BaseTuner):
     def _shared_items(self) -> list[tuple[str, nn.Module]]:
         return [item for container in SHARED for item in getattr(self, container).items()]
 
+    def _replace_module(
+        self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module
+    ) -> None:
+        # Called when a trained head takes its place back; nothing else is ever replaced.
+        setattr(parent, child_name, new_module)
+
     @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
         for container in SHARED:
