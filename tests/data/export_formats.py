@@ -1,4 +1,4 @@
-"""The same judgements in every format that is read: what each tool's export looks like, in a few lines each."""
+"""The same judgements in every format that is read: each tool's export, in a few lines of code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def by_item(judgements: Judgements) -> dict[tuple[str, str], Judgements]:
 
 
 def long_rows(judgements: Judgements) -> list[dict[str, Any]]:
-    return [{"item_id": j.item, "text": j.text, "annotator_id": j.annotator, "label": j.label} for j in judgements]
+    return [
+        {"item_id": j.item, "text": j.text, "annotator_id": j.annotator, "label": j.label} for j in judgements
+    ]
 
 
 def wide_rows(judgements: Judgements) -> list[dict[str, Any]]:
@@ -123,13 +125,23 @@ def argilla_table(judgements: Judgements, folder: Path) -> Path:
 
 def label_studio(judgements: Judgements, folder: Path) -> Path:
     def annotation(j: Judgement) -> dict[str, Any]:
-        value = {"from_name": "verdict", "to_name": "text", "type": "choices", "value": {"choices": [j.label]}}
+        value = {
+            "from_name": "verdict",
+            "to_name": "text",
+            "type": "choices",
+            "value": {"choices": [j.label]},
+        }
         # Community exports hold the annotator's id, others an object.
         by = int(j.annotator) if int(j.annotator) % 2 else {"id": int(j.annotator), "email": "someone"}
         return {"completed_by": by, "result": [value], "was_cancelled": False}
 
     tasks = [
-        {"id": int(item), "data": {"text": text}, "annotations": [annotation(j) for j in given], "predictions": []}
+        {
+            "id": int(item),
+            "data": {"text": text},
+            "annotations": [annotation(j) for j in given],
+            "predictions": [],
+        }
         for (item, text), given in by_item(judgements).items()
     ]
     return write_rows(tasks, folder / "label-studio.json")
@@ -240,14 +252,22 @@ def huggingface(judgements: Judgements, folder: Path) -> Path:
     return path
 
 
-def _table(rows: Callable[[Judgements], list[dict[str, Any]]], name: str) -> Callable[[Judgements, Path], Path]:
+def _table(
+    rows: Callable[[Judgements], list[dict[str, Any]]], name: str
+) -> Callable[[Judgements, Path], Path]:
     return lambda judgements, folder: write_rows(rows(judgements), folder / name)
 
 
 EXPORTS: dict[str, tuple[str, Callable[[Judgements, Path], Path]]] = {
-    **{f"long {kind}": ("long", _table(long_rows, f"long.{kind}")) for kind in ("csv", "tsv", "jsonl", "json")},
+    **{
+        f"long {kind}": ("long", _table(long_rows, f"long.{kind}"))
+        for kind in ("csv", "tsv", "jsonl", "json")
+    },
     "long parquet": ("long", _table(long_rows, "long.parquet")),
-    **{f"wide {kind}": ("wide", _table(wide_rows, f"wide.{kind}")) for kind in ("csv", "tsv", "jsonl", "parquet")},
+    **{
+        f"wide {kind}": ("wide", _table(wide_rows, f"wide.{kind}"))
+        for kind in ("csv", "tsv", "jsonl", "parquet")
+    },
     "crowd-kit": ("crowd-kit", crowd_kit),
     "hugging face": ("huggingface", huggingface),
     "argilla 2": ("argilla", argilla),

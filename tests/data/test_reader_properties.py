@@ -18,10 +18,10 @@ from dcpc.data.writers import write_argilla, write_crowdkit, write_long
 
 LABELS = ("no", "yes")
 
-# "t" in front: a text of digits only is an error; line breaks, quotes and delimiters must survive every format.
-texts = st.text(st.characters(exclude_categories=("Cs", "Cc"), include_characters='\n\r\t",;'), max_size=20).map(
-    lambda text: f"t{text}"
-)
+# "t" in front: texts of digits only are an error. Line breaks, quotes and delimiters must survive.
+texts = st.text(
+    st.characters(exclude_categories=("Cs", "Cc"), include_characters='\n\r\t",;'), max_size=20
+).map(lambda text: f"t{text}")
 
 
 @st.composite
@@ -33,7 +33,11 @@ def judgements(draw: st.DrawFn) -> Judgements:
         for annotator in draw(st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True))
     ]
     # Two classes at least, and an annotator more than ids would need to be sorted alike as text and number.
-    return [*rows, Judgement("200", "an extra item", "1", "no"), Judgement("200", "an extra item", "2", "yes")]
+    return [
+        *rows,
+        Judgement("200", "an extra item", "1", "no"),
+        Judgement("200", "an extra item", "2", "yes"),
+    ]
 
 
 def as_set(annotations: Annotations) -> set[tuple[str, ...]]:

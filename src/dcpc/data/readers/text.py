@@ -86,7 +86,7 @@ def json_lines(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 bar.update(len(line))
                 if not line.strip():
                     continue
-                value = parse_json(line, source, line=number)
+                value = parse_json(line.rstrip(), source, line=number)
                 if not isinstance(value, dict):
                     raise DataError(
                         f"a JSON object is needed, found {type(value).__name__}.",
