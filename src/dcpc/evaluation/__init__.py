@@ -1,7 +1,27 @@
-"""Metrics of predictions against annotators who disagree."""
+"""Metrics of predictions against annotators who disagree, and the statistics of comparing methods."""
 
 from dcpc.evaluation.annotators import per_annotator_error
+from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.majority import majority_labels
+from dcpc.evaluation.multiplicity import holm
+from dcpc.evaluation.ranks import rank_methods
+from dcpc.evaluation.selection import choose_setting
+from dcpc.evaluation.significance import PairedRun, paired_bootstrap
+from dcpc.evaluation.splits import draw_budget, folds_by_item, split_by_item
 from dcpc.evaluation.summary import evaluate_distribution
 
-__all__ = ["evaluate_distribution", "majority_labels", "per_annotator_error"]
+__all__ = [
+    "PairedRun",
+    "choose_setting",
+    "decide",
+    "draw_budget",
+    "evaluate_distribution",
+    "fit_offsets",
+    "folds_by_item",
+    "holm",
+    "majority_labels",
+    "paired_bootstrap",
+    "per_annotator_error",
+    "rank_methods",
+    "split_by_item",
+]
