@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 import transformers as tf
-from dcpc.tuner import DCPCConfig
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
+
+from dcpc.tuner import DCPCConfig
 
 VOCABULARY, WIDTH, LABELS = 99, 32, 3
 TINY = {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 4}

@@ -17,9 +17,10 @@ from architectures import (
     label,
     padded,
 )
-from dcpc.tuner import DCPCConfig
 from peft import PeftModel, get_peft_model
 from torch import Tensor
+
+from dcpc.tuner import DCPCConfig
 
 matrix = pytest.mark.parametrize(("architecture", "merge"), WITH_MERGE, ids=label)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from architectures import ARCHITECTURES, Architecture, base_model, inputs, label
-from dcpc.tuner import DCPCConfig
 from peft import PrefixTuningConfig, get_peft_model
+
+from dcpc.tuner import DCPCConfig
 
 SAME = [a for a in ARCHITECTURES if a.name in ("BERT", "RoBERTa", "GPT-2", "Llama", "Qwen3")]
 M = 3

@@ -70,7 +70,8 @@ class TunerStructure(BaseTuner):
                 f"target_modules={config.target_modules!r} matches no self-attention of {describe(model)}.",
                 fix=f"It has these: {', '.join(self.shapes)}.",
             )
-        with init_empty_weights() if low_cpu_mem_usage else nullcontext():
+        device = next(model.parameters()).device
+        with torch.device(device), init_empty_weights() if low_cpu_mem_usage else nullcontext():
             self._create_shared_modules(adapter_name, config, shapes)
         super().inject_adapter(model, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage, state_dict)
 
@@ -102,12 +103,11 @@ class TunerStructure(BaseTuner):
         """Hooks on the base model that carry the forward pass; the model half of the tuner adds them."""
 
     def _create_shared_modules(self, name: str, config: DCPCConfig, shapes: list[AttentionShape]) -> None:
-        device = next(self.model.parameters()).device
         if config.correction:
             widths = {shape.width for shape in shapes if not shape.decoder}
             self.dcpc_correction[name] = PreferenceCorrection(
                 widths, config.correction_hidden, config.num_styles
-            ).to(device)
+            )
         if config.models_annotators:
             num_labels = self.model.config.num_labels if config.annotator_mode == "output" else None
             self.dcpc_annotators[name] = AnnotatorPreferences(
@@ -117,7 +117,7 @@ class TunerStructure(BaseTuner):
                 num_labels,
                 config.annotator_dropout,
                 config.annotator_prior_std,
-            ).to(device)
+            )
 
     def _check_new_adapter_config(self, config: DCPCConfig) -> None:
         super()._check_new_adapter_config(config)
