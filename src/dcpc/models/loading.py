@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -45,13 +46,14 @@ def load_base_model(
         with _quiet_about_the_new_head():
             config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code, **names)
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+            _check_vocabulary(tokenizer)
             if pools_by_mean(path):
                 model = SentenceClassifier.from_pretrained(name, config=config, **kwargs)
             else:
                 model = AutoModelForSequenceClassification.from_pretrained(
                     path, config=config, trust_remote_code=trust_remote_code, **kwargs
                 )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise ModelError(
             f"the base model cannot be loaded: {_first_sentence(error)}",
             where=name,
@@ -65,6 +67,12 @@ def pools_by_mean(path: str) -> bool:
     """Whether a local folder is a sentence encoder that was trained with mean pooling."""
     pooling = Path(path) / "1_Pooling" / "config.json"
     return pooling.is_file() and bool(json.loads(pooling.read_text()).get("pooling_mode_mean_tokens"))
+
+
+def _check_vocabulary(tokenizer: PreTrainedTokenizerBase) -> None:
+    # Where a folder has no tokenizer files, transformers builds a tokenizer to which every word is unknown.
+    if len(tokenizer.get_vocab()) <= len(set(tokenizer.all_special_tokens)):
+        raise ValueError("its tokenizer has no vocabulary (the tokenizer's files are missing)")
 
 
 def _ensure_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

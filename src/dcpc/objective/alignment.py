@@ -35,7 +35,7 @@ def alignment_loss(
     *,
     mean: bool,
 ) -> Tensor:
-    """`L_align = 1/(L−1) Σ_l ‖C_A^l − C_B^l‖²` (equation 8), averaged over pairs.
+    """`L_align = 1/(L−1) Σ_l ‖C_A^l − C_B^l‖²` (equation 8) of every pair.
 
     Args:
         prefixes_a: `P_A^l` of every layer, L tensors [P, m, W].
@@ -46,15 +46,15 @@ def alignment_loss(
             depend on the sizes of the model; False is the equation as written.
 
     Returns:
-        A scalar ≥ 0; 0 where there is one layer only.
+        Squared distances ≥ 0, [P]; 0 where there is one layer only.
     """
     n_layers = len(prefixes_a)
-    total = tokens_a.new_zeros(())
+    total = tokens_a.new_zeros(tokens_a.shape[1])
     for layer in range(n_layers - 1):
         context_a = crossed_context(prefixes_a[layer], tokens_b[layer + 1])
         context_b = crossed_context(prefixes_b[layer], tokens_a[layer + 1])
         squared = (context_a - context_b).square()
-        total = total + (squared.mean(dim=-1) if mean else squared.sum(dim=-1)).mean()
+        total = total + (squared.mean(dim=-1) if mean else squared.sum(dim=-1))
     return total / max(n_layers - 1, 1)
 
 

@@ -43,7 +43,7 @@ class RunningConsensus:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take up a checkpoint's state."""
-        self.predictions, self.visits = state["predictions"], state["visits"]
+        self.predictions, self.visits = state["predictions"].clone(), state["visits"].clone()
 
 
 def corrected_targets(targets: Tensor, consensus: Tensor, strength: float) -> Tensor:

@@ -61,7 +61,8 @@ def pool_layers(hidden_states: Sequence[Tensor], attention_mask: Tensor) -> Tens
 def pair_terms(state: BatchState, pairs: Pairs, config: ObjectiveConfig) -> dict[str, Tensor]:
     """The weighted terms λ1 L_amb, λ2 L_align and λ3 L_KL over pairs that conflict.
 
-    A pair counts when its conflict score exceeds τ_amb. A batch without such a pair gives zeros, and its
+    A pair counts when its conflict score exceeds τ_amb, and every term is the mean over those pairs, weighted
+    by how far preference explains their difference. A batch without such a pair gives zeros, and its
     task loss alone trains.
 
     Args:
@@ -95,11 +96,12 @@ def pair_terms(state: BatchState, pairs: Pairs, config: ObjectiveConfig) -> dict
         kl = preference_divergence(state.preferences[:, chosen.a], state.preferences[:, chosen.b])
         terms["preference"] = config.preference_weight * (chosen.weight * kl).sum() / total
     if config.alignment_weight > 0 and state.prefixes is not None:
-        terms["alignment"] = config.alignment_weight * alignment_loss(
+        distance = alignment_loss(
             [prefix[chosen.a] for prefix in state.prefixes],
             [prefix[chosen.b] for prefix in state.prefixes],
             state.states[:, chosen.a],
             state.states[:, chosen.b],
             mean=config.normalise_alignment,
         )
+        terms["alignment"] = config.alignment_weight * (chosen.weight * distance).sum() / total
     return terms
