@@ -119,7 +119,7 @@ def _calibrate(
     """Set the number of searched lists; return it and the recall that the sample reached."""
     rows = np.random.default_rng(seed).choice(len(vectors), min(_SAMPLE, len(vectors)), replace=False)
     _, truth = _search(_exact_index(faiss, vectors), vectors, rows, k, False)
-    probes = 2
+    probes = 4
     while True:
         index.nprobe = probes
         faiss.downcast_index(index.quantizer).hnsw.efSearch = max(64, 2 * probes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dcpc.data.shift.confusion import ConfusionPool
 from dcpc.data.shift.flips import FlipPool
 from dcpc.data.shift.groups import GroupBiasPool
@@ -12,7 +14,7 @@ from dcpc.data.shift.report import ShiftReport
 from dcpc.data.shift.styles import StylePool
 from dcpc.data.shift.thresholds import ThresholdPool
 
-POOLS: dict[str, type[AnnotatorPool]] = {
+POOLS: dict[str, Callable[..., AnnotatorPool]] = {
     pool.name: pool
     for pool in (ConfusionPool, ThresholdPool, PolarityPool, GroupBiasPool, StylePool, FlipPool)
 }

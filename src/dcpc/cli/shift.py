@@ -1,0 +1,138 @@
+"""`dcpc shift`: simulated annotators, or the shifted twin of a task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dcpc.cli import options
+from dcpc.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dcpc.data.shift import CleanItems, ShiftReport
+
+_PLAIN_REPORT = ("items", "rows", "asked_noise", "realised_noise", "agreement", "changed_texts")
+
+
+def command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An annotator pool or a shifted task.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A task's folder or file (or `hub`), or annotations.")
+    ],
+    output: Annotated[Path, typer.Option(help="File to write: .csv, .tsv, .jsonl or .parquet.")],
+    strength: Annotated[
+        float, typer.Option(help="How strong the shift is: 0 changes nothing, 1 is full.")
+    ] = 1.0,
+    seed: options.Seed = 0,
+    annotators: Annotated[int, typer.Option(min=1, help="Simulated annotators.")] = 12,
+    labels_per_item: Annotated[int, typer.Option(min=1, help="Judgements per item.")] = 1,
+    split: options.Split = None,
+    columns: options.Columns = None,
+    format: options.Format = None,
+    force: options.Force = False,
+) -> None:
+    """Let simulated annotators with known preferences judge SOURCE, or shift one of six tasks.
+
+    Pools: confusion, thresholds, polarity, group_bias, style, flips. Tasks: boolq-ps, copa-bs, record-r,
+    sst-2-p, rte-e, alpaca-is.
+    """
+    from dcpc.data.shift import POOLS, simulate
+    from dcpc.data.tasks import SHIFTED_TASKS, load_task, shift_task
+    from dcpc.data.writers import write_table
+
+    name = _known(name, [*POOLS, *SHIFTED_TASKS])
+    if output.exists() and not force:
+        raise UsageError("the output is there already.", where=output, fix="Name a new file, or add --force.")
+    if name in POOLS:
+        items = _items(source, split, columns, format)
+        pool = POOLS[name](strength=strength)
+        annotations, report = simulate(
+            items, pool, n_annotators=annotators, labels_per_item=labels_per_item, seed=seed
+        )
+        table = annotations.table
+    else:
+        rows = _of_split(load_task(SHIFTED_TASKS[name], source), split, source)
+        shifted = shift_task(
+            name,
+            rows,
+            strength=strength,
+            seed=seed,
+            n_annotators=annotators,
+            labels_per_item=labels_per_item,
+        )
+        table, report = shifted.table, shifted.report
+    write_table(table, output)
+    _show(report, output)
+
+
+def _known(name: str, names: list[str]) -> str:
+    """The name as it is registered; `SST2-P`, `group bias` and the like are understood.
+
+    Raises:
+        UsageError: for any other name, with the nearest ones.
+    """
+    import difflib
+
+    plain = {_letters(known): known for known in names}
+    if _letters(name) in plain:
+        return plain[_letters(name)]
+    close = [plain[c] for c in difflib.get_close_matches(_letters(name), plain, n=3, cutoff=0.4)]
+    hint = f"Did you mean {' or '.join(close)}? " if close else ""
+    raise UsageError(f'"{name}" is no pool and no shifted task.', fix=f"{hint}Names: {', '.join(names)}.")
+
+
+def _letters(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
+def _items(source: str, split: str | None, columns: str | None, format: str | None) -> CleanItems:
+    """Items with their gold label (a task's files) or their majority label (annotations)."""
+    from dcpc.data.shift import CleanItems
+    from dcpc.data.tasks import clean_items, load_task
+    from dcpc.data.tasks.loaders import task_at
+
+    task = None if columns or format else task_at(source)
+    if task is None:
+        annotations = options.read(source, columns, format)
+        if split is not None and "split" in annotations.table:
+            annotations = annotations.where(annotations.table["split"] == split)
+        return CleanItems.from_annotations(annotations)
+    if task in ("record", "alpaca"):
+        raise UsageError(
+            f"task {task} has open answers, and annotator pools need labels.",
+            where=source,
+            fix="Use `record-r` or `alpaca-is`, or another source.",
+        )
+    return clean_items(task, _of_split(load_task(task, source), split, source))
+
+
+def _of_split(table: pd.DataFrame, split: str | None, source: str) -> pd.DataFrame:
+    if split is None:
+        return table
+    found = table[table["split"] == split].reset_index(drop=True)
+    if found.empty:
+        names = ", ".join(sorted(table["split"].astype(str).unique()))
+        raise UsageError(f'no row is of split "{split}".', where=source, fix=f"Splits: {names}.")
+    return found
+
+
+def _show(report: ShiftReport, output: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table("", "value", title=f"{report.name}, strength {report.strength:g}, seed {report.seed}")
+    values = report.as_dict()
+    for key in _PLAIN_REPORT:
+        value = values[key]
+        text = "–" if value is None else f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
+        shown.add_row(key.replace("_", " "), text)
+    rates = report.annotator_noise.values()
+    if rates:
+        shown.add_row("noise by annotator", f"{min(rates):.3f} to {max(rates):.3f} ({len(rates)} annotators)")
+    console = Console(highlight=False)
+    console.print(shown)
+    console.print(f"Written to {output}", soft_wrap=True)
