@@ -265,6 +265,51 @@ def test_changed_attention_implementation_is_noticed() -> None:
         logits(model)
 
 
+def test_models_that_share_a_config_object_are_independent() -> None:
+    base = base_model(BERT)
+    twin = type(base)(base.config).eval()
+    plain = logits(twin)
+    expected = logits(get_peft_model(twin, DCPCConfig(task_type="SEQ_CLS")))
+    first = get_peft_model(base, DCPCConfig(task_type="SEQ_CLS"))
+    randomise(first)
+    assert torch.equal(expected, plain)
+    assert not torch.equal(logits(first), plain)
+
+
+def test_adapting_an_adapted_base_model_again_is_refused() -> None:
+    model = adapted(BERT)
+    with pytest.raises(ModelError, match="already"):
+        get_peft_model(model.base_model.model, DCPCConfig(task_type="SEQ_CLS"))
+    assert torch.isfinite(logits(model)).all()
+
+
+def test_weights_can_be_loaded_into_an_existing_adapter(tmp_path: Path) -> None:
+    # What a Trainer does to resume.
+    trained = adapted(BERT, annotators=["ann"])
+    trained.save_pretrained(tmp_path)
+    model = adapted(BERT, annotators=["ann"])
+    randomise(model, seed=5)
+    model.load_adapter(tmp_path, "default", is_trainable=True)
+    assert torch.equal(logits(model), logits(trained))
+    assert all(p.requires_grad for n, p in model.named_parameters() if "dcpc" in n)
+
+
+def test_a_fresh_adapter_learns() -> None:
+    model = get_peft_model(base_model(BERT), DCPCConfig(task_type="SEQ_CLS"))
+    model.train()
+    start = {n: p.detach().clone() for n, p in model.named_parameters() if "dcpc" in n}
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    losses = []
+    for _ in range(30):
+        loss = model(**inputs(BERT), labels=torch.tensor([0, 1, 2])).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 4
+    assert [n for n, p in model.named_parameters() if n in start and torch.equal(p, start[n])] == []
+
+
 def test_merging_and_two_adapters_at_once_are_refused() -> None:
     model = adapted(BERT)
     with pytest.raises(UsageError, match="cannot be merged"):

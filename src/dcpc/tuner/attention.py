@@ -31,6 +31,14 @@ def implementation_name(merge: str, base: str) -> str:
     return f"dcpc_{merge}_{base}"
 
 
+def unwrapped_name(name: str) -> str:
+    """The base implementation behind `name`: `dcpc_concat_sdpa` -> `sdpa`; other names stay."""
+    names = {
+        implementation_name(merge, base): base for merge, masks in MASK_FUNCTIONS.items() for base in masks
+    }
+    return names.get(name, name)
+
+
 def set_recorder(recorder: Recorder | None) -> None:
     """Call `recorder(module, query, key, value)` on every wrapped attention, for probing; None stops it."""
     global _recorder

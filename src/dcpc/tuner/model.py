@@ -83,7 +83,7 @@ class DCPCModel(Readings):
             self.state = None
             return args, kwargs
         if self.rotary and given.get("position_ids") is None:
-            positions = positions_of_tokens(given.get("attention_mask"), given.get("input_ids"))
+            positions = positions_of_tokens(given.get("attention_mask"), _tokens(given))
             if positions is not None:
                 kwargs["position_ids"] = positions
         if self.generating and self.state is not None:
@@ -105,10 +105,9 @@ class DCPCModel(Readings):
         prompt_labels = given.get("labels") if config.task_type == "CAUSAL_LM" else None
         state = ForwardState(mask=pooling_mask(given.get("attention_mask"), prompt_labels), noise=noise)
         if noise is None and self.model.training and config.correction:
-            inputs = given.get("input_ids")
-            inputs = given.get("inputs_embeds") if inputs is None else inputs
-            if inputs is not None:
-                state.noise = torch.randn(len(inputs), config.num_styles, device=inputs.device)
+            tokens = _tokens(given)
+            if tokens is not None:
+                state.noise = torch.randn(len(tokens), config.num_styles, device=tokens.device)
         if annotator_ids is not None and config.annotator_mode == "prefix":
             state.effect = self._preferences()(annotator_ids)
         elif annotator_ids is not None:
@@ -239,6 +238,12 @@ class DCPCModel(Readings):
             yield
         finally:
             self.state, self.recomputing = current, False
+
+
+def _tokens(given: dict[str, Any]) -> Tensor | None:
+    """The token ids [B,n] or embeddings [B,n,H] of a call."""
+    ids = given.get("input_ids")
+    return given.get("inputs_embeds") if ids is None else ids
 
 
 def _continues(given: dict[str, Any]) -> bool:

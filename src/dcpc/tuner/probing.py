@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dcpc.errors import ModelError
-from dcpc.tuner.attention import implementation_name, set_recorder
+from dcpc.tuner.attention import implementation_name, set_recorder, unwrapped_name
 from dcpc.tuner.deberta import DisentangledSelfAttention
 from dcpc.tuner.layer import AttentionShape
 
@@ -45,7 +45,8 @@ class AttentionSwitch:
             seen.add(id(config))
             found.extend(getattr(config, name, None) for name in getattr(config, "sub_configs", {}))
             if config._attn_implementation is not None:
-                self.original.append((config, config._attn_implementation))
+                # A config object that another adapted model shares carries the wrapped name already.
+                self.original.append((config, unwrapped_name(config._attn_implementation)))
         for _, name in self.original:
             if name not in WRAPPED:
                 raise ModelError(

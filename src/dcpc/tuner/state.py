@@ -95,12 +95,18 @@ def pooling_mask(attention_mask: Any, labels: Tensor | None) -> Tensor | None:
     return (real & (labels == IGNORED_LABEL)) | first
 
 
-def positions_of_tokens(attention_mask: Any, input_ids: Any) -> Tensor | None:
-    """Positions [B,n] that count real tokens only; None where there is no padding in front of a text."""
-    tensors = isinstance(attention_mask, Tensor) and isinstance(input_ids, Tensor)
-    if not tensors or attention_mask.dim() != 2 or bool(attention_mask[:, 0].all()):
+def positions_of_tokens(attention_mask: Any, tokens: Tensor | None) -> Tensor | None:
+    """Positions [B,n] that count real tokens only; None where there is no padding in front of a text.
+
+    Args:
+        attention_mask: [B,past+n] of the call.
+        tokens: [B,n] ids or [B,n,H] embeddings of the call.
+    """
+    if not isinstance(attention_mask, Tensor) or attention_mask.dim() != 2 or tokens is None:
         return None
-    return (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -input_ids.shape[1] :]
+    if bool(attention_mask[:, 0].all()):
+        return None
+    return (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
 
 
 def inferred_padding(input_ids: Any, pad: int | None, eos: int | list[int] | None) -> Tensor | None:

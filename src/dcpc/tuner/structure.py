@@ -76,6 +76,11 @@ class TunerStructure(BaseTuner):
         super().inject_adapter(model, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage, state_dict)
 
     def _prepare_base_model(self, model: nn.Module, config: DCPCConfig) -> None:
+        if any(isinstance(module, PrefixLayer) for module in model.modules()):
+            raise ModelError(
+                f"{describe(model)} carries a DCPC adapter already.",
+                fix="Use add_adapter or load_adapter on that model, or take its base model back with unload().",
+            )
         self.handles: list[RemovableHandle] = []
         self.attention_switch = AttentionSwitch(model)
         self.attention_switch.install(config.merge)
