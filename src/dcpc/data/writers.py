@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ def write_long(annotations: Annotations, path: str | Path) -> Path:
     Raises:
         UsageError: if the suffix is none of .csv, .tsv, .jsonl, .parquet, or the folder cannot be written to.
     """
-    return _write_table(annotations.table, Path(path))
+    return write_table(annotations.table, Path(path))
 
 
 def write_crowdkit(annotations: Annotations, path: str | Path, *, texts: bool = True) -> Path:
@@ -38,7 +39,7 @@ def write_crowdkit(annotations: Annotations, path: str | Path, *, texts: bool = 
         raise UsageError("crowd-kit needs to know the annotators.", where=annotations.source)
     names = {"item_id": "task", "annotator_id": "worker", "label": "label"}
     items = [name for name in (*ITEM_COLUMNS, "split") if name in annotations.table] if texts else []
-    return _write_table(annotations.table[[*names, *items]].rename(columns=names), Path(path))
+    return write_table(annotations.table[[*names, *items]].rename(columns=names), Path(path))
 
 
 def write_argilla(
@@ -117,7 +118,12 @@ def _suggestions(
     }
 
 
-def _write_table(table: pd.DataFrame, path: Path) -> Path:
+def write_table(table: pd.DataFrame, path: Path) -> Path:
+    """Write a table, whole or not at all, in the format that the file's name asks for.
+
+    Raises:
+        UsageError: a suffix other than .csv, .tsv, .jsonl and .parquet, or a place that cannot be written to.
+    """
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".tsv", ".jsonl", ".parquet"):
         raise UsageError(
@@ -131,5 +137,9 @@ def _write_table(table: pd.DataFrame, path: Path) -> Path:
         elif suffix == ".jsonl":
             table.to_json(temporary, orient="records", lines=True, force_ascii=False)
         else:
-            table.to_csv(temporary, index=False, sep="\t" if suffix == ".tsv" else ",", lineterminator="\n")
+            # Strings are quoted throughout: a lone carriage return in a text would else end the row.
+            separator = "\t" if suffix == ".tsv" else ","
+            table.to_csv(
+                temporary, index=False, sep=separator, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+            )
     return path
