@@ -1,0 +1,114 @@
+"""`dcpc inspect`: see the disagreement before training on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from dcpc.data.annotations import Annotations
+    from dcpc.inspection import Inspection
+
+
+def command(
+    data: Annotated[str, typer.Argument(help="Annotations: a file, folder or Hugging Face data set.")],
+    output: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
+    columns: Annotated[
+        list[str] | None, typer.Option(help="Your column for one of ours, as `label=rating`; repeatable.")
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="nominal, ordinal or preference; default: told apart.")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="All labels in their order, `low,middle,high`.")] = None,
+    texts: Annotated[bool, typer.Option("--texts/--no-texts", help="Show item texts in the report.")] = True,
+    pairs: Annotated[
+        bool,
+        typer.Option("--pairs/--no-pairs", help="Look for near-duplicates and paraphrases labelled apart."),
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Seed of bootstraps, shuffles and samples.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there.")] = False,
+) -> None:
+    """Report who disagrees with whom, on what, and how much of it is preference."""
+    from dcpc.files import atomic_folder, check_output_folder
+    from dcpc.inspection import inspect_annotations, to_json
+    from dcpc.inspection.page import inspection_page
+
+    check_output_folder(output, force=force)
+    annotations = _read(data, columns, scale, labels)
+    console = Console(highlight=False)
+    with console.status("Reading") as status:
+        result = inspect_annotations(
+            annotations, texts=texts, pairs=pairs, seed=seed, progress=lambda step: status.update(f"{step} …")
+        )
+        with atomic_folder(output, force=force) as folder:
+            (folder / "report.html").write_text(inspection_page(result), encoding="utf-8")
+            report = json.dumps(to_json(result), ensure_ascii=False, indent=1)
+            (folder / "report.json").write_text(report, encoding="utf-8")
+    _print_summary(console, result)
+    console.print(f"Report: {output / 'report.html'}", soft_wrap=True)
+
+
+def _read(data: str, columns: list[str] | None, scale: str | None, labels: str | None) -> Annotations:
+    from typing import cast, get_args
+
+    from dcpc.data.annotations import Scale
+    from dcpc.data.readers import read_annotations
+    from dcpc.errors import UsageError
+
+    if scale is not None and scale not in get_args(Scale):
+        raise UsageError(f"unknown scale {scale!r}.", fix=f"Choose one of {', '.join(get_args(Scale))}.")
+    mapping = {}
+    for entry in columns or []:
+        ours, separator, theirs = entry.partition("=")
+        if not (ours and separator and theirs):
+            raise UsageError(
+                f"--columns {entry!r} is not of the form ours=yours.", fix="Write `label=rating`."
+            )
+        mapping[ours.strip()] = theirs.strip()
+    return read_annotations(
+        data,
+        columns=mapping or None,
+        scale=cast("Scale | None", scale),
+        labels=[label.strip() for label in labels.split(",")] if labels else None,
+    )
+
+
+def _print_summary(console: Console, result: Inspection) -> None:
+    from rich.markup import escape
+
+    from dcpc.inspection.page import read_alpha, verdict
+    from dcpc.report.page import format_count, format_number, format_percent
+
+    overlap, agreement = result.overlap, result.agreement
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    interval = ""
+    if agreement.alpha_low is not None:
+        interval = f" [{format_number(agreement.alpha_low)}, {format_number(agreement.alpha_high)}]"
+    rows = [
+        (
+            "judgements / items / annotators",
+            f"{overlap.judgements:,} / {overlap.items:,} / {overlap.annotators:,}",
+        ),
+        ("labels", f"{overlap.classes} ({result.scale})"),
+        (f"alpha ({agreement.metric})", f"{format_number(agreement.alpha)}{interval}"),
+        ("pairwise agreement", format_percent(agreement.pairwise, 1)),
+        ("unanimous items", format_percent(result.entropy.unanimous)),
+        (
+            "groups found",
+            ", ".join(str(len(m)) for m in result.groups.members) or f"none: {result.groups.reason}",
+        ),
+        ("consensus models differ on", f"{format_count(result.consensus.differ)} items"),
+        ("conflict pairs listed", format_count(len(result.conflicts))),
+    ]
+    for name, value in rows:
+        table.add_row(name, escape(value))
+    console.print(table)
+    console.print(f"Alpha is {read_alpha(agreement.alpha)}.", soft_wrap=True)
+    console.print(escape(verdict(result.decomposition)), soft_wrap=True)
+    for note in result.notes:
+        console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
