@@ -31,7 +31,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except DCPCError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]Error:[/] {_escape(str(error))}")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"[bold red]Error:[/] {_escape(str(error))}"
+        )
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped.")

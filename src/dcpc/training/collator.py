@@ -28,8 +28,7 @@ class ItemCollator:
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """Make one batch."""
         fields = [
-            {k: v for k, v in example.items() if k not in JUDGEMENT_FIELDS + ("item",)}
-            for example in examples
+            {k: v for k, v in example.items() if k not in (*JUDGEMENT_FIELDS, "item")} for example in examples
         ]
         batch = dict(self.tokenizer.pad(fields, return_tensors="pt"))
         counts = [len(example["labels"]) for example in examples]

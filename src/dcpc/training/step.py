@@ -71,6 +71,7 @@ def training_loss(
         The loss with its graph.
     """
     tuner = dcpc_tuner(model)
+    n_items = len(batch["items"])
     rows = _rows(batch, tuner, two_views=config.view_pairs and config.uses_pairs)
     wants_states = config.uses_pairs
     outputs = model(**rows.tokens, **rows.preference, output_hidden_states=wants_states or None)
@@ -78,9 +79,10 @@ def training_loss(
     judged = _judgement_logits(tuner, logits, rows)
     targets = one_hot(rows.labels, logits.shape[-1]).float()  # [J, C]
     if consensus is not None:
-        running = consensus.update(batch["items"], logits[: len(batch["items"])].softmax(dim=-1))
+        running = consensus.update(batch["items"], _item_predictions(logits, rows, n_items))
         targets = corrected_targets(targets, running[rows.first_item], config.target_correction)
-    terms = {"task": task_loss(judged, targets, rows.item_index, len(logits))}
+    # The item counts, not the row: rows are judgements in the mode `prefix`, and views double them.
+    terms = {"task": task_loss(judged, targets, rows.first_item, n_items)}
     if wants_states:
         pairs = _pairs(rows, config, len(logits), logits.shape[-1])
         terms |= pair_terms(_state(outputs, logits, rows, tuner), pairs, config)
@@ -153,9 +155,10 @@ def _rows(batch: dict[str, Tensor], tuner: DCPCModel | None, *, two_views: bool)
         )
         if "annotator_ids" in preference:
             preference["annotator_ids"] = annotators
-    if tuner is not None and tuner.active_config.correction:
+    config = None if tuner is None else tuner.active_config
+    if config is not None and config.correction:
         # One ε for the whole batch: the two sides of a pair must differ by their inputs, not by their noise.
-        noise = torch.randn(1, tuner.active_config.num_styles, device=labels.device)
+        noise = torch.randn(1, config.num_styles, device=labels.device)
         preference["noise"] = noise.expand(len(tokens["input_ids"]), -1)
     return _Rows(tokens, preference, labels, annotators, item_index, first_item, 2 if two_views else 1)
 
@@ -164,6 +167,17 @@ def _judgement_logits(tuner: DCPCModel | None, logits: Tensor, rows: _Rows) -> T
     if tuner is not None and annotator_mode(tuner) == "output":
         return tuner.annotator_logits(logits, rows.annotators, rows.item_index)
     return logits[rows.item_index]
+
+
+def _item_predictions(logits: Tensor, rows: _Rows, n_items: int) -> Tensor:
+    """Predicted label distribution of every item [B, C]: the mean over its rows."""
+    n_rows = len(logits) // rows.n_views
+    probabilities = logits[:n_rows].softmax(dim=-1)
+    if n_rows == n_items:
+        return probabilities
+    item = rows.first_item[:n_rows]  # rows are judgements
+    total = torch.zeros(n_items, logits.shape[-1], device=logits.device).index_add(0, item, probabilities)
+    return total / torch.bincount(item, minlength=n_items)[:, None].clamp(min=1)
 
 
 def _pairs(rows: _Rows, config: ObjectiveConfig, n_rows: int, n_classes: int) -> Pairs:

@@ -1,0 +1,80 @@
+"""A trained adapter with all that prediction needs: saving and loading."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from safetensors import SafetensorError
+from transformers import PreTrainedTokenizerBase
+
+from dcpc.errors import ModelError
+from dcpc.models import load_base_model
+from dcpc.task import Task
+
+
+@dataclass
+class TrainedAdapter:
+    """A PEFT model, its tokenizer and its task.
+
+    Attributes:
+        model: base model with the adapter.
+        tokenizer: of the base model.
+        task: labels and inputs.
+        seconds: training time.
+        history: the Trainer's log entries.
+    """
+
+    model: PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Numbers that training may change: the adapter and the classification head."""
+        return int(self.model.get_nb_trainable_parameters()[0])
+
+    def save(self, folder: str | Path) -> None:
+        """Write `adapter_config.json`, `adapter_model.safetensors`, a model card and `task.json`."""
+        with quiet_libraries():
+            self.model.save_pretrained(str(folder))
+        self.task.write(Path(folder))
+
+
+def load_adapter(folder: str | Path, *, trust_remote_code: bool = False) -> TrainedAdapter:
+    """Load what `TrainedAdapter.save` or `dcpc train` wrote, ready to predict.
+
+    Raises:
+        ModelError: if a file is missing or altered, or the base model cannot be loaded.
+    """
+    folder = Path(folder)
+    task = Task.read(folder)
+    base, tokenizer = load_base_model(task.base_model, task.labels, trust_remote_code=trust_remote_code)
+    try:
+        with quiet_libraries():
+            model = PeftModel.from_pretrained(base, str(folder))
+    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"the adapter does not fit its base model {task.base_model}: {' '.join(str(error).split())[:200]}",
+            where=folder,
+            fix="Restore the folder's files, or train again.",
+        ) from error
+    return TrainedAdapter(model.eval(), tokenizer, task)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silence warnings of libraries that are about choices made here on purpose."""
+    with warnings.catch_warnings():
+        # The base model `minilm` is a name, not a path; nothing in it was modified.
+        warnings.filterwarnings("ignore", message="Could not find a config file")
+        warnings.filterwarnings("ignore", message=".*pin_memory.*")
+        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+        yield

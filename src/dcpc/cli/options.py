@@ -1,0 +1,79 @@
+"""Options that several subcommands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from dcpc.data.annotations import Annotations
+from dcpc.errors import UsageError
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA", help="Annotations: CSV, TSV, JSONL, Parquet, or an annotation tool's export."
+    ),
+]
+Columns = Annotated[
+    str | None, typer.Option(help="Your column names, as text=comment,label=rating.", metavar="OURS=YOURS,…")
+]
+Format = Annotated[str | None, typer.Option(help="Force a format instead of telling it from the content.")]
+Scale = Annotated[
+    str | None, typer.Option(help="nominal, ordinal or preference; told from the labels by default.")
+]
+Labels = Annotated[str | None, typer.Option(help="The whole label set in its order, as 1,2,3,4,5.")]
+Split = Annotated[str | None, typer.Option(help="Use only the rows whose `split` column says this.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Items per forward pass.")]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Run modelling code that the base model's repository brings."),
+]
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """`text=comment,label=rating` as a mapping from our column names to the user's.
+
+    Raises:
+        UsageError: if a part has no `=`.
+    """
+    result = {}
+    for part in (text or "").split(","):
+        ours, equals, theirs = part.partition("=")
+        if part and not equals:
+            raise UsageError(
+                f"`--columns {part}` names no column.", fix="Write it as text=comment,label=rating."
+            )
+        if part:
+            result[ours.strip()] = theirs.strip()
+    return result
+
+
+def parse_list(text: str | None) -> list[str] | None:
+    """Comma-separated words; None stays None."""
+    return None if text is None else [word.strip() for word in text.split(",")]
+
+
+def read(
+    data: str,
+    columns: str | None = None,
+    format: str | None = None,
+    scale: str | None = None,
+    labels: Sequence[str] | None = None,
+) -> Annotations:
+    """Read the annotations that a subcommand was given, and say what the reader skipped or changed."""
+    from rich.console import Console
+
+    from dcpc.data.readers import read_annotations
+
+    if scale not in (None, "nominal", "ordinal", "preference"):
+        raise UsageError(f"there is no scale `{scale}`.", fix="Scales are: nominal, ordinal, preference.")
+    annotations = read_annotations(
+        data, format=format, columns=parse_columns(columns), scale=scale, labels=labels
+    )
+    for note in annotations.notes:
+        Console(stderr=True, highlight=False).print(f"[yellow]Note:[/] {note}", soft_wrap=True)
+    return annotations

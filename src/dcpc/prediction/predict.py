@@ -1,0 +1,112 @@
+"""Label distributions of items, and of single annotators on items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from dcpc.adapters import TrainedAdapter
+from dcpc.errors import UsageError
+from dcpc.training import tokenize_items
+from dcpc.training.step import annotator_mode, dcpc_tuner, item_log_probabilities
+
+
+@torch.no_grad()
+def predict_distribution(
+    adapter: TrainedAdapter, items: pd.DataFrame, *, batch_size: int = 64, progress: bool = False
+) -> np.ndarray:
+    """The predicted label distribution of every item: the average over the annotators that training saw.
+
+    Without annotators in the adapter it is the softmax of the logits.
+
+    Args:
+        adapter: trained.
+        items: I rows with `text` (and `text_pair`, or `response_a` and `response_b`).
+        batch_size: items per forward pass; it changes the speed, not the result.
+        progress: show a progress bar.
+
+    Returns:
+        Probabilities [I, C]; rows sum to 1.
+    """
+    tuner = dcpc_tuner(adapter.model)
+    result = np.empty((len(items), len(adapter.task.labels)))
+    for rows, tokens in _batches(adapter, items, batch_size, progress):
+        logits = adapter.model(**tokens).logits.float()
+        result[rows] = item_log_probabilities(tuner, logits).exp().cpu().numpy()
+    return result / result.sum(axis=1, keepdims=True)
+
+
+@torch.no_grad()
+def predict_annotators(
+    adapter: TrainedAdapter,
+    items: pd.DataFrame,
+    item_codes: np.ndarray,
+    annotators: Sequence[str],
+    *,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> np.ndarray:
+    """The predicted label distribution of given annotators on given items.
+
+    An annotator that training did not see falls back to their group, where the adapter knows it, and otherwise
+    to the predicted distribution of the item.
+
+    Args:
+        adapter: trained with annotators.
+        items: I rows, as for `predict_distribution`.
+        item_codes: position in `items` of each judgement, int [J].
+        annotators: annotator id of each judgement, J of them.
+        batch_size: items per forward pass.
+        progress: show a progress bar.
+
+    Returns:
+        Probabilities [J, C]; rows sum to 1.
+
+    Raises:
+        UsageError: if the adapter knows no annotators.
+    """
+    tuner = dcpc_tuner(adapter.model)
+    mode = "none" if tuner is None else annotator_mode(tuner)
+    if tuner is None or mode == "none":
+        raise UsageError(
+            f"this adapter ({adapter.task.method}) knows no annotators.",
+            fix="Train with --method dcpc on data with an annotator_id column, or predict the distribution.",
+        )
+    numbers = tuner.annotator_index(list(annotators))
+    result = np.empty((len(item_codes), len(adapter.task.labels)))
+    for rows, tokens in _batches(adapter, items, batch_size, progress):
+        position = pd.Series(np.arange(len(rows)), index=rows)
+        chosen = np.flatnonzero(np.isin(item_codes, rows))  # judgements of this batch
+        if len(chosen) == 0:
+            continue
+        at = torch.from_numpy(position[item_codes[chosen]].to_numpy()).to(adapter.model.device)
+        who = numbers[torch.from_numpy(chosen)].to(adapter.model.device)
+        if mode == "prefix":
+            each = {name: value[at] for name, value in tokens.items()}
+            probabilities = adapter.model(**each, annotator_ids=who).logits.float().softmax(dim=-1)
+        else:
+            logits = adapter.model(**tokens).logits.float()
+            probabilities = tuner.annotator_logits(logits, who, at).softmax(dim=-1)
+            consensus = item_log_probabilities(tuner, logits).exp()[at]
+            probabilities = torch.where((who < 0)[:, None], consensus, probabilities)
+        result[chosen] = probabilities.cpu().numpy()
+    return result / result.sum(axis=1, keepdims=True)
+
+
+def _batches(
+    adapter: TrainedAdapter, items: pd.DataFrame, batch_size: int, progress: bool
+) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+    """Batches of items of similar length: their positions in `items`, and their tokens on the model's device."""
+    adapter.model.eval()
+    encoded = tokenize_items(items, adapter.tokenizer, adapter.task.max_length)
+    order = np.argsort([-len(ids) for ids in encoded["input_ids"]], kind="stable")
+    steps = range(0, len(order), batch_size)
+    for start in tqdm(steps, desc="Predicting", unit="batch", disable=not progress, leave=False):
+        rows = order[start : start + batch_size]
+        batch = {name: [values[row] for row in rows] for name, values in encoded.items()}
+        yield rows, dict(adapter.tokenizer.pad(batch, return_tensors="pt").to(adapter.model.device))

@@ -1,0 +1,109 @@
+"""What an adapter was trained to do: the small file `task.json` beside PEFT's two."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from dcpc.data.annotations import Scale
+from dcpc.errors import ModelError
+
+TASK_FILE = "task.json"
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+
+class Task(BaseModel):
+    """The labels that an adapter predicts, and how its inputs were made.
+
+    Attributes:
+        base_model: `minilm`, a Hugging Face id, or a path.
+        method: `dcpc`, or one of PEFT's methods.
+        labels: the C labels in the order of the logits.
+        scale: nominal, ordinal or preference.
+        max_length: tokens after which texts are cut.
+        weights_sha256: of the adapter's weights, to notice an altered file; None before it is saved.
+    """
+
+    base_model: str
+    method: str
+    labels: list[str]
+    scale: Scale = "nominal"
+    max_length: int | None = None
+    weights_sha256: str | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write `task.json` into an adapter folder, with the hash of the weights that lie there."""
+        sealed = self.model_copy(update={"weights_sha256": sha256(folder / WEIGHTS_FILE)})
+        (folder / TASK_FILE).write_text(sealed.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Task:
+        """Read an adapter folder's task and check that the folder is whole.
+
+        A DCPC adapter that was saved with `save_pretrained` alone has its labels in `adapter_config.json`.
+
+        Raises:
+            ModelError: if the folder or a file is missing, unreadable or altered.
+        """
+        if not folder.is_dir():
+            raise ModelError(
+                "there is no such adapter folder.", where=folder, fix="Name a folder that `dcpc train` wrote."
+            )
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            if not (folder / name).is_file():
+                raise ModelError(
+                    f"the adapter folder has no {name}.",
+                    where=folder,
+                    fix="Copy the whole folder, or train again.",
+                )
+        config = _read_json(folder / CONFIG_FILE)
+        if not (folder / TASK_FILE).is_file():
+            return cls._from_config(config, folder)
+        try:
+            task = cls.model_validate(_read_json(folder / TASK_FILE))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ModelError(
+                f"`{'.'.join(map(str, first['loc']))}`: {first['msg'].lower()}.",
+                where=folder / TASK_FILE,
+                fix="Restore the file, or train again.",
+            ) from error
+        if task.weights_sha256 not in (None, sha256(folder / WEIGHTS_FILE)):
+            raise ModelError(
+                "the weights are not those that were saved: their SHA-256 differs from task.json.",
+                where=folder / WEIGHTS_FILE,
+                fix="Restore it, or train again. If the change is meant, remove weights_sha256 from task.json.",
+            )
+        return task
+
+    @classmethod
+    def _from_config(cls, config: dict, folder: Path) -> Task:
+        if not config.get("labels"):
+            raise ModelError(
+                f"there is no {TASK_FILE}, and {CONFIG_FILE} does not name the labels.",
+                where=folder,
+                fix="Pass labels=[...] to DCPCConfig before training, or train with `dcpc train`.",
+            )
+        return cls(base_model=config["base_model_name_or_path"], method="dcpc", labels=config["labels"])
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"is not readable JSON ({error}).", where=path, fix="Restore the file, or train again."
+        ) from error
+    if not isinstance(content, dict):
+        raise ModelError("holds no JSON object.", where=path, fix="Restore the file, or train again.")
+    return content
