@@ -122,9 +122,9 @@ def fit_linear_probe(
         )
         effect_ridge = of_effects.setting["effect_ridge"]
         held_out = found[list(effect_ridges).index(effect_ridge)]
-        choice = Choice(
-            choice.setting | of_effects.setting, of_effects.loss, choice.on_edge + of_effects.on_edge
-        )
+        # The strong end of this grid is no effect at all, so nothing better can lie beyond it.
+        on_edge = () if effect_ridge == effect_ridges[-1] else of_effects.on_edge
+        choice = Choice(choice.setting | of_effects.setting, of_effects.loss, choice.on_edge + on_edge)
     model = fit_logistic(data.features, data.labels, data.annotators, data.shape, ridge, effect_ridge)
     return LinearProbe(model, centre, spread, fit_offsets(held_out, data.labels), choice)
 
