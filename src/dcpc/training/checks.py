@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import torch
 from torch import nn
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -28,17 +29,29 @@ def check_gradients(model: nn.Module) -> None:
         )
 
 
-def check_finite(loss: float, step: int, output_dir: str | None) -> None:
-    """Stop at a loss that is not a number, while the last checkpoint is still good.
+def check_finite(value: float, name: str, step: int, output_dir: str | None) -> None:
+    """Stop at a loss or gradient that is not a number, before it reaches weights and checkpoints.
+
+    Args:
+        value: what must be finite.
+        name: what it is, for the message.
+        step: optimizer steps done.
+        output_dir: folder of the checkpoints.
 
     Raises:
         TrainingError: naming the step and the last good checkpoint.
     """
-    if math.isfinite(loss):
+    if math.isfinite(value):
         return
     last = get_last_checkpoint(output_dir) if output_dir and Path(output_dir).is_dir() else None
     kept = f"The last good checkpoint is {last}." if last else "No checkpoint had been written yet."
     raise TrainingError(
-        f"the loss became {loss} at step {step + 1}.",
+        f"the {name} became {value} at step {step + 1}.",
         fix=f"{kept} Lower the learning rate, or look for broken inputs.",
     )
+
+
+def gradient_norm(model: nn.Module) -> float:
+    """Norm of all gradients together; not a number where any of them is not."""
+    gradients = [tensor.grad for tensor in model.parameters() if tensor.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients).item() if gradients else 0.0

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from dcpc.errors import TrainingError
 from dcpc.objective import RunningConsensus
 from dcpc.training.arguments import DCPCTrainingArguments
 from dcpc.training.averaging import AveragedWeights
-from dcpc.training.checks import check_finite, check_gradients
+from dcpc.training.checks import check_finite, check_gradients, gradient_norm
 from dcpc.training.collator import ItemCollator
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.step import training_loss, validation_loss
@@ -70,6 +71,7 @@ class DCPCTrainer(Trainer):
         self._checked = False
         self._sums: dict[str, float] = defaultdict(float)
         self._steps = 0
+        self.add_callback(_CheckGradients())
         if self._averaged is not None:
             self.add_callback(_Average(self._averaged))
 
@@ -93,7 +95,7 @@ class DCPCTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
         """One forward and backward pass, with the checks of `dcpc.training.checks`."""
         loss = super().training_step(model, inputs, *args, **kwargs)
-        check_finite(loss.item(), self.state.global_step, self.args.output_dir)
+        check_finite(loss.item(), "loss", self.state.global_step, self.args.output_dir)
         if not self._checked:
             check_gradients(model)
             self._checked = True
@@ -153,13 +155,29 @@ class DCPCTrainer(Trainer):
         }
 
     def _load_own_state(self, checkpoint: Path) -> None:
-        if not (checkpoint / STATE_FILE).is_file():
+        if not self._own_state():
             return
+        if not (checkpoint / STATE_FILE).is_file():
+            raise TrainingError(
+                f"the checkpoint has no {STATE_FILE}, which an exact resume needs.",
+                where=checkpoint,
+                fix="Resume from a checkpoint that was written with the same objective.",
+            )
         state = load_file(checkpoint / STATE_FILE)
         for part, holder in (("consensus", self._consensus), ("averaged", self._averaged)):
             if holder is not None:
                 own = {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")}
                 holder.load_state_dict(own)
+
+
+class _CheckGradients(TrainerCallback):
+    """Stops at gradients that are no numbers: a checkpoint of the weights they lead to would not be good."""
+
+    def on_pre_optimizer_step(
+        self, args: Any, state: Any, control: Any, model: torch.nn.Module, **kwargs: Any
+    ) -> None:
+        if not args.fp16:  # loss scaling in fp16 skips such steps by itself, and lowers its scale
+            check_finite(gradient_norm(model), "gradient", state.global_step, args.output_dir)
 
 
 class _Average(TrainerCallback):
