@@ -14,6 +14,8 @@ _EXACT_UP_TO = 4096
 _ITEMS_PER_LIST = 256
 _TRAINING_POINTS_PER_LIST = 40
 _SAMPLE = 256
+# With faiss' 16, items land in the wrong list once there are thousands of lists, and far more must be searched.
+_GRAPH_BREADTH = 128
 _BLOCK = 16384
 
 
@@ -105,6 +107,7 @@ def _list_index(faiss: Any, vectors: np.ndarray, seed: int) -> Any:
     kmeans.train(sample)
     # A graph over the centres: comparing every item with every centre would cost I²/256.
     quantizer = faiss.IndexHNSWFlat(width, 32, faiss.METRIC_INNER_PRODUCT)
+    quantizer.hnsw.efSearch = _GRAPH_BREADTH
     quantizer.add(kmeans.centroids)
     kind = faiss.ScalarQuantizer.QT_8bit
     index = faiss.IndexIVFScalarQuantizer(quantizer, width, n_lists, kind, faiss.METRIC_INNER_PRODUCT, False)
@@ -122,7 +125,7 @@ def _calibrate(
     probes = 4
     while True:
         index.nprobe = probes
-        faiss.downcast_index(index.quantizer).hnsw.efSearch = max(64, 2 * probes)
+        faiss.downcast_index(index.quantizer).hnsw.efSearch = max(_GRAPH_BREADTH, 2 * probes)
         recall = recall_at_k(_search(index, vectors, rows, k, False)[1], truth)
         if recall >= min_recall or probes >= index.nlist:
             return probes, recall

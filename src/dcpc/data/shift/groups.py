@@ -35,7 +35,7 @@ class GroupBiasPool:
 
     strength: float = 1.0
     bias: float = 0.7
-    feature: str = r"\b(you|your|he|she|his|her|man|woman|people|they)\b"
+    feature: str = r"\b(i|me|my|we|us|our|you|your|he|him|his|she|her|they|them|their|who|people)\b"
     target: str | None = None
     group_share: float = 0.5
 

@@ -19,7 +19,8 @@ from dcpc.data.tasks.loaders import TASKS
 _PEOPLE = re.compile(
     r"\b(?:i|me|my|we|our|us|he|she|him|her|his|they|them|their|who|someone|everyone|man|men|woman|women|boy|boys|"
     r"girl|girls|child|children|baby|parents?|mother|father|friends?|wife|husband|people|person|family|students?|"
-    r"teacher|doctor|nurse|lawyer|police|officers?|neighbors?|guests?|customers?|audience|crowd)\b",
+    r"teacher|doctor|nurse|lawyer|police|officers?|neighbors?|guests?|customers?|players?|drivers?|cooks?|patrons?|applicants?|interviewers?|users?|"
+    r"captain|spy|jury|contestants?|audience|crowd)\b",
     re.IGNORECASE,
 )
 _QUESTIONS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
@@ -88,12 +89,14 @@ class LeaningPool:
 def copa_bs(table: pd.DataFrame, strength: float) -> tuple[CleanItems, AnnotatorPool]:
     """COPA-BS: half the annotators prefer causes that involve people.
 
-    Concerned are questions for the cause where exactly one alternative mentions a person (pronouns, family,
-    roles). See `LeaningPool` (bias = 0.7).
+    Concerned are questions for the cause where one alternative mentions people (pronouns, family, roles) more
+    often than the other; most alternatives of COPA mention someone. See `LeaningPool` (bias = 0.7).
     """
-    first, second = (table[c].str.contains(_PEOPLE).to_numpy(dtype=bool) for c in ("choice1", "choice2"))
+    first, second = (
+        table[c].map(lambda text: len(_PEOPLE.findall(text))).to_numpy() for c in ("choice1", "choice2")
+    )
     concerned = (table["question"] == "cause").to_numpy(dtype=bool) & (first != second)
-    leaning = np.where(concerned, np.where(first, 0, 1), -1)
+    leaning = np.where(concerned, np.where(first > second, 0, 1), -1)
     return clean_items("copa", table), LeaningPool(leaning, strength)
 
 
