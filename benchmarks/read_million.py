@@ -67,10 +67,8 @@ def main() -> None:
         read(arguments.read)
         return
     annotations = generate(arguments.judgements)
-    print(
-        "| format | file, MiB | judgements | items | seconds | processor seconds | peak memory, GiB |\n|---|---|---|---|---|---|---|",
-        flush=True,
-    )
+    print("| format | file, MiB | judgements | items | seconds | processor seconds | peak memory, GiB |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.formats.split(","):
             path = write_long(annotations, Path(folder) / f"million.{name}")
