@@ -1,0 +1,130 @@
+"""The result as JSON, as a page and from the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from dcpc.cli import inspect as cli
+from dcpc.inspection import consensus, inspect_annotations, to_json
+from dcpc.inspection.consensus import majority_label, measure_consensus
+from dcpc.inspection.page import inspection_page
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def app() -> typer.Typer:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(cli.command)
+    return app
+
+
+@pytest.fixture
+def data(two_camps, tmp_path: Path) -> Path:
+    path = tmp_path / "camps.csv"
+    two_camps.table.to_csv(path, index=False)
+    return path
+
+
+def test_json_holds_every_part_and_no_nan(two_camps) -> None:
+    report = to_json(inspect_annotations(two_camps, pairs=False))
+    json.dumps(report, allow_nan=False)
+    assert report["overlap"]["judgements"] == 1600
+    assert report["agreement"]["metric"] == "nominal"
+    assert len(report["items"]["item_id"]) == len(report["items"]["Majority"]) == 200
+    assert {len(group) for group in report["groups"]["members"]} == {4}
+    assert report["columns"][0]["column"] == "camp"
+
+
+def test_the_page_is_self_contained_and_every_figure_has_an_alternative(two_camps) -> None:
+    html = inspection_page(inspect_annotations(two_camps, pairs=False))
+    assert not re.search(r"https?://|<link|<script|src=", re.sub(r'xmlns(:\w+)?="[^"]*"', "", html))
+    assert (
+        html.count("<svg")
+        == html.count('role="img"')
+        == len(re.findall(r'<title id="[^"]+">[^<]{20,}', html))
+    )
+    assert "text of i0" in html or "text of i" in html
+
+
+def test_no_texts_hides_every_text(two_camps) -> None:
+    result = inspect_annotations(two_camps, texts=False, pairs=False)
+    assert "text of" not in inspection_page(result)
+    assert "text of" not in json.dumps(to_json(result))
+
+
+@pytest.mark.parametrize("name", ["one_label_each", "nameless", "interchangeable"])
+def test_a_page_says_what_cannot_be_said(name: str, request: pytest.FixtureRequest) -> None:
+    result = inspect_annotations(request.getfixturevalue(name), pairs=False)
+    html = inspection_page(result)
+    if name == "one_label_each":
+        assert "Every item has one label" in html
+    if name == "nameless":
+        assert "Annotators are not named" in html
+    json.dumps(to_json(result), allow_nan=False)
+
+
+def test_the_same_seed_gives_the_same_report(two_camps) -> None:
+    first, second = (to_json(inspect_annotations(two_camps, pairs=False, seed=3)) for _ in range(2))
+    assert first == second
+
+
+def test_majority_leaves_ties_open(two_camps) -> None:
+    labels = majority_label(two_camps)
+    counts = two_camps.counts
+    assert (labels.isna().to_numpy() == (counts[:, 0] == counts[:, 1])).all()
+
+
+def test_a_missing_extra_is_named(two_camps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consensus.importlib.util, "find_spec", lambda name: None)
+    measured = measure_consensus(two_camps)
+    assert list(measured.labels) == ["Majority"]
+    assert "dcpc[crowd]" in measured.notes[0]
+
+
+def test_a_missing_pairs_extra_becomes_a_note(two_camps, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import ModuleType
+
+    from dcpc.errors import UsageError
+
+    module = ModuleType("dcpc.data.pairs")
+
+    def mine_pairs(annotations: object) -> None:
+        raise UsageError("faiss is missing.", fix="pip install 'dcpc[pairs]'")
+
+    module.mine_pairs = mine_pairs  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "dcpc.data.pairs", module)
+    result = inspect_annotations(two_camps)
+    assert any("dcpc[pairs]" in note for note in result.notes)
+
+
+def test_the_command_writes_both_reports_and_keeps_what_is_there(app, data: Path, tmp_path: Path) -> None:
+    from dcpc.errors import UsageError
+
+    output = tmp_path / "report"
+    arguments = [str(data), "--output", str(output), "--no-pairs", "--no-texts"]
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in output.iterdir()} == {"report.html", "report.json"}
+    assert "4, 4" in done.output
+    again = runner.invoke(app, arguments)
+    assert isinstance(again.exception, UsageError)
+    assert runner.invoke(app, [*arguments, "--force"]).exit_code == 0
+
+
+@pytest.mark.parametrize("bad", [["--columns", "label"], ["--scale", "cardinal"]])
+def test_wrong_options_are_usage_errors_and_write_nothing(
+    app, data: Path, tmp_path: Path, bad: list[str]
+) -> None:
+    from dcpc.errors import UsageError
+
+    done = runner.invoke(app, [str(data), "--output", str(tmp_path / "report"), *bad])
+    assert isinstance(done.exception, UsageError)
+    assert not (tmp_path / "report").exists()
