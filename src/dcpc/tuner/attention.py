@@ -126,7 +126,8 @@ def _concatenated(
     """The attention function with m prefix positions in front of the keys and values."""
     m, causal = prefix_key.shape[2], kwargs.get("is_causal")
     causal = getattr(module, "is_causal", False) if causal is None else causal
-    if mask is None and causal and query.shape[2] > 1:
+    # Eager functions see everything where they get no mask; sdpa goes by its causal flag.
+    if mask is None and causal and query.shape[2] > 1 and function is sdpa_attention_forward:
         mask = causal_mask(query.shape[2], key.shape[2], key.device)
     if kwargs.get("position_bias") is not None:
         # The prefix has no position: its bias is zero.
