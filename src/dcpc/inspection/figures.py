@@ -6,6 +6,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from dcpc.inspection.bias import AnnotatorBias
 from dcpc.inspection.entropy import Entropy
@@ -30,12 +31,12 @@ def spread_plot(spread: Spread, *, each: str, what: str) -> Markup:
     counts = np.array(list(spread.histogram.values()))
     if len(values) <= 25 and spread.high - spread.low <= 40:
         axes.bar(values, counts, color=PALETTE[0], width=0.8)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         logarithmic = spread.high > 20 * max(spread.median, 1)
-        edges: np.ndarray | int = 25
+        edges: list[float] | int = 25
         if logarithmic:
-            edges = np.unique(np.geomspace(max(spread.low, 1), spread.high + 1, 25).round())
+            edges = np.unique(np.geomspace(max(spread.low, 1), spread.high + 1, 25).round()).tolist()
             axes.set_xscale("log")
         axes.hist(values, bins=edges, weights=counts, color=PALETTE[0])
     axes.set_xlabel(f"{what} per {each}")
@@ -68,7 +69,7 @@ def entropy_plot(entropy: Entropy) -> Markup:
     """Histogram of the entropy per item."""
     values = entropy.per_item[np.isfinite(entropy.per_item)]
     figure, axes = _axes()
-    axes.hist(values, bins=np.linspace(0, max(entropy.highest_possible, 1e-6), 21), color=PALETTE[0])
+    axes.hist(values, bins=np.linspace(0, max(entropy.highest_possible, 1e-6), 21).tolist(), color=PALETTE[0])
     axes.set_xlabel("entropy of an item's labels (bits)")
     axes.set_ylabel("items")
     alt = (
@@ -84,18 +85,18 @@ def bias_plot(bias: list[AnnotatorBias], *, ordinal: bool) -> Markup:
     sizes = np.clip(np.array([b.judgements for b in bias], dtype=float) / 4, 6, 60)
     if ordinal:
         kept = [(b, s) for b, s in zip(bias, sizes, strict=True) if b.extremity is not None]
-        x = [b.leniency for b, _ in kept]
-        axes.scatter(
-            x, [b.extremity for b, _ in kept], s=[s for _, s in kept], alpha=0.55, color=PALETTE[0], lw=0
-        )
+        x = np.array([b.leniency for b, _ in kept], dtype=float)
+        y = np.array([b.extremity for b, _ in kept], dtype=float)
+        axes.scatter(x, y, s=[s for _, s in kept], alpha=0.55, color=PALETTE[0], lw=0)
         axes.axvline(0, color="#808080", lw=0.8)
         axes.axhline(1, color="#808080", lw=0.8)
         axes.set_xlabel("leniency: steps above (+) or below (−) the others")
         axes.set_ylabel("extremity: spread over the others'")
         alt = f"Scatter plot of {len(kept)} annotators by leniency and by extremity against the other annotators."
     else:
-        y = [b.agreement for b in bias]
-        axes.scatter([b.excess for b in bias], y, s=sizes, alpha=0.55, color=PALETTE[0], lw=0)
+        x = np.array([b.excess for b in bias])
+        y = np.array([b.agreement for b in bias])
+        axes.scatter(x, y, s=sizes, alpha=0.55, color=PALETTE[0], lw=0)
         axes.set_xlabel("excess use of the most over-used label")
         axes.set_ylabel("agreement with the others")
         alt = f"Scatter plot of {len(bias)} annotators by excess use of one label and by agreement with the others."

@@ -108,7 +108,7 @@ def _cluster(
     vectors = _leading_eigenvectors(affinity.matrix(), sizes[-1] - 1)  # [A, k − 1], strongest first
     clusters = []
     for k in sizes:
-        codes = KMeans(k, n_init=3, random_state=0).fit_predict(vectors[:, : k - 1])
+        codes = KMeans(k, n_init=2, random_state=0).fit_predict(vectors[:, : k - 1])
         clusters.append((contrast(affinity, codes), codes))
     return clusters
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def inspection_page(inspection: Inspection) -> str:
     return render_page(
         "inspect",
         result=inspection,
+        name=_short_name(inspection.source),
         ordinal=ordinal,
         plots=_plots(inspection),
         confusions=_confusions(inspection),
@@ -80,6 +82,11 @@ def verdict(decomposition: Decomposition) -> str:
     )
 
 
+def _short_name(source: str) -> str:
+    # The whole path would tell readers of the page about the machine, and nothing about the data.
+    return "/".join(source.rstrip("/").split("/")[-2:])
+
+
 def _plots(inspection: Inspection) -> dict[str, Markup]:
     overlap = inspection.overlap
     plots = {
@@ -116,7 +123,7 @@ def _differing(inspection: Inspection) -> list[dict[str, Any]]:
     return [{"item_id": item, **rows.loc[item].to_dict()} for item in ranked]
 
 
-def _conflicts(inspection: Inspection) -> list[dict[str, Any]]:
+def _conflicts(inspection: Inspection) -> list[dict[Hashable, Any]]:
     table = inspection.conflicts
     same = table[table["kind"] == "same item"].head(MOST_CONFLICTS // 2)
     other = table[table["kind"] != "same item"].sort_values("similarity", ascending=False)
