@@ -411,6 +411,16 @@ def test_wide_tables_leave_out_empty_cells(tmp_path: Path) -> None:
     assert has_note(found, '2 annotator columns: "rater_1", "rater_2"')
 
 
+def test_several_label_columns_of_a_long_table_are_not_annotators(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("text,annotator_id,label_rude,label_kind\none,a,0,1\ntwo,a,1,0\n")
+    with pytest.raises(DataError, match="label=label_rude"):
+        read_annotations(path)
+    path.write_text("text,worker_id,user_name,rater_age\none,a,b,30\ntwo,a,b,30\n")
+    with pytest.raises(DataError, match='no column "label"'):
+        read_annotations(path)
+
+
 def test_wide_columns_can_be_named(tmp_path: Path) -> None:
     path = tmp_path / "wide.csv"
     path.write_text("text,anna,bert,age\none,yes,no,3\n")

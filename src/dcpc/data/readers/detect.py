@@ -82,7 +82,7 @@ def _table_format(names: list[str], columns: Mapping[str, str]) -> str:
         return "crowd-kit"
     if "annotators" in columns:
         return "wide"
-    has_label = columns.get("label", "label") in names or "preference" in names
+    has_label = columns.get("label", "label") in names or not {"preference", "annotator_id"}.isdisjoint(names)
     # A single column named like an annotator's is more likely the label column under another name.
     return (
         "wide" if not has_label and "label" not in columns and len(annotator_columns(names)) > 1 else "long"

@@ -16,8 +16,11 @@ from dcpc.data.readers.long import read_table
 from dcpc.data.validation import listed
 from dcpc.errors import DataError
 
+# Not `worker_id`, `annotator_age` and the like: those say something about the annotator of a long table's row.
 _ANNOTATOR = re.compile(
-    r"(annotator|ann|rater|worker|coder|judge|labell?er|label|user|annotation)[ _.:-]?\w+", re.I
+    r"(annotator|ann|rater|worker|coder|judge|labell?er|label|user|annotation)"
+    r"(?![ _.:-]?(ids?|names?|group|age|gender|count)$)[ _.:-]?\w+",
+    re.I,
 )
 
 
