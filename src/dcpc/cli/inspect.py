@@ -41,14 +41,17 @@ def command(
     check_output_folder(output, force=force)
     annotations = _read(data, columns, scale, labels)
     console = Console(highlight=False)
-    with console.status("Reading") as status:
-        result = inspect_annotations(
-            annotations, texts=texts, pairs=pairs, seed=seed, progress=lambda step: status.update(f"{step} …")
-        )
-        with atomic_folder(output, force=force) as folder:
-            (folder / "report.html").write_text(inspection_page(result), encoding="utf-8")
-            report = json.dumps(to_json(result), ensure_ascii=False, indent=1)
-            (folder / "report.json").write_text(report, encoding="utf-8")
+    result = inspect_annotations(
+        annotations,
+        texts=texts,
+        pairs=pairs,
+        seed=seed,
+        progress=lambda step: console.print(f"[dim]{step} …[/]"),
+    )
+    with atomic_folder(output, force=force) as folder:
+        (folder / "report.html").write_text(inspection_page(result), encoding="utf-8")
+        report = json.dumps(to_json(result), ensure_ascii=False, indent=1)
+        (folder / "report.json").write_text(report, encoding="utf-8")
     _print_summary(console, result)
     console.print(f"Report: {output / 'report.html'}", soft_wrap=True)
 

@@ -41,7 +41,7 @@ def same_item_conflicts(annotations: Annotations, *, prior: float = 0.5, most: i
 
     With H the habits of `measure_habits`, preference says P(x, y) = H_a(x) H_b(y), noise says both labels came
     from the pooled annotator; the posterior is prior · P_preference / (prior · P_preference + (1 − prior) ·
-    P_noise). Columns as `dcpc.data.pairs.mine_pairs` gives them, kind `same item`, similarity 1.
+    P_noise). Columns as `dcpc.data.pairs.mine_pairs` gives them, kind `same_item`, similarity 1.
 
     Args:
         annotations: the judgements.
@@ -67,7 +67,7 @@ def same_item_conflicts(annotations: Annotations, *, prior: float = 0.5, most: i
             "label_b": labels[data.label_codes[second]],
             "annotator_a": table["annotator_id"].to_numpy()[first],
             "annotator_b": table["annotator_id"].to_numpy()[second],
-            "kind": "same item",
+            "kind": "same_item",
             "preference_posterior": 1 / (1 + np.exp(-logit)),
         }
     )

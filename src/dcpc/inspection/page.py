@@ -125,6 +125,6 @@ def _differing(inspection: Inspection) -> list[dict[str, Any]]:
 
 def _conflicts(inspection: Inspection) -> list[dict[Hashable, Any]]:
     table = inspection.conflicts
-    same = table[table["kind"] == "same item"].head(MOST_CONFLICTS // 2)
-    other = table[table["kind"] != "same item"].sort_values("similarity", ascending=False)
+    same = table[table["kind"] == "same_item"].head(MOST_CONFLICTS // 2)
+    other = table[table["kind"] != "same_item"].sort_values("similarity", ascending=False)
     return [*other.head(MOST_CONFLICTS // 2).to_dict("records"), *same.to_dict("records")]

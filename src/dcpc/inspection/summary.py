@@ -13,6 +13,7 @@ import pandas as pd
 
 import dcpc
 from dcpc.data.annotations import Annotations
+from dcpc.errors import DCPCError
 from dcpc.inspection.agreement import Agreement, measure_agreement
 from dcpc.inspection.bias import AnnotatorBias, measure_bias
 from dcpc.inspection.conflicts import same_item_conflicts
@@ -25,6 +26,9 @@ from dcpc.inspection.overlap import Overlap, measure_overlap
 
 MOST_ITEMS = 30
 """Most divided items that are listed."""
+
+MOST_MINED = 200
+"""Conflict pairs of two different items that are listed, one per pair of items, the most similar ones."""
 
 
 @dataclass(frozen=True)
@@ -190,14 +194,13 @@ def _limits(overlap: Overlap) -> list[str]:
 
 def _with_mined(annotations: Annotations, conflicts: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     from dcpc.data.pairs import mine_pairs
-    from dcpc.errors import UsageError
 
     try:
         mined = mine_pairs(annotations)
-    except UsageError as error:
+    except DCPCError as error:
         notes.append(f"Near-duplicates and paraphrases were not looked for: {error.what} {error.fix or ''}")
         return conflicts
-    mined = mined[(mined["item_a"] != mined["item_b"]) & (mined["label_a"] != mined["label_b"])]
+    mined = mined[mined["item_a"] != mined["item_b"]].drop_duplicates(["item_a", "item_b"]).head(MOST_MINED)
     return pd.concat([conflicts, mined], ignore_index=True) if len(mined) else conflicts
 
 
