@@ -1,0 +1,1 @@
+"""Methods compared on one's own annotations: same splits, same search, several seeds, tested differences."""
