@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dcpc.demo.annotators import GROUPS
@@ -19,17 +20,19 @@ def accuracy_figure(results: Results) -> Markup:
     """Accuracy of each method: every seed a dot, the mean a bar, its 95 % interval a line."""
     figure = Figure(figsize=(5, 2.4), layout="constrained")
     axes = figure.subplots()
-    for row, own in enumerate(results.summary.itertuples()):
-        seeds = results.runs.loc[results.runs["method"] == own.method, "accuracy"]
-        axes.hlines(row, 100 * own.low, 100 * own.high, color="#0072b2", linewidth=2)
-        axes.plot(100 * own.accuracy, row, "|", color="#0072b2", markersize=18, markeredgewidth=3)
+    for row, own in enumerate(results.summary.to_dict("records")):
+        seeds = results.runs.loc[results.runs["method"] == own["method"], "accuracy"]
+        axes.hlines(row, 100 * own["low"], 100 * own["high"], color="#0072b2", linewidth=2)
+        axes.plot(100 * own["accuracy"], row, "|", color="#0072b2", markersize=18, markeredgewidth=3)
         offsets = 0.22 + 0.08 * np.arange(len(seeds))  # apart, so that equal seeds stay visible
         axes.plot(100 * seeds, row - offsets, "o", color="#d55e00", markersize=5)
     axes.set_yticks(range(len(results.summary)), results.summary["method"])
     axes.set_ylim(len(results.summary) - 0.6, -0.6)
     axes.set_xlabel("accuracy on clean test labels, %")
     _plain(axes)
-    means = ", ".join(f"{own.method} {100 * own.accuracy:.1f} %" for own in results.summary.itertuples())
+    means = ", ".join(
+        f"{own['method']} {100 * own['accuracy']:.1f} %" for own in results.summary.to_dict("records")
+    )
     return figure_to_svg(figure, f"Mean accuracy on clean test labels: {means}.")
 
 
@@ -39,7 +42,11 @@ def threshold_figure(annotators: pd.DataFrame) -> Markup:
     axes = figure.subplots()
     for group, own in annotators.groupby("group", sort=False):
         axes.plot(
-            own["threshold"], 100 * own["positive_rate"], _MARKERS[group], color=_COLOURS[group], label=group
+            own["threshold"],
+            100 * own["positive_rate"],
+            _MARKERS[str(group)],
+            color=_COLOURS[str(group)],
+            label=group,
         )
     axes.axvline(0, color="#7f7f7f", linewidth=0.8, linestyle=":")
     axes.set_xlabel("threshold between negative and positive")
@@ -66,7 +73,11 @@ def learned_figure(annotators: pd.DataFrame, learned: np.ndarray) -> Markup:
     for group in GROUPS:
         of_group = (annotators["group"] == group).to_numpy()
         axes.plot(
-            true[of_group], 100 * learned[of_group], _MARKERS[group], color=_COLOURS[group], label=group
+            true[of_group],
+            100 * learned[of_group],
+            _MARKERS[str(group)],
+            color=_COLOURS[str(group)],
+            label=group,
         )
     axes.set_xlabel("true share of positive labels, %")
     axes.set_ylabel("share that DCPC predicts, %")
@@ -110,6 +121,6 @@ def sizes_figure(annotators: pd.DataFrame) -> Markup:
     )
 
 
-def _plain(axes: object) -> None:
+def _plain(axes: Axes) -> None:
     for side in ("top", "right"):
-        axes.spines[side].set_visible(False)  # type: ignore[attr-defined]
+        axes.spines[side].set_visible(False)

@@ -53,28 +53,28 @@ def demo_page(
 def _summary_rows(results: Results) -> list[list[str]]:
     return [
         [
-            own.method,
-            f"{100 * own.accuracy:.1f}",
-            f"{100 * own.low:.1f} to {100 * own.high:.1f}",
-            "–" if np.isnan(own.sd) else f"{100 * own.sd:.1f}",
-            f"{own.cross_entropy:.3f}",
-            f"{own.trainable_parameters:,}",
-            f"{own.seconds:.0f}",
+            own["method"],
+            f"{100 * own['accuracy']:.1f}",
+            f"{100 * own['low']:.1f} to {100 * own['high']:.1f}",
+            "–" if np.isnan(own["sd"]) else f"{100 * own['sd']:.1f}",
+            f"{own['cross_entropy']:.3f}",
+            f"{own['trainable_parameters']:,}",
+            f"{own['seconds']:.0f}",
         ]
-        for own in results.summary.itertuples()
+        for own in results.summary.to_dict("records")
     ]
 
 
 def _run_rows(results: Results) -> list[list[str]]:
     return [
         [
-            run.method,
-            str(run.seed),
-            f"{100 * run.accuracy:.1f}",
-            f"{run.cross_entropy:.3f}",
-            f"{run.seconds:.0f}",
+            run["method"],
+            str(run["seed"]),
+            f"{100 * run['accuracy']:.1f}",
+            f"{run['cross_entropy']:.3f}",
+            f"{run['seconds']:.0f}",
         ]
-        for run in results.runs.sort_values(["seed"], kind="stable").itertuples()
+        for run in results.runs.sort_values(["seed"], kind="stable").to_dict("records")
     ]
 
 
@@ -82,13 +82,13 @@ def _group_rows(annotators: pd.DataFrame, learned: np.ndarray) -> list[list[str]
     means = annotators.assign(learned=learned).groupby("group").mean(numeric_only=True)
     return [
         [
-            str(group),
-            f"{own.threshold:+.2f}".replace("-", "−"),
-            f"{100 * own.positive_rate:.0f} %",
-            f"{100 * own.expected_positive_rate:.0f} %",
-            f"{100 * own.learned:.0f} %",
+            own["group"],
+            f"{own['threshold']:+.2f}".replace("-", "−"),
+            f"{100 * own['positive_rate']:.0f} %",
+            f"{100 * own['expected_positive_rate']:.0f} %",
+            f"{100 * own['learned']:.0f} %",
         ]
-        for group, own in means.sort_values("threshold").iterrows()
+        for own in means.sort_values("threshold").reset_index().to_dict("records")
     ]
 
 
@@ -96,4 +96,4 @@ def _examples(data: DemoData) -> list[list[str]]:
     """Test reviews from the most negative to the most positive."""
     ordered = data.test.sort_values("strength", kind="stable")
     shown = ordered.iloc[np.linspace(0, len(ordered) - 1, min(EXAMPLES, len(ordered))).astype(int)]
-    return [[f"{row.strength:+.2f}".replace("-", "−"), row.text] for row in shown.itertuples()]
+    return [[f"{row['strength']:+.2f}".replace("-", "−"), row["text"]] for row in shown.to_dict("records")]

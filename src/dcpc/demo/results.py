@@ -150,6 +150,9 @@ def _differences(by_method: dict[str, list[Run]], clean: np.ndarray) -> list[Dif
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
-        {key: None if isinstance(value, float) and np.isnan(value) else value for key, value in row.items()}
+        {
+            str(key): None if isinstance(value, float) and np.isnan(value) else value
+            for key, value in row.items()
+        }
         for row in table.to_dict("records")
     ]
