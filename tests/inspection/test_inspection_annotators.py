@@ -103,6 +103,15 @@ def test_leniency_and_extremity_have_the_right_sign() -> None:
     assert bias["plain"].extremity > bias["other"].extremity
 
 
+def test_three_judgements_do_not_stand_out_more_than_three_hundred() -> None:
+    annotations = raters({"strict": -1.0, "plain": 0.0, "other": 0.0, "fourth": 0.0}, items=300)
+    table = annotations.table
+    few = table[(table["annotator_id"] == "plain") & table["item_id"].isin(["i0", "i1", "i2"])]
+    table = pd.concat([table, few.assign(annotator_id="rare", label="4")], ignore_index=True)
+    bias = {b.annotator: b for b in measure_bias(Annotations(table, annotations.labels, "ordinal"))}
+    assert 0 < bias["rare"].z < abs(bias["strict"].z)
+
+
 def test_confusion_has_a_row_per_label_of_the_others(two_camps) -> None:
     bias = measure_bias(two_camps)
     for one in bias:

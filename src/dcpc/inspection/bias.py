@@ -11,6 +11,9 @@ from dcpc.inspection.distance import judgements_of_known_annotators
 
 _MOST_CONFUSION_CELLS = 2_000_000
 
+_VARIANCE_WEIGHT = 10.0
+"""Judgements that the pooled variance counts for."""
+
 
 @dataclass(frozen=True)
 class AnnotatorBias:
@@ -22,7 +25,8 @@ class AnnotatorBias:
         agreement: mean share of the others who gave the same label.
         leaning: the label whose use exceeds the others' the most.
         excess: by how much, as a share of the annotator's judgements.
-        z: that excess over its standard error.
+        z: that excess over its standard error if the annotator were like the others; the variance of few
+            judgements is shrunk to that of all annotators.
         leniency: ordinal labels only: mean own position less that of the others, in steps (their threshold).
         extremity: ordinal labels only: spread of own positions over that of the others' positions on the same
             items (their scale); above 1 uses the ends more.
@@ -48,13 +52,16 @@ def measure_bias(annotations: Annotations) -> list[AnnotatorBias]:
     others = others_consensus(data)  # [J, C]
     labels, n_classes = data.label_codes, data.n_classes
     keep_confusion = len(data.annotators) * n_classes**2 <= _MOST_CONFUSION_CELLS
+    variance = _null_variance(others, labels)
     order = np.argsort(data.annotator_codes, kind="stable")
     bounds = np.searchsorted(data.annotator_codes[order], np.arange(len(data.annotators) + 1))
     result = []
     for position, annotator in enumerate(data.annotators):
         rows = order[bounds[position] : bounds[position + 1]]
         own = _one_hot(labels[rows], n_classes)
-        result.append(_bias_of_one(str(annotator), own, others[rows], data, keep_confusion=keep_confusion))
+        result.append(
+            _bias_of_one(str(annotator), own, others[rows], data, variance, keep_confusion=keep_confusion)
+        )
     return sorted(result, key=lambda bias: (-bias.judgements, bias.annotator))
 
 
@@ -71,13 +78,28 @@ def _one_hot(labels: np.ndarray, n_classes: int) -> np.ndarray:
     return one_hot
 
 
+def _null_variance(others: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean square of own label less the others' share, over all judgements, [C]."""
+    rows = np.arange(len(labels))
+    own = np.bincount(labels, weights=1 - 2 * others[rows, labels], minlength=others.shape[1])
+    return ((others**2).sum(axis=0) + own) / len(labels)
+
+
 def _bias_of_one(
-    annotator: str, own: np.ndarray, others: np.ndarray, data: Annotations, *, keep_confusion: bool
+    annotator: str,
+    own: np.ndarray,
+    others: np.ndarray,
+    data: Annotations,
+    variance: np.ndarray,
+    *,
+    keep_confusion: bool,
 ) -> AnnotatorBias:
     difference = own - others  # [n, C]
     excess = difference.mean(axis=0)
     top = int(excess.argmax())
-    error = difference[:, top].std() / np.sqrt(len(own))
+    # Two or three judgements that all differ have no spread of their own: shrink to everyone's.
+    square = (difference[:, top] ** 2).sum() + _VARIANCE_WEIGHT * variance[top]
+    error = np.sqrt(square / (len(own) + _VARIANCE_WEIGHT) / len(own))
     leniency, extremity = None, None
     if data.scale == "ordinal":
         steps = np.arange(data.n_classes)

@@ -31,7 +31,9 @@ def inspection_page(inspection: Inspection) -> str:
         plots=_plots(inspection),
         confusions=_confusions(inspection),
         bias=striking(inspection.bias)[:MOST_ANNOTATORS],
-        clear_bias=sum(abs(b.z) > bonferroni_z(len(inspection.bias)) for b in inspection.bias),
+        clear_bias=sum(
+            abs(b.z) > bonferroni_z(len(inspection.bias) * len(inspection.labels)) for b in inspection.bias
+        ),
         verdict=verdict(inspection.decomposition),
         alpha_reading=read_alpha(inspection.agreement.alpha),
         differing=_differing(inspection),
