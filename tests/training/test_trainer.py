@@ -15,6 +15,7 @@ from dcpc.errors import TrainingError, UsageError
 from dcpc.models import load_base_model
 from dcpc.training import DCPCTrainer, DCPCTrainingArguments, ItemDataset
 from dcpc.training import trainer as trainer_module
+from dcpc.training.checks import check_gradients
 from dcpc.training.step import dcpc_tuner
 from dcpc.training.trainer import STATE_FILE
 from tiny_models import save_tiny_bert, sentiment_judgements
@@ -304,6 +305,24 @@ def test_annotators_with_ids_end_with_different_preferences(folder, tmp_path):
     assert torch.equal(unknown, plain)
     assert tuner.annotator_kl() > 0
     assert logits.shape == plain.shape
+
+
+def test_distributed_training_sees_the_forward_pass(folder, tmp_path):
+    """Else processes would not share gradients, and would drift apart in silence."""
+    trainer = build(folder, tmp_path / "run")
+    assert trainer.args.ddp_find_unused_parameters is False
+    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        wrapped = torch.nn.parallel.DistributedDataParallel(trainer.model)
+        passes = []
+        wrapped.register_forward_hook(lambda *_: passes.append(1))
+        trainer.compute_loss(wrapped, batch).backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    assert passes == [1]
+    check_gradients(trainer.model)
 
 
 class _StopAfter(TrainerCallback):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
+from torch.nn.parallel import DistributedDataParallel
 
 from dcpc.objective import (
     BatchState,
@@ -40,6 +41,8 @@ class StepOutput:
 
 def dcpc_tuner(model: nn.Module) -> DCPCModel | None:
     """The DCPC tuner inside a PEFT model; None where the adapter is another method."""
+    if isinstance(model, DistributedDataParallel):
+        model = model.module
     tuner = getattr(model, "base_model", None)
     return tuner if isinstance(tuner, DCPCModel) else None
 

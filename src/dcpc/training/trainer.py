@@ -50,6 +50,10 @@ class DCPCTrainer(Trainer):
     ) -> None:
         if processing_class is not None:
             kwargs.setdefault("data_collator", ItemCollator(processing_class))
+        if args.ddp_find_unused_parameters is None:
+            # Annotators act after the forward pass, where a search for unused tensors does not find them;
+            # `check_gradients` makes sure that every tensor is used.
+            args.ddp_find_unused_parameters = False
         super().__init__(
             model=model,
             args=args,
@@ -80,8 +84,11 @@ class DCPCTrainer(Trainer):
     ) -> Any:
         """The objective of one batch."""
         started = (self.state.epoch or 0) >= self.objective.correction_start
+        # Distributed training must see the forward pass, or it would not share gradients.
+        if not isinstance(model, nn.parallel.DistributedDataParallel):
+            model = self.accelerator.unwrap_model(model)
         output = training_loss(
-            self.accelerator.unwrap_model(model),
+            model,
             inputs,
             self.objective,
             n_judgements=self._n_judgements,
