@@ -1,7 +1,13 @@
 """The three methods and their settings, the same for all except the learning rate.
 
-Learning rates were chosen by `python -m dcpc.demo.selection`: the cross-entropy of held-out *noisy* judgements
-of another generated world, same grid for every method. No clean label and no test review had a say.
+Learning rates were chosen by `python -m dcpc.demo.selection`: the cross-entropy (nats) of 320 held-out *noisy*
+judgements of another generated world, same grid for every method, one seed. No clean label and no test review
+had a say. What it gave:
+
+    learning rate   0.001   0.003   0.01    0.03
+    P-Tuning v2     0.615   0.502   0.493   0.501
+    LoRA            0.496   0.493   0.519   0.696
+    DCPC            0.588   0.509   0.485   0.497
 """
 
 from __future__ import annotations
@@ -26,11 +32,11 @@ class Method:
 
 METHODS = (
     Method("p-tuning-v2", "P-Tuning v2", 1e-2, {"num_virtual_tokens": 23}),
-    Method("lora", "LoRA", 1e-3, {"r": 6, "lora_alpha": 12}),
-    Method("dcpc", "DCPC", 3e-3),
+    Method("lora", "LoRA", 3e-3, {"r": 6, "lora_alpha": 12}),
+    Method("dcpc", "DCPC", 1e-2),
 )
 """Prefix length and rank give all three the same number of trainable parameters, within 6 %."""
-LEARNING_RATES = (1e-3, 3e-3, 1e-2)
+LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 """The grid of every method."""
 
 SHARED: dict[str, Any] = {

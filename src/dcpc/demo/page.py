@@ -12,6 +12,15 @@ from dcpc.demo.results import Results
 from dcpc.report import render_page
 
 EXAMPLES = 6
+FILES = (
+    ("annotations.csv", "the labels that the saved adapters were trained on (seed 0)"),
+    ("annotations_seed1.csv, …", "the labels of the other seeds"),
+    ("annotators.csv", "true group and threshold of each annotator, and what DCPC learned"),
+    ("test.csv", "test reviews with strength and clean label"),
+    ("adapters/", "one adapter per method, of seed 0"),
+    ("predictions.csv", "predicted label distributions, every method and seed"),
+    ("results.csv, results.json", "scores of every training; summary and differences"),
+)
 
 
 def demo_page(
@@ -26,6 +35,7 @@ def demo_page(
         results: scores and statement.
         wrong: share of the judgements that are not the clean label, mean over seeds.
     """
+    n_seeds = results.runs["seed"].nunique()
     return render_page(
         "demo",
         statement=results.statement,
@@ -33,7 +43,8 @@ def demo_page(
         n_train=len(data.train_items),
         n_test=len(data.test),
         n_annotators=len(annotators),
-        n_seeds=results.runs["seed"].nunique(),
+        n_seeds=n_seeds,
+        files=[file for file in FILES if n_seeds > 1 or "seed1" not in file[0]],
         wrong=wrong,
         base_model=BASE_MODEL,
         methods=METHODS,
@@ -53,7 +64,7 @@ def demo_page(
 def _summary_rows(results: Results) -> list[list[str]]:
     return [
         [
-            own["method"],
+            _unbroken(own["method"]),
             f"{100 * own['accuracy']:.1f}",
             f"{100 * own['low']:.1f} to {100 * own['high']:.1f}",
             "–" if np.isnan(own["sd"]) else f"{100 * own['sd']:.1f}",
@@ -68,7 +79,7 @@ def _summary_rows(results: Results) -> list[list[str]]:
 def _run_rows(results: Results) -> list[list[str]]:
     return [
         [
-            run["method"],
+            _unbroken(run["method"]),
             str(run["seed"]),
             f"{100 * run['accuracy']:.1f}",
             f"{run['cross_entropy']:.3f}",
@@ -97,3 +108,8 @@ def _examples(data: DemoData) -> list[list[str]]:
     ordered = data.test.sort_values("strength", kind="stable")
     shown = ordered.iloc[np.linspace(0, len(ordered) - 1, min(EXAMPLES, len(ordered))).astype(int)]
     return [[f"{row['strength']:+.2f}".replace("-", "−"), row["text"]] for row in shown.to_dict("records")]
+
+
+def _unbroken(name: str) -> str:
+    """A name that stays on one line in a narrow column."""
+    return name.replace(" ", "\u00a0").replace("-", "\u2011")
