@@ -43,6 +43,15 @@ def test_items_come_in_order_of_first_appearance_with_their_judgements_in_file_o
     assert [dataset[i]["item"] for i in range(3)] == [0, 1, 2]
 
 
+def test_many_interleaved_judgements_stay_with_their_items_and_in_order(tokenizer):
+    rows = [(f"i{(7 * n) % 40}", "good", f"a{n}", "yes" if n % 3 else "no") for n in range(400)]
+    dataset = ItemDataset(judgements(rows), tokenizer, {f"a{n}": n for n in range(400)})
+    for position, item in enumerate(dataset.annotations.item_ids):
+        mine = [n for n, row in enumerate(rows) if row[0] == item]
+        assert dataset[position]["annotator_ids"].tolist() == mine
+        assert dataset[position]["labels"].tolist() == [int(n % 3 > 0) for n in mine]
+
+
 def test_annotators_that_the_adapter_does_not_know_are_minus_one(tokenizer):
     known = ItemDataset(judgements(INTERLEAVED), tokenizer, {"eve": 5})
     assert known[0]["annotator_ids"].tolist() == [-1, -1, 5]
