@@ -83,7 +83,9 @@ def check_output_folder(path: str | Path, *, force: bool = False) -> None:
         raise UsageError("is a file; a folder is needed.", where=target, fix="Name a folder that is new.")
     if target.is_dir() and any(target.iterdir()) and not force:
         raise UsageError(
-            "the output folder is not empty.", where=target, fix="Name a new folder, or add --force to replace it."
+            "the output folder is not empty.",
+            where=target,
+            fix="Name a new folder, or add --force to replace it.",
         )
 
 

@@ -19,15 +19,16 @@ app = typer.Typer(
 
 
 def _register_commands() -> None:
-    from dcpc.cli import demo, evaluate, inspect, predict, shift, train
+    from dcpc.cli import benchmark, demo, evaluate, inspect, predict, shift, train
 
-    for module in (train, predict, evaluate, demo, inspect, shift):
+    for module in (train, predict, evaluate, demo, inspect, shift, benchmark):
         app.command(module.__name__.rpartition(".")[2])(module.command)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit code 0 when done, 1 when the work failed, 2 on wrong usage."""
-    _register_commands()
+    if not app.registered_commands:
+        _register_commands()
     try:
         app(arguments)
     except DCPCError as error:

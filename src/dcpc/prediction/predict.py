@@ -84,7 +84,7 @@ def predict_annotators(
         chosen = np.flatnonzero(np.isin(item_codes, rows))  # judgements of this batch
         if len(chosen) == 0:
             continue
-        at = torch.from_numpy(position[item_codes[chosen]].to_numpy()).to(adapter.model.device)
+        at = torch.tensor(position[item_codes[chosen]].to_numpy()).to(adapter.model.device)
         who = numbers[torch.from_numpy(chosen)].to(adapter.model.device)
         if mode == "prefix":
             each = {name: value[at] for name, value in tokens.items()}
