@@ -60,18 +60,18 @@ def table(architectures: list[Any]) -> str:
         ),
         ("---",) * 7,
     ]
-    for case in architectures:
-        rows.append(
-            (
-                case.name,
-                case.kind,
-                ", ".join(case.merges),
-                ", ".join(case.implementations),
-                ", ".join(case.padding),
-                "yes" if case.generator else "–",
-                case.exercises,
-            )
+    rows += [
+        (
+            case.name,
+            case.kind,
+            ", ".join(case.merges),
+            ", ".join(case.implementations),
+            ", ".join(case.padding),
+            "yes" if case.generator else "–",
+            case.exercises,
         )
+        for case in architectures
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 

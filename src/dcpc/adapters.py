@@ -17,6 +17,19 @@ from dcpc.errors import ModelError
 from dcpc.models import load_base_model
 from dcpc.task import Task
 
+MODEL_CARD = """
+## Loading
+
+Trained with DCPC (method `{task.method}`, base model `{task.base_model}`, labels {labels}):
+
+```python
+from dcpc.adapters import load_adapter  # importing dcpc makes PEFT know the method
+from dcpc.prediction import predict_distribution
+
+adapter = load_adapter("path/to/this/folder")
+```
+"""
+
 
 @dataclass
 class TrainedAdapter:
@@ -46,6 +59,8 @@ class TrainedAdapter:
         with quiet_libraries():
             self.model.save_pretrained(str(folder))
         self.task.write(Path(folder))
+        with (Path(folder) / "README.md").open("a", encoding="utf-8") as card:
+            card.write(MODEL_CARD.format(task=self.task, labels=", ".join(self.task.labels)))
 
 
 def load_adapter(folder: str | Path, *, trust_remote_code: bool = False) -> TrainedAdapter:

@@ -23,6 +23,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         UsageError: if the folder cannot be written to.
     """
     target = Path(path)
+    if target.is_dir():
+        raise UsageError("is a folder; a file is needed.", where=target, fix="Name a file.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)

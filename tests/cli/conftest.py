@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tiny_models import save_tiny_bert, sentiment_judgements
 
 from dcpc.cli import main
+from tiny_models import save_tiny_bert, sentiment_judgements
 
 
 class Result(NamedTuple):
@@ -48,6 +48,17 @@ def dcpc(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 def adapter(tiny_bert: str, reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("trained") / "adapter"
     with pytest.raises(SystemExit) as stop:
-        main(["train", str(reviews), "--model", tiny_bert, "--output", str(output), "--set", "num_train_epochs=2"])
+        main(
+            [
+                "train",
+                str(reviews),
+                "--model",
+                tiny_bert,
+                "--output",
+                str(output),
+                "--set",
+                "num_train_epochs=2",
+            ]
+        )
     assert not stop.value.code
     return output

@@ -40,7 +40,9 @@ def test_summary_names_what_was_done(dcpc, reviews, tiny_bert, tmp_path) -> None
 
 def test_flags_override_the_recipe(dcpc, reviews, tiny_bert, tmp_path) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(f"model: {tiny_bert}\nmethod: lora\ntraining: {{num_train_epochs: 1}}\nadapter: {{r: 2}}\n")
+    recipe.write_text(
+        f"model: {tiny_bert}\nmethod: lora\ntraining: {{num_train_epochs: 1}}\nadapter: {{r: 2}}\n"
+    )
     output = tmp_path / "adapter"
     assert dcpc("train", reviews, "--recipe", recipe, "--output", output, "--set", "r=4").code == 0
     config = json.loads((output / "adapter_config.json").read_text())
@@ -79,7 +81,7 @@ def test_wrong_settings_give_one_message_and_write_nothing(
     ("content", "says"),
     [
         ("", "empty"),
-        ("text,label\n", "empty"),
+        ("text,label\n", "no judgements"),
         ("text\nhello\n", "label"),
         ("text,label\ngood,yes\n,no\n", "text"),
         ("text,label\ngood,yes\nbad,\n", "label"),

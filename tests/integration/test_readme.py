@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from peft import PeftModel
-from tiny_models import save_tiny_bert, sentiment_judgements
 
 from dcpc.models import load_base_model
+from tiny_models import save_tiny_bert, sentiment_judgements
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from dcpc.data.annotations import Annotations
+from dcpc.data.annotations import Scale as LabelScale
 from dcpc.errors import UsageError
 
 Data = Annotated[
@@ -69,10 +70,14 @@ def read(
 
     from dcpc.data.readers import read_annotations
 
-    if scale not in (None, "nominal", "ordinal", "preference"):
+    scales: dict[str | None, LabelScale | None] = {
+        None: None,
+        **{name: name for name in get_args(LabelScale)},
+    }
+    if scale not in scales:
         raise UsageError(f"there is no scale `{scale}`.", fix="Scales are: nominal, ordinal, preference.")
     annotations = read_annotations(
-        data, format=format, columns=parse_columns(columns), scale=scale, labels=labels
+        data, format=format, columns=parse_columns(columns), scale=scales[scale], labels=labels
     )
     for note in annotations.notes:
         Console(stderr=True, highlight=False).print(f"[yellow]Note:[/] {note}", soft_wrap=True)

@@ -69,7 +69,7 @@ def tokenize_items(
     if "text_pair" in items:
         second = items["text_pair"].tolist()
     elif "response_a" in items:
-        separator = f" {tokenizer.sep_token or tokenizer.eos_token} "
+        separator = f" {tokenizer.sep_token or tokenizer.eos_token or '|'} "
         second = (items["response_a"] + separator + items["response_b"]).tolist()
     encoded = tokenizer(items["text"].tolist(), second, truncation=True, max_length=limit)
     return dict(encoded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +16,7 @@ from dcpc.adapters import TrainedAdapter, quiet_libraries
 from dcpc.baselines.peft_methods import adapter_config
 from dcpc.data import Annotations
 from dcpc.errors import UsageError
-from dcpc.models import load_base_model
+from dcpc.models import SentenceClassifier, load_base_model
 from dcpc.task import Task
 from dcpc.training.arguments import DCPCTrainingArguments
 from dcpc.training.dataset import ItemDataset
@@ -36,6 +37,10 @@ DEFAULTS: dict[str, Any] = {
     "logging_steps": 10,
 }
 """Training arguments that differ from transformers' defaults."""
+
+
+DCPC_DEFAULTS: dict[str, Any] = {"num_virtual_tokens": 10}
+"""Fields of `DCPCConfig`: with ten positions it trains as many numbers as P-Tuning v2 with sixteen, within 20 %."""
 
 
 def train_adapter(
@@ -131,6 +136,7 @@ def _arguments(
             "metric_for_best_model": "eval_loss",
         }
     settings |= {"disable_tqdm": not progress, **training}
+    _check_numbers(settings)
     try:
         arguments = DCPCTrainingArguments(**settings)
     except (TypeError, ValueError) as error:
@@ -139,6 +145,16 @@ def _arguments(
         ) from error
     arguments.objective_config()  # a wrong objective must not wait for the model to load
     return arguments
+
+
+def _check_numbers(settings: Mapping[str, Any]) -> None:
+    # TrainingArguments takes any type, and a word where a number belongs would only fail deep inside the training.
+    for field in fields(DCPCTrainingArguments):
+        value = settings.get(field.name)
+        if isinstance(field.default, float) and isinstance(value, str):
+            raise UsageError(
+                f"`{field.name}` is a number, found `{value}`.", fix=f"Write e.g. {field.default}."
+            )
 
 
 def _adapter_config(
@@ -150,7 +166,11 @@ def _adapter_config(
         return adapter_config(method, base, list(train.labels), **changes)
     # A single annotator cannot be told from the consensus.
     annotators = list(train.annotators) if len(train.annotators) > 1 else None
-    settings = {"task_type": "SEQ_CLS", "labels": list(train.labels), "annotators": annotators}
+    settings: dict[str, Any] = {"task_type": "SEQ_CLS", **DCPC_DEFAULTS}
+    if isinstance(base, SentenceClassifier):
+        # A task type would make PEFT's auto classes load transformers' own classifier, with another pooling.
+        settings |= {"task_type": None, "modules_to_save": ["classifier"]}
+    settings |= {"labels": list(train.labels), "annotators": annotators}
     try:
         return DCPCConfig(**{**settings, **changes})
     except TypeError as error:

@@ -193,7 +193,8 @@ def _pairs(rows: _Rows, config: ObjectiveConfig, n_rows: int, n_classes: int) ->
             weight = conflict_weight(
                 found, rows.labels[once], rows.annotators[once], rows.item_index[once], n_rows, n_classes
             )
-            found = Pairs(found.a, found.b, weight).where(weight > 0)
+            # Pairs of weight 0 stay: the similarity quantile is one of all pairs in the batch.
+            found = Pairs(found.a, found.b, weight)
         pairs = pairs.joined(found)
     if config.view_pairs:
         pairs = pairs.joined(view_pairs(n_rows // 2, device))
@@ -209,7 +210,6 @@ def _state(outputs: Any, logits: Tensor, rows: _Rows, tuner: DCPCModel | None) -
     log_p = logits.log_softmax(dim=-1)
     if preference is None:
         return BatchState(states, log_p)
-    n_layers = len(
-        states
-    )  # an encoder-decoder's decoder layers have prefixes, but share the encoder's preference
+    # An encoder-decoder's decoder layers have prefixes too, but they share the encoder's preference.
+    n_layers = len(states)
     return BatchState(states, log_p, preference.probabilities[:n_layers], preference.prefixes[:n_layers])
