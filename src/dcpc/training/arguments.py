@@ -16,7 +16,7 @@ class DCPCTrainingArguments(TrainingArguments):
     Args:
         preset: `default`, `paper` or `none`; see `dcpc.objective.ObjectiveConfig.preset`.
         objective: single fields of the preset to set differently, e.g. `{"ambiguity_weight": 0.5}`.
-        learning_rate: default 1e-3, as adapters need.
+        learning_rate: default 1e-3, as adapters need; small encoders take 1e-2.
         seed: also fixes which judgements and noise are drawn.
     """
 

@@ -39,6 +39,9 @@ DEFAULTS: dict[str, Any] = {
 """Training arguments that differ from transformers' defaults."""
 
 
+LEARNING_RATES = {"dcpc": 1e-2, "p-tuning-v2": 1e-2, "lora": 1e-3}
+"""Peak learning rates that suit small encoders; large base models want lower ones."""
+
 DCPC_DEFAULTS: dict[str, Any] = {"num_virtual_tokens": 10}
 """Fields of `DCPCConfig`: with ten positions it trains as many numbers as P-Tuning v2 with sixteen, within 20 %."""
 
@@ -127,6 +130,7 @@ def _arguments(
     method: str, training: Mapping[str, Any], folder: Path, validates: bool, progress: bool
 ) -> DCPCTrainingArguments:
     settings = {**DEFAULTS, "output_dir": str(folder), "save_strategy": "epoch", "save_total_limit": 1}
+    settings["learning_rate"] = LEARNING_RATES.get(method, DCPCTrainingArguments.learning_rate)
     if method != "dcpc":
         settings["preset"] = "none"
     if validates:
