@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from dcpc.adapters import load_adapter
-from dcpc.demo import run as run_module
+from dcpc.demo import demo as demo_module
 from dcpc.demo.demo import run_demo
 from dcpc.errors import UsageError
 from dcpc.prediction import predict_distribution
@@ -59,7 +59,7 @@ def test_saved_adapters_give_the_predictions_in_the_folder(folder, key, name):
 
 
 def test_a_full_folder_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "train_adapter", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(demo_module, "run_all", lambda *a, **k: pytest.fail("trained"))
     (tmp_path / "kept.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty"):
         run_demo(tmp_path, items=48, n_seeds=1, console=Console(quiet=True), test_items=16)

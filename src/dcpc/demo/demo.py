@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from dcpc.adapters import TrainedAdapter
 from dcpc.data.annotations import Annotations
 from dcpc.data.writers import write_long
 from dcpc.demo.data import LABELS, TEST_ITEMS, DemoData
-from dcpc.demo.methods import BASE_MODEL, Method
+from dcpc.demo.methods import BASE_MODEL
 from dcpc.demo.page import demo_page
 from dcpc.demo.results import Results, score
 from dcpc.demo.run import Run, run_all
@@ -52,12 +51,7 @@ def run_demo(
     data = DemoData.generate(items, WORLD, test_items=test_items)
     seeds = range(n_seeds)
     with atomic_folder(output, force=force) as folder:
-
-        def keep(method: Method, seed: int, adapter: TrainedAdapter) -> None:
-            if seed == 0:
-                adapter.save(folder / "adapters" / method.key)
-
-        runs = run_all(data, seeds, console=console, keep=keep, base_model=base_model)
+        runs = run_all(data, seeds, console=console, adapters=folder / "adapters", base_model=base_model)
         results = score(runs, data.test_codes)
         _write(folder, data, [data.judge(seed) for seed in seeds], runs, results)
     return results

@@ -1,11 +1,20 @@
-"""Nine trainings: every method with every seed, on the same judgements in the same order."""
+"""Nine trainings: every method with every seed, on the same judgements in the same order.
+
+Each training has one thread, and as many run side by side as there are cores: batches this small gain little from
+a second thread, and results do not depend on the number of cores.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,6 +30,17 @@ from dcpc.demo.data import DemoData
 from dcpc.demo.methods import BASE_MODEL, MAX_LENGTH, METHODS, Method, training_settings
 from dcpc.prediction import predict_annotators, predict_distribution
 from dcpc.training.fit import train_adapter
+
+MOST_WORKERS = 4
+"""Trainings side by side; each holds a base model of its own."""
+
+COLUMNS = (
+    SpinnerColumn(),
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+)
 
 
 @dataclass(frozen=True)
@@ -46,12 +66,7 @@ class Run:
 
 
 def run_all(
-    data: DemoData,
-    seeds: Sequence[int],
-    *,
-    console: Console,
-    keep: Callable[[Method, int, TrainedAdapter], None],
-    base_model: str = BASE_MODEL,
+    data: DemoData, seeds: Sequence[int], *, console: Console, adapters: Path, base_model: str = BASE_MODEL
 ) -> list[Run]:
     """Train and test every method with every seed, with a progress bar.
 
@@ -59,28 +74,51 @@ def run_all(
         data: the world.
         seeds: one training of each method per seed.
         console: where the progress bar is drawn.
-        keep: called with each trained adapter.
+        adapters: folder for the adapters of the first seed.
         base_model: as for `train_adapter`.
+
+    Returns:
+        The runs, ordered by seed and then by method.
     """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+    tasks = [(method, seed) for seed in seeds for method in METHODS]
+    # A fresh interpreter for each worker: a forked one can hang in the threads that torch has already started.
+    pool = ProcessPoolExecutor(
+        min(os.cpu_count() or 1, MOST_WORKERS, len(tasks)), get_context("spawn"), initializer=_one_thread
     )
-    runs = []
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("Training", total=len(seeds) * len(METHODS))
-        for seed in seeds:
-            for method in METHODS:
-                progress.update(bar, description=f"Training {method.name}, seed {seed}")
-                adapter = _train(data, method, seed, base_model)
-                keep(method, seed, adapter)
-                runs.append(_test(data, method, seed, adapter))
-                progress.advance(bar)
-        progress.update(bar, description="Trained and tested")
-    return runs
+    done: dict[tuple[str, int], Run] = {}
+    with Progress(*COLUMNS, console=console) as progress, pool:
+        bar = progress.add_task("Training", total=len(tasks))
+        waiting = [
+            pool.submit(
+                _train_and_test,
+                data,
+                method,
+                seed,
+                adapters / method.key if seed == seeds[0] else None,
+                base_model,
+            )
+            for method, seed in tasks
+        ]
+        try:
+            for future in as_completed(waiting):
+                run = future.result()
+                done[run.method, run.seed] = run
+                progress.update(bar, advance=1, description=f"{run.method}, seed {run.seed}: done")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [done[method.name, seed] for method, seed in tasks]
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _train_and_test(data: DemoData, method: Method, seed: int, folder: Path | None, base_model: str) -> Run:
+    adapter = _train(data, method, seed, base_model)
+    if folder is not None:
+        adapter.save(folder)
+    return _test(data, method, seed, adapter)
 
 
 def _train(data: DemoData, method: Method, seed: int, base_model: str) -> TrainedAdapter:
