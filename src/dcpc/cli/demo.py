@@ -51,15 +51,15 @@ def summary_table(results: Results) -> Table:
     """The comparison for the terminal, one row per method."""
     from rich.table import Table
 
-    table = Table(title="Clean test labels")
-    for name in ("Method", "Accuracy %", "95 % interval", "Every seed", "Trainable", "s / training"):
+    table = Table(title="Accuracy on clean test labels, %")
+    for name in ("Method", "Mean", "95 % interval", "Every seed", "Parameters", "Seconds"):
         table.add_column(name, justify="left" if name == "Method" else "right")
     for own in results.summary.to_dict("records"):
         seeds = results.runs.loc[results.runs["method"] == own["method"], "accuracy"]
         table.add_row(
             own["method"],
             f"{100 * own['accuracy']:.1f}",
-            f"{100 * own['low']:.1f} – {100 * own['high']:.1f}",
+            f"{100 * own['low']:.1f}–{100 * own['high']:.1f}",
             "  ".join(f"{100 * accuracy:.1f}" for accuracy in seeds),
             f"{own['trainable_parameters']:,}",
             f"{own['seconds']:.0f}",

@@ -57,6 +57,7 @@ def demo_page(
         thresholds=threshold_figure(annotators),
         learned=learned_figure(annotators, learned),
         correlation=float(np.corrcoef(annotators["expected_positive_rate"], learned)[0, 1]),
+        spread=float(np.std(learned) / np.std(annotators["expected_positive_rate"])),
         sizes=sizes_figure(annotators),
     )
 
