@@ -13,7 +13,7 @@ from dcpc.errors import UsageError
 NULL_ANNOTATOR = -1
 # Standard deviation of a fresh posterior, as a fraction of the prior's.
 INITIAL_STD_FRACTION = 0.1
-OUTPUT_INIT_STD = 0.1
+STYLE_EFFECT_INIT_STD = 0.1
 
 
 class AnnotatorPreferences(nn.Module):
@@ -55,10 +55,12 @@ class AnnotatorPreferences(nn.Module):
         self.style_effect: nn.Parameter | None = None
         self.direct_effect: nn.Parameter | None = None
         if num_labels is not None:
-            self.style_effect = nn.Parameter(OUTPUT_INIT_STD * torch.randn(num_styles, num_labels))  # E [K,C]
-            self.direct_effect = nn.Parameter(
-                OUTPUT_INIT_STD * torch.randn(num_styles, num_labels)
-            )  # D [K,C]
+            # D starts at the scale at which a preference drawn from a unit prior moves a logit by about one: much
+            # smaller, the prior itself would say that annotators hardly differ.
+            direct_std = num_styles**-0.5
+            style_effect = STYLE_EFFECT_INIT_STD * torch.randn(num_styles, num_labels)
+            self.style_effect = nn.Parameter(style_effect)  # E [K,C]
+            self.direct_effect = nn.Parameter(direct_std * torch.randn(num_styles, num_labels))  # D [K,C]
 
     def index(self, ids: Sequence[str]) -> Tensor:
         """Indices [J] of annotator ids; an unknown id falls back to its group, then to the null annotator."""
