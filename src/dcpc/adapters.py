@@ -90,6 +90,7 @@ def quiet_libraries() -> Iterator[None]:
     with warnings.catch_warnings():
         # The base model `minilm` is a name, not a path; nothing in it was modified.
         warnings.filterwarnings("ignore", message="Could not find a config file")
+        warnings.filterwarnings("ignore", message="Unable to fetch remote file")
         warnings.filterwarnings("ignore", message=".*pin_memory.*")
         warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
         yield
