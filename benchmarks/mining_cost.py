@@ -52,6 +52,7 @@ def measure(n_items: int) -> dict[str, float | int]:
         "cpu_s": round(cpu, 2),
         "recall_at_10": round(recall, 4),
         "probes": found.probes,
+        "candidates": found.candidates,
         "peak_gib": round(peak, 2),
         "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
     }

@@ -100,7 +100,6 @@ def test_recall_on_real_embeddings(shared_data: Path, monkeypatch: pytest.Monkey
     texts = pd.read_parquet(shared_data / "sst2" / "train.parquet")["sentence"].head(1500)
     vectors = embed_texts(texts.tolist(), progress=False)
     monkeypatch.setattr(index, "_EXACT_UP_TO", 500)
-    monkeypatch.setattr(index, "_ITEMS_PER_LIST", 64)
     found = nearest_neighbours(vectors, k=10)
     assert found.probes > 0
     rows = np.arange(len(vectors))

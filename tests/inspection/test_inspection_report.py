@@ -96,7 +96,7 @@ def test_a_missing_pairs_extra_becomes_a_note(two_camps, monkeypatch: pytest.Mon
 
     module = ModuleType("dcpc.data.pairs")
 
-    def mine_pairs(annotations: object) -> None:
+    def mine_pairs(annotations: object, **settings: object) -> None:
         raise UsageError("faiss is missing.", fix="pip install 'dcpc[pairs]'")
 
     module.mine_pairs = mine_pairs  # type: ignore[attr-defined]

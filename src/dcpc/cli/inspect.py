@@ -30,10 +30,15 @@ def command(
         bool,
         typer.Option("--pairs/--no-pairs", help="Look for near-duplicates and paraphrases labelled apart."),
     ] = True,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder for embeddings, found again by their text's hash; default: ~/.cache/dcpc."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of bootstraps, shuffles and samples.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there.")] = False,
 ) -> None:
     """Report who disagrees with whom, on what, and how much of it is preference."""
+    from dcpc.data.pairs import embedding_cache
     from dcpc.files import atomic_folder, check_output_folder
     from dcpc.inspection import inspect_annotations, to_json
     from dcpc.inspection.page import inspection_page
@@ -45,8 +50,10 @@ def command(
         annotations,
         texts=texts,
         pairs=pairs,
+        cache=cache or embedding_cache(),
         seed=seed,
         progress=lambda step: console.print(f"[dim]{step} …[/]"),
+        bars=True,
     )
     with atomic_folder(output, force=force) as folder:
         (folder / "report.html").write_text(inspection_page(result), encoding="utf-8")

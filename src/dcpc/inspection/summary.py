@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,10 @@ def inspect_annotations(
     *,
     texts: bool = True,
     pairs: bool = True,
+    cache: str | Path | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
+    bars: bool = False,
 ) -> Inspection:
     """Run every diagnostic.
 
@@ -76,8 +79,10 @@ def inspect_annotations(
         texts: keep texts in the result; false leaves only item ids.
         pairs: also mine near-duplicates and paraphrases labelled apart; says so in `notes` if the extras for it
             are not installed.
+        cache: folder in which the embeddings of `pairs` are kept; None: they are computed and forgotten.
         seed: of every bootstrap, shuffle and sample.
         progress: called with the name of each step before it starts.
+        bars: show progress bars while texts are embedded and compared.
     """
     progress("Counting")
     overlap, entropy = measure_overlap(annotations), measure_entropy(annotations)
@@ -94,7 +99,7 @@ def inspect_annotations(
     prior = decomposition.preference if decomposition.preference is not None else 0.5
     conflicts = same_item_conflicts(annotations, prior=prior)
     if pairs and annotations.n_items > 1:
-        conflicts = _with_mined(annotations, conflicts, notes)
+        conflicts = _with_mined(annotations, conflicts, notes, cache, bars)
     return Inspection(
         source=annotations.source,
         scale=annotations.scale,
@@ -192,11 +197,13 @@ def _limits(overlap: Overlap) -> list[str]:
     return notes
 
 
-def _with_mined(annotations: Annotations, conflicts: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+def _with_mined(
+    annotations: Annotations, conflicts: pd.DataFrame, notes: list[str], cache: str | Path | None, bars: bool
+) -> pd.DataFrame:
     from dcpc.data.pairs import mine_pairs
 
     try:
-        mined = mine_pairs(annotations)
+        mined = mine_pairs(annotations, cache=cache, progress=bars)
     except DCPCError as error:
         notes.append(f"Near-duplicates and paraphrases were not looked for: {error.what} {error.fix or ''}")
         return conflicts

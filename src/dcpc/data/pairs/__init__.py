@@ -1,6 +1,7 @@
 """Conflict pairs: the same or nearly the same content, labelled apart by different annotators."""
 
+from dcpc.data.pairs.cache import embedding_cache
 from dcpc.data.pairs.index import Neighbours, nearest_neighbours
 from dcpc.data.pairs.mining import mine_pairs
 
-__all__ = ["Neighbours", "mine_pairs", "nearest_neighbours"]
+__all__ = ["Neighbours", "embedding_cache", "mine_pairs", "nearest_neighbours"]

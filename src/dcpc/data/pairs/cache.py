@@ -1,0 +1,17 @@
+"""Where embeddings are kept between runs unless a folder is given."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def embedding_cache() -> Path:
+    """The user's cache folder for embeddings: `$XDG_CACHE_HOME/dcpc/embeddings`, by default under `~/.cache`.
+
+    Vectors are found there by the hash of a text and the encoder, so runs on the same texts share them, and a
+    run that was killed goes on where it stopped. It holds hashes and vectors, no texts.
+    """
+    # The specification of XDG_CACHE_HOME says to ignore a relative path.
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (given if given.is_absolute() else Path.home() / ".cache") / "dcpc" / "embeddings"
