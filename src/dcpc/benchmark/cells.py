@@ -1,94 +1,212 @@
-"""A cell is one run: a method, a budget of annotations, a seed. Each leaves one file, whole or not at all."""
+"""What a search and a cell compute: from the data set's name to the records of the store."""
 
 from __future__ import annotations
 
-import json
+import math
+import resource
+import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcpc.benchmark.methods import METHODS, Settings
+from dcpc.benchmark.search import on_edge, select
+from dcpc.benchmark.sources import Case, load_source, make_case
+from dcpc.benchmark.store import Record
+from dcpc.benchmark.suite import Suite
+from dcpc.benchmark.tasks import Task
 from dcpc.data.annotations import Annotations
 from dcpc.errors import DCPCError, UsageError
-from dcpc.evaluation.decision import decide
+from dcpc.evaluation.annotators import per_annotator_error
+from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.distribution import jensen_shannon
 from dcpc.evaluation.majority import majority_labels
-from dcpc.evaluation.splits import Budget, draw_budget, split_by_item
 from dcpc.evaluation.summary import evaluate_distribution
-from dcpc.files import atomic_file
+
+if TYPE_CHECKING:
+    from dcpc.benchmark.methods import BenchmarkMethod, Fitted, TrainingSettings
+
+DIGITS = 6
+"""Decimals of the values per item."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run of the benchmark."""
+def run_task(
+    task: Task, suite: Suite, data_folder: Path | None, setting: dict[str, Any] | None
+) -> list[Record]:
+    """The records of a task; a failure of any kind is a record with its reason.
 
-    budget: Budget
-    method: str
-    seed: int
-
-    def path(self, store: Path) -> Path:
-        """The cell's file in the store."""
-        return store / f"{self.method}-{self.budget}-{self.seed}.json"
-
-
-def open_store(store: Path, plan: dict[str, Any]) -> None:
-    """Make the store, or go on in one that was started with the same plan.
-
-    Raises:
-        UsageError: the store belongs to a benchmark of other data or settings.
+    Args:
+        task: the search or cell.
+        suite: the suite it belongs to.
+        data_folder: where data sets lie.
+        setting: what the search chose, for a cell.
     """
-    path, text = store / "plan.json", json.dumps(plan, indent=2, sort_keys=True)
-    if not path.exists():
-        with atomic_file(path) as temporary:
-            temporary.write_text(text)
-    elif path.read_text() != text:
-        raise UsageError(
-            "this folder holds a benchmark of other data or settings",
-            where=store,
-            fix="Choose a new --output, or repeat the options in plan.json to go on.",
-        )
-
-
-def run_cell(cell: Cell, annotations: Annotations, settings: Settings, store: Path) -> dict[str, Any]:
-    """Run a cell that is not in the store yet; a failure that a user can mend is recorded as its result.
-
-    Validation and test items are the same for every method and budget of a seed. Training and validation see
-    the budget only, the test all judgements.
-    """
-    path = cell.path(store)
-    if path.exists():
-        return json.loads(path.read_text())
     started = time.perf_counter()
     try:
-        result = _measure(cell, annotations, settings)
-    except DCPCError as error:
-        result = {"failed": str(error)}
-    result |= asdict(cell) | {"seconds": round(time.perf_counter() - started, 2)}
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(result))
-    return result
+        if task.kind == "search":
+            return [_search(task, suite, data_folder)]
+        split, cell = _cell(task, suite, data_folder, setting or {})
+    except Exception as error:
+        if not isinstance(error, DCPCError):
+            import traceback
+
+            traceback.print_exc()  # into the workers' log
+        return [failure(task, suite, reason_of(error), time.perf_counter() - started)]
+    cell |= {"seconds": round(time.perf_counter() - started, 2), "memory_mib": _peak_memory()}
+    return [split, cell]
 
 
-def _measure(cell: Cell, annotations: Annotations, settings: Settings) -> dict[str, Any]:
-    split = split_by_item(annotations, cell.seed)
-    seen = split._replace(
-        train=draw_budget(split.train, cell.budget, cell.seed),
-        validation=draw_budget(split.validation, cell.budget, cell.seed),
-    )
-    outcome = METHODS[cell.method](seen, settings, cell.seed)
-    counts = split.test.counts
-    decisions = decide(outcome.probabilities, outcome.offsets)
-    divergence = jensen_shannon(outcome.probabilities.astype(np.float64), split.test.soft_labels)
-    return {
-        "metrics": evaluate_distribution(outcome.probabilities, counts, annotations.scale, decisions),
-        "parameters": outcome.parameters,
-        "setting": outcome.choice.setting,
-        "on_edge": list(outcome.choice.on_edge),
-        "items": split.test.item_ids.tolist(),
-        "jensen_shannon": divergence.tolist(),
-        "majority": majority_labels(counts).tolist(),
-        "decisions": decisions.tolist(),
+def reason_of(error: Exception) -> str:
+    """One line that says what went wrong."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, DCPCError) else f"{type(error).__name__}: {text}"
+
+
+def failure(task: Task, suite: Suite, reason: str, seconds: float = 0.0) -> Record:
+    """The record of a search or cell that failed."""
+    common = {**task.fields, "status": "failed", "reason": reason, "setting": {}, "on_edge": []}
+    if task.kind == "search":
+        return common | {"trials": []}
+    return common | {
+        "suite": suite.name,
+        "metrics": {},
+        "parameters": 0,
+        "steps": 0,
+        "seconds": round(seconds, 2),
+        "memory_mib": _peak_memory(),
+        "history": [],
     }
+
+
+def _search(task: Task, suite: Suite, data_folder: Path | None) -> Record:
+    method, settings, case = _prepare(task, suite, data_folder, seed=0)
+    found = select(
+        method.grid,
+        suite.search,
+        settings.epochs,
+        lambda setting, epochs: (
+            method.train(
+                case.split.train, case.split.validation, replace(settings, epochs=epochs), setting, 0
+            ).validation_loss
+        ),
+    )
+    return {**task.fields, "status": "done", "reason": None, **found}
+
+
+def _cell(
+    task: Task, suite: Suite, data_folder: Path | None, setting: dict[str, Any]
+) -> tuple[Record, Record]:
+    assert task.seed is not None, "a cell has a seed"
+    method, settings, case = _prepare(task, suite, data_folder, task.seed)
+    fitted = method.train(case.split.train, case.split.validation, settings, setting, task.seed)
+    measured = measure(fitted, case)
+    cell = {
+        **task.fields,
+        "suite": suite.name,
+        "status": "done",
+        "reason": None,
+        "setting": setting,
+        "on_edge": on_edge(method.grid, setting),
+        **measured,
+        "parameters": int(fitted.parameters),
+        "steps": int(fitted.steps),
+        "history": _history(fitted.history),
+    }
+    return split_record(task, case), cell
+
+
+def _prepare(
+    task: Task, suite: Suite, data_folder: Path | None, seed: int
+) -> tuple[BenchmarkMethod, TrainingSettings, Case]:
+    from dcpc.benchmark.methods import METHODS, TrainingSettings
+
+    dataset = suite.dataset(task.dataset)
+    case = make_case(load_source(dataset, data_folder), dataset, task.condition, seed, suite)
+    method = METHODS[task.method]
+    _check_fit(task.method, method, case.split.train)
+    return method, TrainingSettings(**suite.training.model_dump(), backbone=suite.backbone), case
+
+
+def _check_fit(name: str, method: BenchmarkMethod, train: Annotations) -> None:
+    if method.needs_annotators and len(train.annotators) < 2:
+        found = f"{len(train.annotators)} named" if train.has_annotators else "none named"
+        raise UsageError(f"{name} compares annotators and needs two or more; there are {found}.")
+    if method.needs_overlap and train.counts.sum(axis=1).max(initial=0) < 2:
+        raise UsageError(f"{name} needs items with two judgements or more, and here every item has one.")
+
+
+def split_record(task: Task, case: Case) -> Record:
+    """What all methods of a seed share: the test items and how they were judged."""
+    test = case.split.test
+    return {
+        "kind": "split",
+        "dataset": task.dataset,
+        "condition": task.condition,
+        "seed": task.seed,
+        "items": test.item_ids.tolist(),
+        "majority": majority_labels(test.counts).tolist(),
+        "judgements": test.counts.sum(axis=1).tolist(),
+        "labels": list(test.labels),
+        "train_items": case.split.train.n_items,
+        "train_judgements": case.split.train.n_judgements,
+        "validation_items": case.split.validation.n_items,
+        "train_noise": case.train_noise,
+        "strength": case.strength,
+    }
+
+
+def measure(fitted: Fitted, case: Case) -> Record:
+    """Metrics of a fitted method, and what it predicted for every test item.
+
+    The decision offsets are fitted on the noisy validation labels. `consensus_annotator_error` is the share of
+    the test judgements that differ from the decision for the item; `annotator_error` the same with the method's
+    own decision for the annotator, where it makes one. `mean_annotator_error` weighs every annotator the same.
+    """
+    validation, test = case.split.validation, case.split.test
+    seen = np.asarray(fitted.probabilities(validation.items), dtype=np.float64)[
+        validation.item_codes
+    ]  # [V, C]
+    offsets = fit_offsets(seen, validation.label_codes)  # [C]
+    p = np.asarray(fitted.probabilities(test.items), dtype=np.float64)  # [I, C]
+    decisions = decide(p, offsets)  # [I]
+    metrics = evaluate_distribution(p, test.counts, test.scale, decisions)
+    wrong = None
+    if test.has_annotators:
+        consensus = decisions[test.item_codes]  # [J]
+        own = fitted.annotator_probabilities(test.items, test.item_codes, test.table["annotator_id"].tolist())
+        personal = consensus if own is None else decide(own, offsets)  # [J]
+        wrong = personal != test.label_codes  # [J]
+        errors = per_annotator_error(personal, test.label_codes, test.annotator_codes)  # [A]
+        metrics["annotator_error"] = float(wrong.mean())
+        metrics["consensus_annotator_error"] = float((consensus != test.label_codes).mean())
+        metrics["mean_annotator_error"] = float(np.nanmean(errors))
+    if case.train_noise is not None:
+        metrics["train_noise"] = case.train_noise
+    divergence = jensen_shannon(p / p.sum(axis=1, keepdims=True), test.soft_labels)  # [I]
+    return {
+        "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
+        "decisions": decisions.tolist(),
+        "jensen_shannon": divergence.round(DIGITS).tolist(),
+        "person_errors": None
+        if wrong is None
+        else np.bincount(test.item_codes, weights=wrong, minlength=test.n_items).astype(int).tolist(),
+    }
+
+
+def _history(entries: Iterable[dict[str, Any]]) -> list[dict[str, float | None]]:
+    names = ("epoch", "loss", "eval_loss")
+    kept = [entry for entry in entries if "loss" in entry or "eval_loss" in entry]
+    return [{name: _number(entry.get(name)) for name in names} for entry in kept]
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(float(value), DIGITS)
+
+
+def _peak_memory() -> float:
+    """Peak resident memory of this process, base model and libraries included, MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)

@@ -1,86 +1,178 @@
-"""Run what is missing, in an order that gives a first table early, and write the results."""
+"""Run what is missing of a suite, share the work with others on the same store, write the results."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from difflib import get_close_matches
+import os
+import subprocess
+import time
+from collections.abc import Collection
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import pandas as pd
 from tqdm import tqdm
 
-from dcpc.benchmark.cells import Cell, open_store, run_cell
-from dcpc.benchmark.methods import METHODS, Settings
-from dcpc.benchmark.summary import to_markdown
-from dcpc.data.annotations import Annotations
-from dcpc.errors import UsageError
-from dcpc.evaluation.splits import Budget, split_by_item
-from dcpc.files import atomic_file
+import dcpc
+from dcpc.benchmark.cells import failure, run_task
+from dcpc.benchmark.plan import open_plan
+from dcpc.benchmark.sources import load_source, make_case
+from dcpc.benchmark.store import Key, Record, Store
+from dcpc.benchmark.suite import Suite, check_name, check_names
+from dcpc.benchmark.tasks import Task, cells
+from dcpc.benchmark.workers import Worker
 
-STORE_VERSION = 1
-"""Rises when cells of an older version cannot be compared with new ones."""
+_PATIENCE = 0.5
+"""Seconds between looks at the store while others do what is left."""
 
 
-def run_benchmark(
-    annotations: Annotations,
-    settings: Settings,
+def run_suite(
+    suite: Suite,
     output: Path,
     *,
-    methods: Sequence[str],
-    budgets: Sequence[Budget] = (1, "all"),
-    n_seeds: int = 3,
+    data_folder: Path | None = None,
+    workers: int = 1,
+    retry_failed: bool = False,
+    rerun: Collection[str] = (),
     progress: bool = True,
-) -> list[dict[str, Any]]:
+) -> dict[Key, Record]:
     """Run every cell that `output` does not hold yet; stop it anywhere and call it again to go on.
 
-    Writes `cells/` (one file each), `results.jsonl` (long form: method, budget, seed, metric, value) and
-    `results.md`, both anew after each seed. The first method is the reference of the comparisons.
+    Several calls, on one machine or on several that share a file system with locks, may work on one folder.
+
+    Args:
+        suite: what to compare.
+        output: the store's folder.
+        data_folder: where the suite's data sets lie.
+        workers: cells at a time, each in a process of its own; 0 runs them in this process, one at a time.
+        retry_failed: run failed searches and cells again.
+        rerun: methods of which all records are dropped first.
+        progress: show a progress bar.
+
+    Returns:
+        All records of the store, by key.
 
     Raises:
-        UsageError: an unknown method, or a folder with another benchmark.
-        DataError: too few items to split.
+        UsageError: an unknown name, a data set that is not there, or a folder with another benchmark.
+        DataError: a data set that cannot be read or is too small to split.
+        TrainingError: the disk is full.
     """
-    check_methods(methods)
-    split_by_item(annotations, 0)  # too few items must not fail cell by cell
-    plan = {"data": _fingerprint(annotations), "store": STORE_VERSION, **asdict(settings)}
-    open_store(output / "cells", plan)
-    results = []
-    with tqdm(
-        total=n_seeds * len(budgets) * len(methods), desc="benchmark", unit="cell", disable=not progress
-    ) as bar:
-        for seed in range(n_seeds):
-            for cell in [Cell(b, m, seed) for b in budgets for m in methods]:
-                results.append(run_cell(cell, annotations, settings, output / "cells"))
-                bar.update()
-            _write(results, output, methods[0])
-    return results
+    for name in rerun:
+        check_name(name, suite.methods, "method")
+    check_suite(suite, data_folder)
+    store = Store(output)
+    open_plan(store, suite, data_folder)
+    if retry_failed or rerun:
+        store.drop(lambda r: r.get("method") in rerun or (retry_failed and r.get("status") == "failed"))
+    run = _Run(store, suite, data_folder, workers)
+    try:
+        run.finish(progress)
+    finally:
+        run.stop()
+    return store.records()
 
 
-def check_methods(methods: Sequence[str]) -> None:
-    """Raise UsageError, with the nearest name, for a method that the benchmark does not have."""
-    if not methods:
-        raise UsageError("no method was given", fix=f"Choose among: {', '.join(METHODS)}.")
-    for name in methods:
-        if name not in METHODS:
-            near = get_close_matches(name, METHODS, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise UsageError(f'there is no method "{name}".{hint}', fix=f"Methods: {', '.join(METHODS)}.")
+def check_suite(suite: Suite, data_folder: Path | None) -> None:
+    """Find mistakes before any work: names, data that are not there, sets that are too small to split."""
+    check_names(suite)
+    for dataset in suite.datasets:
+        source = load_source(dataset, data_folder)
+        budgets = [c for c in suite.conditions_of(dataset) if c.startswith("budget")]
+        make_case(source, dataset, budgets[0] if budgets else "clean", 0, suite)
 
 
-def _fingerprint(annotations: Annotations) -> str:
-    rows = pd.util.hash_pandas_object(annotations.table.astype(str), index=False).to_numpy()
-    return hashlib.sha256(rows.tobytes() + repr((annotations.labels, annotations.scale)).encode()).hexdigest()
+class _Run:
+    """The work of one command: which tasks are left, and which run right now."""
+
+    def __init__(self, store: Store, suite: Suite, data_folder: Path | None, workers: int) -> None:
+        self._store, self._suite, self._folder, self._workers = store, suite, data_folder, workers
+        self._commit = commit()
+        self._pending = cells(suite)
+        self._running: dict[Task, Worker] = {}
+
+    def finish(self, progress: bool) -> None:
+        """Work until every cell has a record, whoever made it."""
+        tqdm.monitor_interval = 0  # no thread of its own beside forked processes
+        with tqdm(total=len(self._pending), desc="benchmark", unit="cell", disable=not progress) as bar:
+            while True:
+                records = self._store.records()
+                self._pending = [task for task in self._pending if task.key not in records]
+                bar.update(bar.total - len(self._pending) - bar.n)
+                started = self._start()
+                if not self._pending and not self._running:
+                    return
+                if self._running:
+                    self._collect(bar)
+                elif not started:
+                    time.sleep(_PATIENCE)
+
+    def stop(self) -> None:
+        """End what still runs; its tasks are free for the next command."""
+        for worker in self._running.values():
+            worker.close()
+
+    def _start(self) -> bool:
+        """Claim and start tasks while there are free workers; whether any was started."""
+        any_started = False
+        refused: set[Task] = set()
+        for cell in self._pending:
+            if len(self._running) >= max(1, self._workers):
+                break
+            records = self._store.records()
+            search = records.get(cell.search.key)
+            task = cell.search if search is None else cell
+            if task in refused or task in self._running or task.key in records:
+                continue
+            claim = self._store.claim(task.key)
+            if claim is None:
+                refused.add(task)
+            elif task.key in self._store.records():  # somebody finished it before this claim
+                os.close(claim)
+            else:
+                self._launch(task, search, claim)
+                any_started = True
+        return any_started
+
+    def _launch(self, task: Task, search: Record | None, claim: int) -> None:
+        setting = None if search is None else search["setting"]
+        if search is not None and search["status"] == "failed":
+            self._keep([failure(task, self._suite, search["reason"])])
+            os.close(claim)
+        elif self._workers:
+            log = self._store.folder / "workers.log"
+            self._running[task] = Worker(task, self._suite, self._folder, setting, log=log, claim=claim)
+        else:
+            self._keep(run_task(task, self._suite, self._folder, setting))
+            os.close(claim)
+
+    def _collect(self, bar: tqdm) -> None:
+        outputs = {worker.output: task for task, worker in self._running.items()}
+        for output in wait(list(outputs), timeout=5):
+            task = outputs[cast(Any, output)]
+            self._keep(self._running[task].result())
+            self._running.pop(task).close()
+            bar.set_postfix_str(f"{task.kind} {task.dataset} {task.condition} {task.method}", refresh=False)
+
+    def _keep(self, records: list[Record]) -> None:
+        for record in records:
+            self._store.append(record | ({"commit": self._commit} if record["kind"] == "cell" else {}))
 
 
-def _write(results: Sequence[dict[str, Any]], output: Path, reference: str) -> None:
-    with atomic_file(output / "results.jsonl") as path, path.open("w") as file:
-        for r in results:
-            named = {name: r[name] for name in ("method", "budget", "seed")}
-            for metric, value in r.get("metrics", {}).items():
-                file.write(json.dumps({**named, "metric": metric, "value": value}) + "\n")
-    with atomic_file(output / "results.md") as path:
-        path.write_text(to_markdown(results, reference))
+def commit() -> str:
+    """The commit of the package where it runs from a checkout (`+` where files were changed), else its version."""
+    here = Path(dcpc.__file__)
+    tracked = [
+        "ls-files",
+        "--error-unmatch",
+        here.name,
+    ]  # a checkout of this package, not of what it is used in
+    head, changes = ["rev-parse", "--short=12", "HEAD"], ["status", "-s", "."]
+    try:
+        _, found, changed = (
+            subprocess.run(
+                ["git", "-C", str(here.parent), *c], capture_output=True, text=True, check=True, timeout=30
+            ).stdout.strip()
+            for c in (tracked, head, changes)
+        )
+    except (OSError, subprocess.SubprocessError):
+        return dcpc.__version__
+    return found + ("+" if changed else "")

@@ -1,67 +1,165 @@
-"""`dcpc benchmark`: methods compared on one's own annotations."""
+"""`dcpc benchmark`: methods compared on the suites that come with the package, or on one's own annotations."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcpc.cli import options
 from dcpc.errors import UsageError
 
+if TYPE_CHECKING:
+    from dcpc.benchmark.suite import Suite
+
+OWN_METHODS = "dcpc,lora,majority-vote,soft-labels,linear-probe"
+
 
 def command(
-    data: options.Data,
     output: Annotated[Path, typer.Option(help="Folder for results; a stopped run goes on there.")],
-    model: Annotated[
-        str, typer.Option(help="Base model: Hugging Face id, local path, or `minilm`.")
-    ] = "minilm",
+    suite: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SUITE",
+            help="smoke, real-small, real-full, shift-small, shift-full, ablation, or a YAML file.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Your own annotations, in any format that `dcpc train` reads.")
+    ] = None,
+    data_folder: Annotated[
+        Path | None, typer.Option(envvar="DCPC_DATA", help="Folder that holds a suite's data sets.")
+    ] = None,
     methods: Annotated[
-        str, typer.Option(help="Comma-separated; the first is compared with each of the others.")
-    ] = "dcpc,lora,lora-majority,p-tuning-v2,linear-probe",
-    budgets: Annotated[
-        str, typer.Option(help="Annotations per item in training: 1, all, or both.")
-    ] = "1,all",
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds (splits, draws, training).")] = 3,
-    epochs: Annotated[float, typer.Option(help="Epochs of training.")] = 5,
-    learning_rates: Annotated[
-        str, typer.Option(help="Grid, low to high; chosen per run on noisy validation labels.")
-    ] = "3e-4,1e-3,3e-3",
+        str | None,
+        typer.Option(help=f"Comma-separated. With --data: {OWN_METHODS}, the first as the reference."),
+    ] = None,
+    datasets: Annotated[str | None, typer.Option(help="Only these data sets of the suite.")] = None,
+    conditions: Annotated[
+        str | None, typer.Option(help="Only these, as budget=1,budget=all,pool=thresholds@0.3,clean.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Number of seeds (splits, draws, training).")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Base model: Hugging Face id, local path, or `minilm`.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Epochs of a full training.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Cells at a time, each on one thread.")] = 1,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    rerun: Annotated[
+        str | None, typer.Option(metavar="METHOD", help="Drop all records of a method and run it again.")
+    ] = None,
     columns: options.Columns = None,
     format: options.Format = None,
     scale: options.Scale = None,
     labels: options.Labels = None,
 ) -> None:
-    """Compare methods on DATA: same splits, same search, several seeds, tested differences."""
+    """Compare methods: same splits, same search, same budgets, several seeds, tested differences."""
     from rich.console import Console
-    from rich.markdown import Markdown
 
-    from dcpc.benchmark.methods import Settings
-    from dcpc.benchmark.runner import check_methods, run_benchmark
+    from dcpc.benchmark import overview
+    from dcpc.benchmark.report import write_report
+    from dcpc.benchmark.runner import check_suite, run_suite
 
-    names = options.parse_list(methods) or []
-    check_methods(names)
-    settings = Settings(model, epochs, _rates(learning_rates))
-    chosen = _budgets(budgets)
-    annotations = options.read(data, columns, format, scale, options.parse_list(labels))
-    run_benchmark(annotations, settings, output, methods=names, budgets=chosen, n_seeds=seeds)
-    Console().print(Markdown((output / "results.md").read_text()))
+    if (suite is None) == (data is None):
+        raise UsageError("a suite or --data is needed, and not both.", fix="Write e.g. dcpc benchmark smoke.")
+    if data is None:
+        if columns or format or scale or labels:
+            raise UsageError("--columns, --format, --scale and --labels belong to --data.")
+        chosen = _suite(str(suite))
+    else:
+        chosen = _own(data, columns, format, scale, labels)
+    chosen = narrow(
+        chosen,
+        methods=options.parse_list(methods),
+        datasets=options.parse_list(datasets),
+        conditions=options.parse_list(conditions),
+        seeds=seeds,
+        training={"base_model": model, "epochs": epochs},
+    )
+    check_suite(chosen, data_folder)
+    console = Console(highlight=False)
+    console.print(overview.budgets(chosen))
+    records = run_suite(
+        chosen,
+        output,
+        data_folder=data_folder,
+        workers=workers,
+        retry_failed=retry_failed,
+        rerun=options.parse_list(rerun) or (),
+    )
+    write_report(output, reference=chosen.reference)
+    console.print(overview.results(chosen, records.values()))
+    console.print(f"Written to {output}", soft_wrap=True)
 
 
-def _rates(text: str) -> tuple[float, ...]:
-    try:
-        rates = tuple(sorted(float(word) for word in text.split(",")))
-    except ValueError as error:
-        raise UsageError(f"`{text}` is no list of learning rates", fix="Write it as 3e-4,1e-3.") from error
-    if min(rates) <= 0:
-        raise UsageError("learning rates must be above 0")
-    return rates
+def narrow(
+    suite: Suite,
+    *,
+    methods: list[str] | None = None,
+    datasets: list[str] | None = None,
+    conditions: list[str] | None = None,
+    seeds: int | None = None,
+    training: dict[str, Any] | None = None,
+) -> Suite:
+    """A suite with other methods, fewer data sets, other conditions, seeds or training; None leaves it.
+
+    Raises:
+        UsageError: a name that is not known, with the nearest ones; a setting that makes no sense.
+    """
+    from dcpc.benchmark.suite import check_name, check_names, make_suite
+
+    content = suite.model_dump()
+    if methods is not None:
+        content["methods"] = list(dict.fromkeys(methods))
+        if suite.reference not in methods:
+            content["reference"] = methods[0]
+    for name in datasets or []:
+        check_name(name, [d.name for d in suite.datasets], "data set in this suite")
+    if datasets is not None:
+        content["datasets"] = [d for d in content["datasets"] if d["name"] in datasets]
+    if conditions is not None:
+        content["conditions"] = conditions
+        content["datasets"] = [{**d, "conditions": None} for d in content["datasets"]]
+    if seeds is not None:
+        content["seeds"] = seeds
+    content["training"] |= {k: v for k, v in (training or {}).items() if v is not None}
+    narrowed = make_suite(content)
+    check_names(narrowed)
+    return narrowed
 
 
-def _budgets(text: str) -> list:
-    known = {"1": 1, "all": "all"}
-    words = options.parse_list(text) or []
-    if not words or any(word not in known for word in words):
-        raise UsageError(f"`{text}` is no budget", fix="Write 1, all, or 1,all.")
-    return [known[word] for word in words]
+def _suite(name: str) -> Suite:
+    from dcpc.benchmark.suite import load_suite
+
+    return load_suite(name)
+
+
+def _own(data: str, columns: str | None, format: str | None, scale: str | None, labels: str | None) -> Suite:
+    """A suite of one's own file: the default methods, both budgets, three seeds."""
+    import re
+
+    from dcpc.benchmark.suite import make_suite
+
+    options.read(data, columns, format, scale, options.parse_list(labels))  # says what the reader skipped
+    name = re.sub(r"[^\w.-]+", "-", Path(data).stem).strip("-") or "data"
+    dataset = {
+        "name": name,
+        "path": str(Path(data).resolve()) if Path(data).exists() else data,
+        "columns": options.parse_columns(columns),
+        "format": format,
+        "scale": scale,
+        "label_set": options.parse_list(labels),
+    }
+    methods = options.parse_list(OWN_METHODS) or []
+    return make_suite(
+        {
+            "name": "own",
+            "datasets": [dataset],
+            "methods": methods,
+            "reference": methods[0],
+            "training": {"max_length": 128},
+        }
+    )

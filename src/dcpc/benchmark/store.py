@@ -1,0 +1,220 @@
+"""The store of a benchmark: one append-only file that several workers share and that survives being killed.
+
+- `plan.json`: what is run on which data, and the version of the store. Written whole or not at all.
+- `records.jsonl`: one JSON record a line, appended under an exclusive lock and flushed to the disk. A line that a
+  killed writer left unfinished is cut off by the next one.
+- `lock`: the file that is locked, so that `records.jsonl` itself can be replaced.
+
+A record is known by its `kind`, data set, condition, method and seed, and is written once.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dcpc.errors import TrainingError, UsageError
+from dcpc.files import atomic_file
+
+STORE_VERSION = 2
+"""Rises when records of an older version cannot be compared with new ones."""
+
+Record = dict[str, Any]
+Key = tuple[Any, ...]
+
+
+def key_of(record: Record) -> Key:
+    """What a record is known by: kind, dataset, condition, method or None, seed or None."""
+    return tuple(record.get(field) for field in ("kind", "dataset", "condition", "method", "seed"))
+
+
+class Store:
+    """The records of one benchmark.
+
+    Args:
+        folder: the store's folder; made where it does not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / "records.jsonl"
+        self._records: dict[Key, Record] = {}
+        self._read = (0, 0)  # inode and number of bytes read so far
+
+    @property
+    def plan(self) -> Record | None:
+        """The plan, or None in a new store.
+
+        Raises:
+            UsageError: the folder holds a store of another version, or something else.
+        """
+        path = self.folder / "plan.json"
+        if not path.exists():
+            if self._path.exists() or (self.folder / "cells").is_dir():
+                raise UsageError(
+                    "the folder holds records without a plan of this version of the benchmark.",
+                    where=self.folder,
+                    fix="Choose a new --output; nothing here was changed.",
+                )
+            return None
+        try:
+            plan = json.loads(path.read_text(encoding="utf-8"))
+            version = plan["store"]
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise UsageError(
+                "is no plan of a benchmark.",
+                where=path,
+                fix="Choose a new --output; nothing here was changed.",
+            ) from error
+        if version != STORE_VERSION:
+            raise UsageError(
+                f"the store has version {version}, and this is version {STORE_VERSION}: "
+                "their results cannot be compared.",
+                where=self.folder,
+                fix="Choose a new --output; nothing here was changed.",
+            )
+        return plan
+
+    def write_plan(self, plan: Record) -> None:
+        """Write `plan.json`, whole or not at all."""
+        with atomic_file(self.folder / "plan.json") as path, _disk(self.folder):
+            path.write_text(json.dumps(plan, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the store's lock; others wait. The lock goes with the process that holds it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write here ({error.strerror}).",
+                where=self.folder,
+                fix="Choose an --output you may write to.",
+            ) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def records(self) -> dict[Key, Record]:
+        """All records so far, those of other workers included; an unfinished last line is not there yet."""
+        if not self._path.exists():
+            return {}
+        with self._path.open("rb") as file:
+            state = os.fstat(file.fileno())
+            if state.st_ino != self._read[0] or state.st_size < self._read[1]:
+                self._records, self._read = {}, (state.st_ino, 0)  # replaced by another worker
+            file.seek(self._read[1])
+            whole, _, _ = file.read().rpartition(b"\n")
+        if whole:
+            for line in whole.split(b"\n"):
+                record = self._parse(line)
+                self._records[key_of(record)] = record
+            self._read = (state.st_ino, self._read[1] + len(whole) + 1)
+        return self._records
+
+    def _parse(self, line: bytes) -> Record:
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise UsageError(
+                f"a line is no record: {line[:60]!r}",
+                where=self._path,
+                fix="Remove that line; its cell is run again.",
+            ) from error
+
+    def append(self, record: Record) -> bool:
+        """Add a record unless one with its key is there; returns whether it was added.
+
+        Raises:
+            TrainingError: the disk is full or failed; the store is as it was before.
+        """
+        with self.locked():
+            if key_of(record) in self.records():
+                return False
+            line = json.dumps(record).encode() + b"\n"
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                end = _end_of_whole_lines(handle)
+                os.ftruncate(handle, end)
+                with _disk(self.folder):
+                    try:
+                        _write(handle, line, end)
+                        os.fsync(handle)
+                    except OSError:
+                        os.ftruncate(handle, end)
+                        raise
+            finally:
+                os.close(handle)
+        return True
+
+    def drop(self, unwanted: Callable[[Record], bool]) -> int:
+        """Remove records, by writing the others anew; returns how many were removed."""
+        with self.locked():
+            kept = [record for record in self.records().values() if not unwanted(record)]
+            dropped = len(self.records()) - len(kept)
+            if dropped:
+                with atomic_file(self._path) as path, _disk(self.folder), path.open("w") as file:
+                    file.writelines(json.dumps(record) + "\n" for record in kept)
+                    file.flush()
+                    os.fsync(file.fileno())
+        return dropped
+
+    def claim(self, key: Key) -> int | None:
+        """Claim a piece of work for this process.
+
+        The claim is a lock on a file of its own, so it ends with the process however that ends.
+
+        Returns:
+            A file descriptor; closing it ends the claim. None where another worker holds it.
+        """
+        folder = self.folder / "claims"
+        folder.mkdir(exist_ok=True)
+        name = "_".join("-" if part is None else str(part) for part in key)
+        handle = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        return handle
+
+
+def _end_of_whole_lines(handle: int) -> int:
+    """Position after the last line break: what follows was never finished."""
+    size = os.fstat(handle).st_size
+    end = size
+    while end > 0:
+        start = max(0, end - 65_536)
+        found = os.pread(handle, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _write(handle: int, line: bytes, position: int) -> None:
+    while line:
+        written = os.pwrite(handle, line, position)
+        line, position = line[written:], position + written
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"{error.strerror}"
+        raise TrainingError(
+            f"a result could not be written: {reason}.",
+            where=folder,
+            fix="Make room and give the same command again; all earlier results are kept.",
+        ) from error

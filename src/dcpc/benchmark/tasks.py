@@ -1,0 +1,60 @@
+"""The pieces of work of a suite, in an order that gives a first full table early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dcpc.benchmark.store import Key
+from dcpc.benchmark.suite import Suite
+
+
+@dataclass(frozen=True)
+class Task:
+    """A search (of one data set, condition and method; no seed) or a cell (of one seed as well)."""
+
+    kind: Literal["search", "cell"]
+    dataset: str
+    condition: str
+    method: str
+    seed: int | None = None
+
+    @property
+    def key(self) -> Key:
+        """The key of the record that the task ends in."""
+        return (self.kind, self.dataset, self.condition, self.method, self.seed)
+
+    @property
+    def search(self) -> Task:
+        """The search that chooses the setting of a cell."""
+        return Task("search", self.dataset, self.condition, self.method)
+
+    @property
+    def fields(self) -> dict[str, str | int | None]:
+        """The fields of a record that say which task it is of."""
+        named: dict[str, str | int | None] = {
+            "kind": self.kind,
+            "dataset": self.dataset,
+            "condition": self.condition,
+            "method": self.method,
+        }
+        return named | ({"seed": self.seed} if self.kind == "cell" else {})
+
+
+def cells(suite: Suite) -> list[Task]:
+    """All cells: seed by seed, so that one seed makes a full table; within a seed the cheap methods first."""
+    found = [
+        Task("cell", dataset.name, condition, method, seed)
+        for seed in range(suite.seeds)
+        for dataset in suite.datasets
+        for condition in suite.conditions_of(dataset)
+        for method in suite.methods
+    ]
+    return sorted(found, key=lambda task: (task.seed, _cost(task.method)))  # stable
+
+
+def _cost(method: str) -> int:
+    """Probes need one pass over the texts; two networks, or all of the base model's weights, cost most."""
+    if method.startswith("linear-probe"):
+        return 0
+    return 2 if method in ("full", "co-teaching") else 1

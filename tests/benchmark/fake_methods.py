@@ -1,0 +1,110 @@
+"""Methods that train in no time and log that they did, for tests of everything around them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dcpc.benchmark import methods
+from dcpc.benchmark.suite import Suite, make_suite
+
+
+@dataclass
+class FakeSettings:
+    base_model: str
+    epochs: float
+    batch_size: int
+    max_length: int
+    bf16: bool
+    attention: str | None
+    threads: int
+    backbone: str
+
+
+@dataclass
+class FakeFitted:
+    prior: np.ndarray
+    seed: int
+    own: bool
+    validation_loss: float
+    parameters: int = 100
+    steps: int = 10
+    epochs: float = 1.0
+    history: list[dict[str, Any]] = field(
+        default_factory=lambda: [{"epoch": 1.0, "loss": 0.5}, {"train_runtime": 2.0}]
+    )
+
+    def probabilities(self, items: pd.DataFrame) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, len(items)])
+        p = self.prior + rng.random((len(items), len(self.prior)))
+        return p / p.sum(axis=1, keepdims=True)
+
+    def annotator_probabilities(
+        self, items: pd.DataFrame, item_codes: np.ndarray, annotators: list[str]
+    ) -> np.ndarray | None:
+        return self.probabilities(items)[item_codes][:, ::-1] if self.own else None
+
+
+@dataclass
+class FakeMethod:
+    """Its validation loss is the distance of the learning rate from `best`, times the epochs left to train."""
+
+    name: str
+    best: float = 0.1
+    own: bool = False
+    needs_annotators: bool = False
+    needs_overlap: bool = False
+    error: Exception | None = None
+    log: Path | None = None
+    pause: float = 0.0
+    source: str = "tests"
+    carrier: str = "none"
+    grid: dict[str, tuple] = field(
+        default_factory=lambda: {"learning_rate": (0.01, 0.1, 1.0), "dropout": (0.0,)}
+    )
+
+    def train(self, train: Any, validation: Any, settings: Any, setting: dict, seed: int) -> FakeFitted:
+        if self.error is not None:
+            raise self.error
+        if self.log is not None:
+            with self.log.open("a") as file:
+                file.write(f"{self.name} {setting['learning_rate']} {settings.epochs} {seed}\n")
+        time.sleep(self.pause)
+        loss = abs(np.log(setting["learning_rate"] / self.best)) + 1 / settings.epochs
+        return FakeFitted(train.counts.sum(axis=0) / train.n_judgements, seed, self.own, float(loss))
+
+
+def install(monkeypatch: pytest.MonkeyPatch, *fakes: FakeMethod) -> None:
+    monkeypatch.setattr(methods, "METHODS", {fake.name: fake for fake in fakes})
+    if not hasattr(methods, "TrainingSettings"):
+        monkeypatch.setattr(methods, "TrainingSettings", FakeSettings, raising=False)
+
+
+def fake_suite(**changes: Any) -> Suite:
+    """Two methods on the generated reviews."""
+    return make_suite(
+        {
+            "name": "fake",
+            "datasets": ["generated-reviews"],
+            "methods": ["a", "b"],
+            "reference": "a",
+            "seeds": 2,
+            "conditions": ["budget=1", "budget=all"],
+            "caps": {"train": 30, "validation": 10, "test": 20},
+            "search": {"trials": 3, "fractions": [0.5, 1.0]},
+        }
+        | changes
+    )
+
+
+def killed(output: Any, *rest: Any) -> None:
+    """A worker process that the system ends, as for want of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)

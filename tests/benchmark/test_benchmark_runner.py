@@ -1,0 +1,199 @@
+"""Cells run once and are kept, whoever runs them and however often they are killed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmark_helpers import same_records
+from fake_methods import FakeMethod, fake_suite, install, killed
+
+from dcpc.benchmark import workers
+from dcpc.benchmark.runner import run_suite
+from dcpc.benchmark.store import Store
+from dcpc.benchmark.tasks import cells
+from dcpc.errors import DataError, UsageError
+
+FORK = multiprocessing.get_context("fork")
+
+
+def run(output: Path, **changes: Any) -> dict:
+    options = {name: changes.pop(name) for name in ("retry_failed", "rerun", "workers") if name in changes}
+    return run_suite(fake_suite(**changes), output, progress=False, **{"workers": 0, **options})
+
+
+def trainings(log: Path) -> list[str]:
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_every_cell_has_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeMethod("a", own=True), FakeMethod("b", best=1.0))
+    records = run(tmp_path)
+    kinds = [r["kind"] for r in records.values()]
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"search": 4, "split": 4, "cell": 8}
+    cell = records["cell", "generated-reviews", "budget=1", "b", 1]
+    split = records["split", "generated-reviews", "budget=1", None, 1]
+    assert cell["status"] == "done"
+    assert cell["reason"] is None
+    assert (cell["setting"]["learning_rate"], cell["on_edge"]) == (1.0, ["learning_rate"])
+    assert cell["history"] == [{"epoch": 1.0, "loss": 0.5, "eval_loss": None}]
+    assert cell["parameters"] == 100
+    assert cell["memory_mib"] > 10
+    assert cell["seconds"] >= 0
+    n = len(split["items"])
+    assert n == 20
+    assert split["judgements"] == [3] * n
+    assert [len(cell[f]) for f in ("decisions", "jensen_shannon", "person_errors")] == [n] * 3
+    assert cell["metrics"]["jensen_shannon"] == pytest.approx(np.mean(cell["jensen_shannon"]), abs=1e-6)
+    assert cell["metrics"]["annotator_error"] == pytest.approx(sum(cell["person_errors"]) / (3 * n))
+    assert cell["metrics"]["annotator_error"] == cell["metrics"]["consensus_annotator_error"]
+    own = records["cell", "generated-reviews", "budget=1", "a", 1]["metrics"]
+    assert own["annotator_error"] != own["consensus_annotator_error"]
+
+
+def test_the_first_seed_is_complete_before_the_second_starts() -> None:
+    order = [task.seed for task in cells(fake_suite(methods=["a", "linear-probe"]))]
+    assert order == sorted(order)  # type: ignore[type-var]
+    assert cells(fake_suite(methods=["full", "a", "linear-probe"], reference="a"))[0].method == "linear-probe"
+
+
+def test_a_second_run_trains_nothing_and_more_seeds_only_what_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    install(monkeypatch, FakeMethod("a", log=log), FakeMethod("b", log=log))
+    first = run(tmp_path / "out")
+    done = len(trainings(log))
+    assert same_records(run(tmp_path / "out"), first)
+    assert len(trainings(log)) == done
+    assert len(run(tmp_path / "out", seeds=3)) == len(first) + 4 + 2
+    assert len(trainings(log)) == done + 4
+
+
+def test_a_run_killed_ten_times_ends_like_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, FakeMethod("a", pause=0.01), FakeMethod("b", pause=0.01))
+    started = time.perf_counter()
+    calm = run(tmp_path / "calm")
+    length = time.perf_counter() - started
+    dice, kills = random.Random(0), 0
+    for _ in range(10):
+        process = FORK.Process(target=run, args=(tmp_path / "killed",))
+        process.start()
+        time.sleep(dice.uniform(0, length / 4))
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+    assert kills >= 3
+    assert same_records(run(tmp_path / "killed"), calm)
+    assert len((tmp_path / "killed" / "records.jsonl").read_text().splitlines()) == len(calm)
+
+
+def test_workers_share_a_store_and_run_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    install(monkeypatch, FakeMethod("a", log=log, pause=0.02), FakeMethod("b", log=log, pause=0.02))
+    processes = [FORK.Process(target=run, args=(tmp_path / "shared",)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [p.exitcode for p in processes] == [0, 0, 0]
+    n = len(trainings(log))
+    alone = run(tmp_path / "alone")
+    assert len(trainings(log)) == 2 * n
+    assert same_records(Store(tmp_path / "shared").records(), alone)
+
+
+def test_a_failure_is_recorded_with_its_reason_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(
+        monkeypatch,
+        FakeMethod("a", error=RuntimeError("two\nlines")),
+        FakeMethod("b", needs_overlap=True),
+    )
+    records = run(tmp_path, seeds=1)
+    cell = {(k[2], k[3]): r for k, r in records.items() if k[0] == "cell"}
+    assert cell["budget=1", "a"]["reason"] == cell["budget=all", "a"]["reason"] == "RuntimeError: two lines"
+    assert "two judgements" in cell["budget=1", "b"]["reason"]
+    assert [cell[c, "b"]["status"] for c in ("budget=1", "budget=all")] == ["failed", "done"]
+    install(monkeypatch, FakeMethod("a"), FakeMethod("b", needs_overlap=True))
+    assert run(tmp_path, seeds=1)["cell", "generated-reviews", "budget=1", "a", 0]["status"] == "failed"
+    again = run(tmp_path, seeds=1, retry_failed=True)
+    assert {r["method"] for r in again.values() if r.get("status") == "failed"} == {"b"}
+
+
+def test_rerun_drops_one_method_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    install(monkeypatch, FakeMethod("a", log=log), FakeMethod("b", log=log))
+    run(tmp_path / "out")
+    log.unlink()
+    run(tmp_path / "out", rerun=["b"])
+    assert {line.split()[0] for line in trainings(log)} == {"b"}
+    with pytest.raises(UsageError, match="Did you mean"):
+        run(tmp_path / "out", rerun=["bb"])
+
+
+def test_other_settings_or_data_are_refused_and_nothing_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, FakeMethod("a"), FakeMethod("b"))
+    run(tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.glob("*.json*")}
+    with pytest.raises(UsageError, match=r"`training.epochs` is 5.0 there and 7.0 here"):
+        run(tmp_path, training={"epochs": 7})
+    with pytest.raises(UsageError, match=r"`caps\.train` is 30 there"):
+        run(tmp_path, caps={"train": 20, "validation": 10, "test": 20})
+    with pytest.raises(UsageError, match="generated-reviews, or what"):
+        run(tmp_path, datasets=[{"name": "generated-reviews", "scale": "nominal"}])
+    assert {p: p.read_bytes() for p in tmp_path.glob("*.json*")} == before
+
+
+def test_mistakes_are_found_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, FakeMethod("lora"))
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match="Did you mean lora"):
+        run(out, methods=["lorra"], reference="lorra")
+    with pytest.raises(UsageError, match="--data-folder"):
+        run(out, methods=["lora"], reference="lora", datasets=["nowhere"])
+    (tmp_path / "few.csv").write_text("item_id,text,annotator_id,label\n1,a,x,yes\n2,b,x,no\n")
+    with pytest.raises(DataError, match="too few"):
+        run(
+            out,
+            methods=["lora"],
+            reference="lora",
+            datasets=[{"name": "few", "path": str(tmp_path / "few.csv")}],
+        )
+    assert not out.exists()
+
+
+def test_a_process_that_dies_is_a_failed_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeMethod("a"))
+    monkeypatch.setattr(workers, "_work", killed)
+    records = run(tmp_path, methods=["a"], seeds=1, conditions=["budget=1"], workers=1)
+    cell = records["cell", "generated-reviews", "budget=1", "a", 0]
+    assert cell["status"] == "failed"
+    assert "signal 9" in cell["reason"]
+    assert os.listdir(tmp_path / "claims")
+
+
+def test_records_are_strict_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeMethod("a"), FakeMethod("b"))
+    run(tmp_path, conditions=["clean"])
+
+    def refuse(name: str) -> float:
+        raise AssertionError(f"{name} is no JSON")
+
+    for line in (tmp_path / "records.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=refuse)
