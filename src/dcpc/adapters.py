@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftModel
 from safetensors import SafetensorError
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from dcpc.errors import ModelError
+from dcpc.errors import ModelError, UsageError
 from dcpc.models import load_base_model
 from dcpc.task import Task
+from dcpc.training.rule import LearningRule
 
 MODEL_CARD = """
 ## Loading
@@ -33,29 +36,47 @@ adapter = load_adapter("path/to/this/folder")
 
 @dataclass
 class TrainedAdapter:
-    """A PEFT model, its tokenizer and its task.
+    """A trained model, its tokenizer and its task.
 
     Attributes:
-        model: base model with the adapter.
+        model: base model with the adapter; a bare base model where the method trains that itself.
         tokenizer: of the base model.
         task: labels and inputs.
         seconds: training time.
         history: the Trainer's log entries.
+        rule: how its logits become predictions.
+        steps: optimizer steps of the training.
     """
 
-    model: PeftModel
+    model: nn.Module
     tokenizer: PreTrainedTokenizerBase
     task: Task
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
+    rule: LearningRule = field(default_factory=LearningRule)
+    steps: int = 0
 
     @property
     def trainable_parameters(self) -> int:
         """Numbers that training may change: the adapter and the classification head."""
-        return int(self.model.get_nb_trainable_parameters()[0])
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
 
     def save(self, folder: str | Path) -> None:
-        """Write `adapter_config.json`, `adapter_model.safetensors`, a model card and `task.json`."""
+        """Write `adapter_config.json`, `adapter_model.safetensors`, a model card and `task.json`.
+
+        Raises:
+            UsageError: the method is no adapter, or needs more than the adapter to predict.
+        """
+        if not isinstance(self.model, PeftModel) or not self.rule.saves:
+            raise UsageError(
+                f"what {self.task.method} trained cannot be saved as an adapter.",
+                fix="Train with dcpc, or with one of PEFT's methods.",
+            )
         with quiet_libraries():
             self.model.save_pretrained(str(folder))
         self.task.write(Path(folder))

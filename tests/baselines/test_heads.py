@@ -47,6 +47,22 @@ def test_an_annotator_who_always_says_the_opposite_is_learned(head: type) -> Non
     assert (model.consensus(features).argmax(-1) == truth).float().mean() > 0.9
 
 
-def test_crowd_layer_starts_without_distortion() -> None:
+def test_crowd_layer_starts_as_plain_training() -> None:
     model, features = CrowdLayer(H, C, A), torch.randn(5, H)
-    torch.testing.assert_close(model(features, torch.tensor([0, 1, 2, 3, 0])), model.consensus(features))
+    annotators = torch.tensor([0, 1, 2, 3, 0])
+    torch.testing.assert_close(
+        model(features, annotators).softmax(-1), model.consensus(features), atol=0.01, rtol=0
+    )
+    published = CrowdLayer(H, C, A, second_softmax=True)
+    torch.testing.assert_close(published(features, annotators), published.consensus(features))
+
+
+def test_crowd_layer_on_a_worked_example() -> None:
+    model = CrowdLayer(2, 2, 1)
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.copy_(torch.tensor([0.8, 0.2]).log())
+        columns = torch.tensor([[0.9, 0.4], [0.1, 0.6]])  # P(said | true)
+        model.confusion[0] = columns.log() - model.diagonal * torch.eye(2)
+    said = model(torch.zeros(1, 2), torch.tensor([0])).softmax(-1)
+    torch.testing.assert_close(said, torch.tensor([[0.9 * 0.8 + 0.4 * 0.2, 0.1 * 0.8 + 0.6 * 0.2]]))

@@ -91,27 +91,35 @@ def test_coteaching_forgets_gradually_and_keeps_at_least_one(
     assert coteaching_losses(logits, logits, targets, keep=0.0)[0].isfinite()
 
 
+def kl(p: list[float], q: list[float]) -> float:
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+
+
 def test_ncr_on_a_worked_example() -> None:
     logits = torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]]).log()
     features = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, -1.0]])  # 0 and 1 alike, 2 has no neighbour
-    expected = (0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5)) / 3
-    expected += (0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1)) / 3
+    expected = (kl([0.5, 0.5], [0.9, 0.1]) + kl([0.9, 0.1], [0.5, 0.5])) / 3
     assert neighbour_consistency(logits, features, 2, temperature=1.0).item() == pytest.approx(
         expected, abs=1e-6
     )
 
 
-def test_ncr_weighs_neighbours_by_cosine() -> None:
-    logits = torch.tensor([[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]]).log()
+def test_ncr_weighs_neighbours_by_cosine_and_the_penalty_by_the_squared_temperature() -> None:
+    p = [[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]]
     features = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.6, 0.8]])
-    mixture = (1.0 * 0.9 + 0.6 * 0.2) / 1.6
-    of_first = 0.5 * math.log(0.5 / mixture) + 0.5 * math.log(0.5 / (1 - mixture))
-    others = neighbour_consistency(logits, features, 2, 1.0).item() * 3 - of_first
-    mixture_1 = (1.0 * 0.5 + 0.6 * 0.2) / 1.6
-    mixture_2 = (0.6 * 0.5 + 0.6 * 0.9) / 1.2
-    expected = 0.9 * math.log(0.9 / mixture_1) + 0.1 * math.log(0.1 / (1 - mixture_1))
-    expected += 0.2 * math.log(0.2 / mixture_2) + 0.8 * math.log(0.8 / (1 - mixture_2))
-    assert others == pytest.approx(expected, abs=1e-6)
+    of_class_0 = [(0.9 + 0.6 * 0.2) / 1.6, (0.5 + 0.6 * 0.2) / 1.6, (0.6 * 0.5 + 0.6 * 0.9) / 1.2]
+    expected = sum(kl([m, 1 - m], own) for m, own in zip(of_class_0, p, strict=True)) / 3
+    logits = 2.0 * torch.tensor(p).log()
+    assert neighbour_consistency(logits, features, 2, 2.0).item() == pytest.approx(4 * expected, abs=1e-5)
+
+
+def test_ncr_moves_both_sides_and_the_features_as_the_authors_do() -> None:
+    logits, features = torch.randn(4, 3, requires_grad=True), torch.rand(4, 5, requires_grad=True)
+    neighbour_consistency(logits, features).backward()
+    assert logits.grad is not None
+    assert (logits.grad != 0).all()
+    assert features.grad is not None
+    assert (features.grad != 0).any()
 
 
 def test_similar_inputs_kl_counts_similar_pairs_only() -> None:
@@ -123,10 +131,12 @@ def test_similar_inputs_kl_counts_similar_pairs_only() -> None:
 
 
 @pytest.mark.parametrize("penalty", [neighbour_consistency, similar_inputs_kl])
-def test_penalties_vanish_for_equal_predictions_and_leave_features_alone(penalty) -> None:  # type: ignore[no-untyped-def]
+def test_penalties_vanish_for_equal_predictions(penalty) -> None:  # type: ignore[no-untyped-def]
+    logits = torch.randn(1, 3).repeat(4, 1)
+    assert penalty(logits, torch.ones(4, 5)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_similar_inputs_kl_leaves_features_alone() -> None:
     features = torch.ones(4, 5, requires_grad=True)
-    logits = torch.randn(1, 3).repeat(4, 1).requires_grad_()
-    value = penalty(logits, features)
-    assert value.item() == pytest.approx(0, abs=1e-6)
-    value.backward()
+    similar_inputs_kl(torch.randn(4, 3, requires_grad=True), features).backward()
     assert features.grad is None

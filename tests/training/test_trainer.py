@@ -14,7 +14,7 @@ from dcpc import DCPCConfig
 from dcpc.errors import TrainingError, UsageError
 from dcpc.models import load_base_model
 from dcpc.training import DCPCTrainer, DCPCTrainingArguments, ItemDataset
-from dcpc.training import trainer as trainer_module
+from dcpc.training import step as step_module
 from dcpc.training.checks import check_gradients
 from dcpc.training.step import dcpc_tuner
 from dcpc.training.trainer import STATE_FILE
@@ -254,7 +254,7 @@ class TestBrokenLoss:
     @staticmethod
     def _break_the_loss(monkeypatch, at: int, value: float) -> None:
         calls = []
-        original = trainer_module.training_loss
+        original = step_module.training_loss
 
         def broken(*args, **kwargs):
             calls.append(1)
@@ -263,7 +263,7 @@ class TestBrokenLoss:
                 type(output)(output.loss * value, output.terms, output.logits) if len(calls) == at else output
             )
 
-        monkeypatch.setattr(trainer_module, "training_loss", broken)
+        monkeypatch.setattr(step_module, "training_loss", broken)
 
 
 class TestArguments:
@@ -284,7 +284,7 @@ def test_target_correction_waits_for_its_epoch(folder, tmp_path):
         folder, tmp_path, objective={"target_correction": 0.5, "correction_start": 1.0}, num_train_epochs=2
     )
     trainer.train()
-    assert trainer._consensus.visits.tolist() == [1] * 16
+    assert trainer.rule.consensus.visits.tolist() == [1] * 16
 
 
 def test_annotators_with_ids_end_with_different_preferences(folder, tmp_path):

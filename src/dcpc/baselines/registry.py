@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from dcpc.baselines.bitfit import train_only_biases
 from dcpc.baselines.bottleneck import add_bottleneck_adapters
+from dcpc.baselines.carriers import train_everything
 from dcpc.baselines.heads import AnnotatorEmbeddings, AnnotatorHeads, CrowdLayer
 from dcpc.baselines.losses import (
     EarlyLearningRegularisation,
@@ -22,13 +23,15 @@ from dcpc.baselines.losses import (
 )
 from dcpc.baselines.peft_methods import adapter_config
 from dcpc.baselines.probe import fit_linear_probe
+from dcpc.baselines.rules.clear import CleanRouting
 from dcpc.baselines.targets import crowdlab, dawid_skene, disaggregated, majority_vote, soft_labels
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
 
-Part = Literal["adapter", "model", "target", "loss", "head", "probe"]
+Part = Literal["adapter", "model", "target", "loss", "routing", "head", "probe"]
 """What a baseline replaces: the adapter's configuration (`adapter`), the model's trainable parts in place
-(`model`), the training targets, the loss, the classification head, or training altogether (`probe`)."""
+(`model`), the training targets, the loss, which items pass the adapter (`routing`), the classification head, or
+training altogether (`probe`)."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ BASELINES: dict[str, Baseline] = {
     "ia3": _peft("ia3", "Liu et al. 2022"),
     "prompt-tuning": _peft("prompt-tuning", "Lester et al. 2021"),
     "p-tuning-v2": _peft("p-tuning-v2", "Liu et al. 2022"),
+    "full": Baseline("model", "the usual practice", train_everything),
     "bitfit": Baseline("model", "Ben Zaken et al. 2022", train_only_biases),
     "bottleneck-adapter": Baseline(
         "model", "Houlsby et al. 2019, Pfeiffer et al. 2021", add_bottleneck_adapters
@@ -83,6 +87,7 @@ BASELINES: dict[str, Baseline] = {
     "co-teaching": Baseline("loss", "Han et al. 2018", coteaching_losses),
     "ncr": Baseline("loss", "Iscen et al. 2022", neighbour_consistency),
     "similar-inputs-kl": Baseline("loss", "control", similar_inputs_kl),
+    "clear": Baseline("routing", "Kim et al. 2024", CleanRouting),
     "crowd-layer": Baseline("head", "Rodrigues, Pereira 2018", CrowdLayer, needs_annotators=True),
     "annotator-embeddings": Baseline("head", "Deng et al. 2023", AnnotatorEmbeddings, needs_annotators=True),
     "annotator-heads": Baseline("head", "Davani et al. 2022", AnnotatorHeads, needs_annotators=True),

@@ -13,7 +13,6 @@ from tqdm.auto import tqdm
 from dcpc.adapters import TrainedAdapter
 from dcpc.errors import UsageError
 from dcpc.training import tokenize_items
-from dcpc.training.step import annotator_mode, dcpc_tuner, item_log_probabilities
 
 
 @torch.no_grad()
@@ -33,11 +32,10 @@ def predict_distribution(
     Returns:
         Probabilities [I, C]; rows sum to 1.
     """
-    tuner = dcpc_tuner(adapter.model)
     result = np.empty((len(items), len(adapter.task.labels)))
     for rows, tokens in _batches(adapter, items, batch_size, progress):
-        logits = adapter.model(**tokens).logits.float()
-        result[rows] = item_log_probabilities(tuner, logits).exp().cpu().numpy()
+        log_p = adapter.rule.item_log_probabilities(adapter.model, tokens)
+        result[rows] = log_p.exp().cpu().numpy()
     return result / result.sum(axis=1, keepdims=True)
 
 
@@ -70,31 +68,22 @@ def predict_annotators(
     Raises:
         UsageError: if the adapter knows no annotators.
     """
-    tuner = dcpc_tuner(adapter.model)
-    mode = "none" if tuner is None else annotator_mode(tuner)
-    if tuner is None or mode == "none":
+    numbers = adapter.rule.annotator_index(adapter.model, list(annotators))
+    if numbers is None:
         raise UsageError(
             f"this adapter ({adapter.task.method}) knows no annotators.",
             fix="Train with --method dcpc on data with an annotator_id column, or predict the distribution.",
         )
-    numbers = tuner.annotator_index(list(annotators))
     result = np.empty((len(item_codes), len(adapter.task.labels)))
     for rows, tokens in _batches(adapter, items, batch_size, progress):
         position = pd.Series(np.arange(len(rows)), index=rows)
         chosen = np.flatnonzero(np.isin(item_codes, rows))  # judgements of this batch
         if len(chosen) == 0:
             continue
-        at = torch.tensor(position[item_codes[chosen]].to_numpy()).to(adapter.model.device)
-        who = numbers[torch.from_numpy(chosen)].to(adapter.model.device)
-        if mode == "prefix":
-            each = {name: value[at] for name, value in tokens.items()}
-            probabilities = adapter.model(**each, annotator_ids=who).logits.float().softmax(dim=-1)
-        else:
-            logits = adapter.model(**tokens).logits.float()
-            probabilities = tuner.annotator_logits(logits, who, at).softmax(dim=-1)
-            consensus = item_log_probabilities(tuner, logits).exp()[at]
-            probabilities = torch.where((who < 0)[:, None], consensus, probabilities)
-        result[chosen] = probabilities.cpu().numpy()
+        at = torch.tensor(position[item_codes[chosen]].to_numpy()).to(adapter.device)
+        who = numbers[torch.from_numpy(chosen).to(numbers.device)].to(adapter.device)
+        p = adapter.rule.annotator_probabilities(adapter.model, tokens, who, at)
+        result[chosen] = p.float().cpu().numpy()
     return result / result.sum(axis=1, keepdims=True)
 
 
@@ -109,4 +98,4 @@ def _batches(
     for start in tqdm(steps, desc="Predicting", unit="batch", disable=not progress, leave=False):
         rows = order[start : start + batch_size]
         batch = {name: [values[row] for row in rows] for name, values in encoded.items()}
-        yield rows, dict(adapter.tokenizer.pad(batch, return_tensors="pt").to(adapter.model.device))
+        yield rows, dict(adapter.tokenizer.pad(batch, return_tensors="pt").to(adapter.device))

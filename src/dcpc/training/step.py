@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.nn.parallel import DistributedDataParallel
 
+from dcpc.errors import UsageError
 from dcpc.objective import (
     BatchState,
     ObjectiveConfig,
@@ -27,6 +28,7 @@ from dcpc.objective import (
     view_pairs,
 )
 from dcpc.training.collator import JUDGEMENT_FIELDS
+from dcpc.training.conflicts import mined_row_pairs
 from dcpc.tuner import DCPCModel
 
 
@@ -37,6 +39,15 @@ class StepOutput:
     loss: Tensor
     terms: dict[str, Tensor]
     logits: Tensor
+
+    @classmethod
+    def of(cls, terms: dict[str, Tensor], logits: Tensor) -> StepOutput:
+        """The sum of some terms."""
+        return cls(torch.stack(list(terms.values())).sum(), terms, logits)
+
+    def plus(self, name: str, term: Tensor) -> StepOutput:
+        """This loss with one more term."""
+        return StepOutput(self.loss + term, {**self.terms, name: term}, self.logits)
 
 
 def dcpc_tuner(model: nn.Module) -> DCPCModel | None:
@@ -87,11 +98,11 @@ def training_loss(
     # The item counts, not the row: rows are judgements in the mode `prefix`, and views double them.
     terms = {"task": task_loss(judged, targets, rows.first_item, n_items)}
     if wants_states:
-        pairs = _pairs(rows, config, len(logits), logits.shape[-1])
+        pairs = _pairs(batch, rows, config, len(logits), logits.shape[-1])
         terms |= pair_terms(_state(outputs, logits, rows, tuner), pairs, config)
     if tuner is not None and config.annotator_weight > 0 and annotator_mode(tuner) != "none":
         terms["annotators"] = config.annotator_weight * tuner.annotator_kl() / n_judgements
-    return StepOutput(torch.stack(list(terms.values())).sum(), terms, logits)
+    return StepOutput.of(terms, logits)
 
 
 def task_loss(logits: Tensor, targets: Tensor, item_index: Tensor, n_items: int) -> Tensor:
@@ -183,7 +194,9 @@ def _item_predictions(logits: Tensor, rows: _Rows, n_items: int) -> Tensor:
     return total / torch.bincount(item, minlength=n_items)[:, None].clamp(min=1)
 
 
-def _pairs(rows: _Rows, config: ObjectiveConfig, n_rows: int, n_classes: int) -> Pairs:
+def _pairs(
+    batch: dict[str, Tensor], rows: _Rows, config: ObjectiveConfig, n_rows: int, n_classes: int
+) -> Pairs:
     device = rows.labels.device
     pairs = Pairs.of(*(torch.empty(0, dtype=torch.long, device=device) for _ in range(2)))
     if config.batch_pairs:
@@ -196,6 +209,14 @@ def _pairs(rows: _Rows, config: ObjectiveConfig, n_rows: int, n_classes: int) ->
             # Pairs of weight 0 stay: the similarity quantile is one of all pairs in the batch.
             found = Pairs(found.a, found.b, weight)
         pairs = pairs.joined(found)
+    if config.mined_pairs:
+        if "conflicts" not in batch:
+            raise UsageError(
+                "the objective compares mined pairs, and the training set has none.",
+                fix="Give ItemDataset `conflicts=mine_judgement_pairs(annotations)`; `train_adapter` does.",
+            )
+        once = rows.item_index[: len(batch["labels"])]  # judgements of the first view come first
+        pairs = pairs.joined(mined_row_pairs(batch["conflicts"], batch["conflict_weights"], once))
     if config.view_pairs:
         pairs = pairs.joined(view_pairs(n_rows // 2, device))
     return pairs

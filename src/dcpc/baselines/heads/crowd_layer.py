@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
+START = 0.01
+"""Share of a fresh annotator's judgements that are errors; at none at all, no error could be learned."""
+
 
 class CrowdLayer(nn.Module):
-    """z_a = W_a softmax(W h + b): the variant "MW" with a full matrix for every annotator, identity at first.
+    """The variant "MW", a full matrix for every annotator: what annotator a says is W_a softmax(W h + b).
 
-    As in the authors' code, z_a are the logits of a second softmax inside the loss.
+    Training needs a distribution of it. Here the columns of W_a are distributions over what is said, W_a =
+    softmax(κI + D_a) from D_a = 0, nearly the identity, so that a fresh layer is nearly plain training and weight
+    decay pulls toward that. The authors' code has free matrices W_a = I + D_a and a second softmax in the loss
+    (`second_softmax=True`): there a matrix that has learned nothing flattens every prediction, and p answers with
+    overconfidence, for which a comparison of distributions would punish the method.
 
     Args:
         hidden: H, width of the features.
         n_classes: C.
         n_annotators: A.
+        second_softmax: as in the authors' code.
     """
 
-    def __init__(self, hidden: int, n_classes: int, n_annotators: int) -> None:
+    def __init__(
+        self, hidden: int, n_classes: int, n_annotators: int, *, second_softmax: bool = False
+    ) -> None:
         super().__init__()
+        self.second_softmax = second_softmax
         self.classifier = nn.Linear(hidden, n_classes)
-        self.confusion = nn.Parameter(torch.eye(n_classes).repeat(n_annotators, 1, 1))  # [A, C, C]
+        self.confusion = nn.Parameter(
+            torch.zeros(n_annotators, n_classes, n_classes)
+        )  # D [A, said C, true C]
+        self.diagonal = 1.0 if second_softmax else math.log((1 - START) * max(n_classes - 1, 1) / START)
 
     def forward(self, features: Tensor, annotators: Tensor) -> Tensor:
         """Logits [J, C] of what annotators, int [J], 0 … A − 1, say about features [J, H]."""
         truth = self.consensus(features)  # [J, C]
-        return (self.confusion[annotators] @ truth[..., None]).squeeze(-1)
+        identity = torch.eye(truth.shape[-1], device=truth.device)
+        matrix = self.diagonal * identity + self.confusion[annotators]  # [J, said C, true C]
+        if self.second_softmax:
+            return (matrix @ truth[..., None]).squeeze(-1)
+        said = (matrix.softmax(dim=-2) @ truth[..., None]).squeeze(-1)  # [J, C], rows sum to 1
+        return said.clamp_min(1e-12).log()
 
     def consensus(self, features: Tensor) -> Tensor:
         """The network's own distribution before any annotator's matrix, [B, C] from features [B, H]."""

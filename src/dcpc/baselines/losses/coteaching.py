@@ -6,11 +6,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 
-def remember_rate(epoch: int, noise_rate: float, warmup_epochs: int = 10) -> float:
+def remember_rate(epoch: float, noise_rate: float, warmup_epochs: float = 10) -> float:
     """Share of a batch that is kept, R(T) = 1 − τ · min(T / T_k, 1).
 
     Args:
-        epoch: T, from 0: the first epoch keeps everything.
+        epoch: T, from 0, perhaps fractional: training starts with everything.
         noise_rate: τ, the share of labels believed wrong.
         warmup_epochs: T_k.
     """

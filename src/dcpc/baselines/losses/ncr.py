@@ -10,25 +10,26 @@ from torch.nn.functional import normalize, relu
 def neighbour_consistency(
     logits: Tensor, features: Tensor, n_neighbours: int = 10, temperature: float = 2.0
 ) -> Tensor:
-    """Mean over the batch of KL(p_i ‖ Σ_j s_ij p_j / Σ_j s_ij) over the k nearest items j of the batch.
+    """Mean over the batch of T² KL(Σ_j s_ij p_j / Σ_j s_ij ‖ p_i) over the k nearest items j of the batch.
 
     p = softmax(logits / T); s_ij = max(0, cos(v_i, v_j)) of the features, s_ii = 0. The training loss is
-    (1 − α) cross-entropy + α times this. Gradients reach both sides of the divergence, and similarities are
-    constants, for the same reason as in L_amb: else the features part instead of the predictions meeting. Items
-    without a similar neighbour add nothing.
+    (1 − α) cross-entropy + α times this. Direction, the factor T² and gradients are those of the authors' code:
+    gradients reach both sides of the divergence and the similarities too (in contrast to our L_amb, which holds
+    them constant). Items without a similar neighbour add nothing.
 
     Args:
-        logits: [B, C].
+        logits: [B, C], B ≥ 2.
         features: of the layer before the classifier, [B, H].
         n_neighbours: k; at most B − 1 are used.
         temperature: T.
     """
-    directions = normalize(features.detach(), dim=-1)  # [B, H]
-    similarity = relu(directions @ directions.T).fill_diagonal_(0)  # [B, B]
+    directions = normalize(features, dim=-1)  # [B, H]
+    itself = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+    similarity = relu(directions @ directions.T).masked_fill(itself, 0)  # [B, B]
     nearest = similarity.topk(min(n_neighbours, len(logits) - 1), dim=-1)  # [B, k]
     total = nearest.values.sum(dim=-1, keepdim=True)  # [B, 1]
     weights = nearest.values / total.clamp_min(1e-12)  # [B, k]
     log_p = (logits / temperature).log_softmax(dim=-1)  # [B, C]
     neighbours = torch.einsum("bk,bkc->bc", weights, log_p.exp()[nearest.indices])  # [B, C]
-    divergence = (log_p.exp() * (log_p - neighbours.clamp_min(1e-12).log())).sum(dim=-1)  # [B]
-    return (divergence * (total[:, 0] > 0)).mean()
+    divergence = (neighbours * (neighbours.clamp_min(1e-12).log() - log_p)).sum(dim=-1)  # [B]
+    return temperature**2 * (divergence * (total[:, 0] > 0)).mean()

@@ -36,6 +36,8 @@ class LinearProbe:
         spread: their standard deviation, float [H].
         offsets: decision offsets, float [C].
         choice: the chosen ridges, and whether one lies on the edge of its grid.
+        held_out: for every judgement the consensus of its item, predicted by a probe that did not see the item,
+            float [J, C].
     """
 
     model: Logistic
@@ -43,10 +45,20 @@ class LinearProbe:
     spread: np.ndarray
     offsets: np.ndarray
     choice: Choice
+    held_out: np.ndarray
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Consensus distribution per item, [I, C] from embeddings [I, H]."""
         return self.model.consensus((features - self.centre) / self.spread)
+
+    def of_annotators(self, features: np.ndarray, annotators: np.ndarray) -> np.ndarray:
+        """What annotators would say, [J, C] from embeddings [J, H] and their positions, int [J]; −1 for unknown."""
+        standardised = (features - self.centre) / self.spread
+        own = self.model.of_annotator(standardised, annotators)
+        unknown = annotators < 0
+        if unknown.any():
+            own[unknown] = self.model.consensus(standardised[unknown])
+        return own
 
     def decisions(self, features: np.ndarray) -> np.ndarray:
         """Label position per item after the decision offsets, int [I] from embeddings [I, H]."""
@@ -126,7 +138,7 @@ def fit_linear_probe(
         on_edge = () if effect_ridge == effect_ridges[-1] else of_effects.on_edge
         choice = Choice(choice.setting | of_effects.setting, of_effects.loss, choice.on_edge + on_edge)
     model = fit_logistic(data.features, data.labels, data.annotators, data.shape, ridge, effect_ridge)
-    return LinearProbe(model, centre, spread, fit_offsets(held_out, data.labels), choice)
+    return LinearProbe(model, centre, spread, fit_offsets(held_out, data.labels), choice, held_out)
 
 
 def _out_of_fold(data: _Judgements, ridge: float, effect_ridge: float | None) -> np.ndarray:

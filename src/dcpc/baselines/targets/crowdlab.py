@@ -59,5 +59,7 @@ def crowdlab(annotations: Annotations, probabilities: ArrayLike) -> Consensus:
 def _wide(annotations: Annotations) -> np.ndarray:
     """One column per annotator, float [I, A], NaN where someone did not judge; a repeated judgement counts last."""
     table = np.full((annotations.n_items, len(annotations.annotators)), np.nan)
-    table[annotations.item_codes, annotations.annotator_codes] = annotations.label_codes
+    named = annotations.annotator_codes >= 0
+    of_item, of_annotator = annotations.item_codes[named], annotations.annotator_codes[named]
+    table[of_item, of_annotator] = annotations.label_codes[named]
     return table[:, ~np.isnan(table).all(axis=0)]

@@ -1,0 +1,118 @@
+"""What a method of the benchmark hands back: predictions for any items, and what it took."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dcpc.adapters import TrainedAdapter
+from dcpc.baselines.probe import LinearProbe
+from dcpc.data.annotations import ITEM_COLUMNS, Annotations
+from dcpc.data.embeddings import embed_texts
+from dcpc.evaluation.distribution import SMALLEST
+
+
+class Fitted(ABC):
+    """A trained method.
+
+    Attributes:
+        validation_loss: cross-entropy in nats of the predicted distribution against the validation judgements,
+            averaged within items and then over them.
+        parameters: numbers that were trained.
+        steps: optimizer steps.
+        epochs: after which the kept weights were reached; 0 without epochs.
+        history: log entries of the training, with `epoch`, `loss`, `eval_loss`.
+    """
+
+    validation_loss: float
+    parameters: int
+    steps: int = 0
+    epochs: float = 0.0
+    history: Sequence[dict[str, Any]] = ()
+
+    @abstractmethod
+    def probabilities(self, items: pd.DataFrame) -> np.ndarray:
+        """Predicted label distribution of I items, float [I, C]."""
+
+    @abstractmethod
+    def annotator_probabilities(
+        self, items: pd.DataFrame, item_codes: np.ndarray, annotators: Sequence[str]
+    ) -> np.ndarray | None:
+        """What annotators would say, float [J, C]; None where the method knows none.
+
+        Args:
+            items: I rows.
+            item_codes: position of each judgement's item, int [J].
+            annotators: ids, J of them; those that training did not see get the item's distribution.
+        """
+
+
+class FittedAdapter(Fitted):
+    """Anything that `train_adapter` trained."""
+
+    def __init__(self, adapter: TrainedAdapter) -> None:
+        self.adapter = adapter
+        evaluated = [entry for entry in adapter.history if "eval_loss" in entry]
+        best = min(evaluated, key=lambda entry: entry["eval_loss"])
+        self.validation_loss, self.epochs = float(best["eval_loss"]), float(best["epoch"])
+        self.parameters, self.steps = adapter.trainable_parameters, adapter.steps
+        self.history = adapter.history
+
+    def probabilities(self, items: pd.DataFrame) -> np.ndarray:
+        """Predicted label distribution of I items, float [I, C]."""
+        from dcpc.prediction import predict_distribution
+
+        return predict_distribution(self.adapter, items)
+
+    def annotator_probabilities(
+        self, items: pd.DataFrame, item_codes: np.ndarray, annotators: Sequence[str]
+    ) -> np.ndarray | None:
+        """What annotators would say, float [J, C]; None where the method knows none."""
+        from dcpc.prediction import predict_annotators
+
+        if self.adapter.rule.annotator_index(self.adapter.model, []) is None:
+            return None
+        return predict_annotators(self.adapter, items, item_codes, annotators)
+
+
+class FittedProbe(Fitted):
+    """A linear probe on embeddings of a frozen encoder.
+
+    Args:
+        probe: fitted.
+        encoder: as for `embed_texts`.
+        validation: judgements to measure the loss on.
+        annotators: ids in the probe's order; None where it has no effects of annotators.
+    """
+
+    def __init__(
+        self, probe: LinearProbe, encoder: str, validation: Annotations, annotators: pd.Index | None
+    ) -> None:
+        self.probe, self.encoder, self.annotators = probe, encoder, annotators
+        self.parameters = probe.n_parameters
+        p = self.probabilities(validation.items)  # [V, C]
+        self.validation_loss = float(-(validation.soft_labels * np.log(p)).sum(axis=1).mean())
+
+    def probabilities(self, items: pd.DataFrame) -> np.ndarray:
+        """Predicted label distribution of I items, float [I, C]."""
+        return np.maximum(self.probe.probabilities(embedded(items, self.encoder)), SMALLEST)
+
+    def annotator_probabilities(
+        self, items: pd.DataFrame, item_codes: np.ndarray, annotators: Sequence[str]
+    ) -> np.ndarray | None:
+        """What annotators would say, float [J, C]; None for a probe without effects of annotators."""
+        if self.annotators is None:
+            return None
+        known = self.annotators.get_indexer(pd.Index(annotators))
+        return self.probe.of_annotators(embedded(items, self.encoder)[item_codes], known)
+
+
+def embedded(items: pd.DataFrame, encoder: str) -> np.ndarray:
+    """Embeddings of items, float64 [I, H]; several texts of an item are joined by a line break."""
+    columns = [column for column in ITEM_COLUMNS if column in items]
+    texts = items[columns].agg("\n".join, axis=1).tolist()
+    return embed_texts(texts, encoder, progress=False).astype(np.float64)

@@ -1,0 +1,117 @@
+"""A learning rule: how judgements become a loss, and how logits become predictions.
+
+Every method that is trained goes through one trainer and one prediction path; what sets it apart is its carrier
+(which tensors train) and its rule:
+
+    rule.prepare(model, data)                   once: heads, memory banks, targets
+    rule.start_epoch(model, batches, epoch)     before every epoch
+    rule.loss(model, batch, epoch)              a training step
+    rule.item_log_probabilities(model, tokens)  what it predicts for an item, in validation and afterwards
+    rule.annotator_probabilities(...)           what it predicts for a person, where it knows any
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from dcpc.training.collator import JUDGEMENT_FIELDS
+from dcpc.training.dataset import ItemDataset
+from dcpc.training.step import (
+    StepOutput,
+    annotator_mode,
+    dcpc_tuner,
+    item_log_probabilities,
+    task_loss,
+)
+
+Batch = dict[str, Tensor]
+"""What `ItemCollator` makes: tokens of B items, and their J judgements."""
+
+
+class LearningRule:
+    """Base of all rules; trains on nothing itself, and predicts what the model's logits (or its annotators) say.
+
+    Attributes:
+        ema_decay: decay of the averaged weights that are kept at the end; 0 for none.
+        saves: whether the adapter alone, without the rule, predicts the same, so that it can be saved.
+    """
+
+    ema_decay: float = 0.0
+    saves: bool = True
+
+    def prepare(self, model: nn.Module, data: ItemDataset) -> None:
+        """Make what the rule needs besides the model, before the optimizer is made.
+
+        Raises:
+            UsageError: the rule does not fit the model or the judgements.
+        """
+
+    def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
+        """Called before every epoch; `batches()` goes through the training items in order."""
+
+    def loss(self, model: nn.Module, batch: Batch, epoch: float) -> StepOutput:
+        """Loss of a batch; `epoch` counts from 0 and is fractional within an epoch."""
+        raise NotImplementedError
+
+    def item_log_probabilities(self, model: nn.Module, tokens: Batch) -> Tensor:
+        """Log of the predicted label distribution of B items, [B, C]."""
+        return item_log_probabilities(dcpc_tuner(model), model(**tokens).logits.float())
+
+    def annotator_index(self, model: nn.Module, ids: Sequence[str]) -> Tensor | None:
+        """Numbers [J] of annotators, −1 for unknown ones; None where the rule and the model know none."""
+        tuner = dcpc_tuner(model)
+        if tuner is None or annotator_mode(tuner) == "none":
+            return None
+        return tuner.annotator_index(list(ids))
+
+    def annotator_probabilities(
+        self, model: nn.Module, tokens: Batch, annotators: Tensor, item_index: Tensor
+    ) -> Tensor:
+        """What annotators would say, [J, C]; an unknown one, −1, gets the item's distribution.
+
+        Args:
+            model: whose rule this is.
+            tokens: of B items.
+            annotators: numbers from `annotator_index`, [J].
+            item_index: item of each judgement, [J].
+        """
+        tuner = dcpc_tuner(model)
+        assert tuner is not None  # annotator_index found annotators
+        if annotator_mode(tuner) == "prefix":
+            each = {name: value[item_index] for name, value in tokens.items()}
+            return model(**each, annotator_ids=annotators).logits.float().softmax(dim=-1)
+        logits = model(**tokens).logits.float()
+        own = tuner.annotator_logits(logits, annotators, item_index).softmax(dim=-1)
+        consensus = item_log_probabilities(tuner, logits).exp()[item_index]
+        return torch.where((annotators < 0)[:, None], consensus, own)
+
+    @torch.no_grad()
+    def validation_loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Cross-entropy of the predicted label distribution against held-out judgements, whoever gave them."""
+        log_p = self.item_log_probabilities(model, tokens_of(batch))
+        targets = one_hot(batch["labels"], log_p.shape[-1]).float()
+        return task_loss(log_p[batch["item_index"]], targets, batch["item_index"], len(log_p))
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold, besides the weights, for an exact resume."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` gave."""
+
+
+def tokens_of(batch: Batch) -> Batch:
+    """The fields of a batch that are for the base model."""
+    return {name: value for name, value in batch.items() if name not in JUDGEMENT_FIELDS}
+
+
+def votes_of(batch: Batch, n_classes: int) -> Tensor:
+    """Share of its judgements that each label got, [B, C]."""
+    n_items, index = len(batch["items"]), batch["item_index"]
+    given = one_hot(batch["labels"], n_classes).float()  # [J, C]
+    counts = torch.zeros(n_items, n_classes, device=given.device).index_add(0, index, given)
+    return counts / counts.sum(dim=1, keepdim=True).clamp(min=1)

@@ -1,0 +1,122 @@
+"""Every registered method trains and predicts through one path, and says when it does not fit the data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dcpc.benchmark.methods import METHODS, BenchmarkMethod, TrainingSettings
+from dcpc.data.annotations import Annotations
+from dcpc.errors import UsageError
+from tiny_models import save_tiny_bert, sentiment_judgements
+
+NAMES = (
+    *(
+        "full",
+        "lora",
+        "dora",
+        "adalora",
+        "ia3",
+        "bitfit",
+        "prompt-tuning",
+        "p-tuning-v2",
+        "bottleneck-adapter",
+    ),
+    *("linear-probe", "linear-probe-annotators"),
+    *("majority-vote", "soft-labels", "disaggregated", "dawid-skene", "crowdlab"),
+    *("gce", "elr", "co-teaching", "ncr", "similar-inputs-kl", "clear"),
+    *("crowd-layer", "annotator-embeddings", "annotator-heads"),
+    *("dcpc", "dcpc-paper", "dcpc-no-ambiguity", "dcpc-no-alignment", "dcpc-no-pcm", "dcpc-no-annotators"),
+    *("dcpc-no-target-correction", "dcpc-no-average"),
+)
+TRAINED = [name for name, method in METHODS.items() if method.carrier != "probe"]
+KNOW_ANNOTATORS = {"linear-probe-annotators", "crowd-layer", "annotator-embeddings", "annotator-heads"}
+KNOW_ANNOTATORS |= {name for name in METHODS if name.startswith("dcpc")} - {
+    "dcpc-paper",
+    "dcpc-no-annotators",
+}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> TrainingSettings:
+    model = save_tiny_bert(tmp_path_factory.mktemp("base") / "model", mean_pooling=True)
+    return TrainingSettings(model, epochs=2, batch_size=8, max_length=16)
+
+
+@pytest.fixture(scope="module")
+def split() -> tuple[Annotations, Annotations]:
+    judged = sentiment_judgements(32)
+    return judged.of_items(judged.item_ids[:24]), judged.of_items(judged.item_ids[24:])
+
+
+def middle(method: BenchmarkMethod) -> dict:
+    """The point in the middle of a method's grid."""
+    return {axis: values[len(values) // 2] for axis, values in method.grid.items()}
+
+
+def test_the_registry_has_the_methods_of_the_protocol() -> None:
+    assert set(METHODS) == set(NAMES)
+    assert all(name == method.name and method.source and method.what for name, method in METHODS.items())
+
+
+def test_every_trained_method_is_searched_as_widely() -> None:
+    for name in TRAINED:
+        rates, decays = METHODS[name].grid["learning_rate"], METHODS[name].grid["weight_decay"]
+        assert len(rates) == 5, name
+        assert 2 <= np.log10(rates[-1] / rates[0]) <= 3, name
+        assert decays == METHODS["full"].grid["weight_decay"], name
+        assert rates[-1] * decays[-1] < 1, f"{name}: AdamW would overshoot"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_trains_and_predicts(
+    name: str, settings: TrainingSettings, split: tuple[Annotations, Annotations]
+) -> None:
+    method, (train, validation) = METHODS[name], split
+    fitted = method.train(train, validation, settings, middle(method), seed=0)
+    p = fitted.probabilities(validation.items)
+    assert p.shape == (8, 2)
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-6)
+    loss = -(validation.soft_labels * np.log(p)).sum(axis=1).mean()
+    assert fitted.validation_loss == pytest.approx(loss, abs=1e-4)
+    assert fitted.parameters > 0
+    assert method.carrier == "probe" or (fitted.steps, len(fitted.history) > 0) == (6, True)
+
+    codes, who = np.array([0, 0, 3]), ["ann", "nobody", "bob"]
+    each = fitted.annotator_probabilities(validation.items, codes, who)
+    assert (each is not None) == (name in KNOW_ANNOTATORS)
+    if each is not None:
+        np.testing.assert_allclose(each.sum(axis=1), 1, atol=1e-6)
+        np.testing.assert_allclose(each[1], p[0], atol=1e-5)  # unknown: the consensus
+
+
+@pytest.mark.parametrize("name", ["soft-labels", "clear", "crowd-layer", "co-teaching"])
+def test_rules_also_run_on_the_other_backbone(
+    name: str, settings: TrainingSettings, split: tuple[Annotations, Annotations]
+) -> None:
+    other = TrainingSettings(**{**vars(settings), "backbone": "p-tuning-v2"})
+    fitted = METHODS[name].train(*split, other, {"learning_rate": 1e-2}, seed=0)
+    assert np.isfinite(fitted.validation_loss)
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.needs_annotators])
+def test_methods_that_need_annotators_say_so(
+    name: str, settings: TrainingSettings, split: tuple[Annotations, Annotations]
+) -> None:
+    train, validation = split
+    nameless = Annotations(train.table.drop(columns="annotator_id"), train.labels)
+    alone = train.where((train.table["annotator_id"] == "ann").to_numpy())
+    for unfit in (nameless, alone):
+        with pytest.raises(UsageError, match="two or more"):
+            METHODS[name].train(unfit, validation, settings, {}, seed=0)
+
+
+def test_methods_that_need_overlap_say_so(
+    settings: TrainingSettings, split: tuple[Annotations, Annotations]
+) -> None:
+    train, validation = split
+    once = train.where(~train.table["item_id"].duplicated().to_numpy() ^ (train.item_codes % 2 == 1))
+    assert once.counts.sum(axis=1).max() == 1
+    assert len(once.annotators) == 2
+    with pytest.raises(UsageError, match="two judgements"):
+        METHODS["crowdlab"].train(once, validation, settings, {}, seed=0)
