@@ -15,18 +15,7 @@ import pytest
 
 from dcpc.benchmark import methods
 from dcpc.benchmark.suite import Suite, make_suite
-
-
-@dataclass
-class FakeSettings:
-    base_model: str
-    epochs: float
-    batch_size: int
-    max_length: int
-    bf16: bool
-    attention: str | None
-    threads: int
-    backbone: str
+from dcpc.errors import UsageError
 
 
 @dataclass
@@ -60,8 +49,7 @@ class FakeMethod:
     name: str
     best: float = 0.1
     own: bool = False
-    needs_annotators: bool = False
-    needs_overlap: bool = False
+    overlap: bool = False
     error: Exception | None = None
     log: Path | None = None
     pause: float = 0.0
@@ -74,6 +62,8 @@ class FakeMethod:
     def train(self, train: Any, validation: Any, settings: Any, setting: dict, seed: int) -> FakeFitted:
         if self.error is not None:
             raise self.error
+        if self.overlap and train.n_judgements == train.n_items:
+            raise UsageError("needs two judgements")
         if self.log is not None:
             with self.log.open("a") as file:
                 file.write(f"{self.name} {setting['learning_rate']} {settings.epochs} {seed}\n")
@@ -84,8 +74,6 @@ class FakeMethod:
 
 def install(monkeypatch: pytest.MonkeyPatch, *fakes: FakeMethod) -> None:
     monkeypatch.setattr(methods, "METHODS", {fake.name: fake for fake in fakes})
-    if not hasattr(methods, "TrainingSettings"):
-        monkeypatch.setattr(methods, "TrainingSettings", FakeSettings, raising=False)
 
 
 def fake_suite(**changes: Any) -> Suite:

@@ -119,14 +119,14 @@ def test_a_failure_is_recorded_with_its_reason_and_the_rest_goes_on(
     install(
         monkeypatch,
         FakeMethod("a", error=RuntimeError("two\nlines")),
-        FakeMethod("b", needs_overlap=True),
+        FakeMethod("b", overlap=True),
     )
     records = run(tmp_path, seeds=1)
     cell = {(k[2], k[3]): r for k, r in records.items() if k[0] == "cell"}
     assert cell["budget=1", "a"]["reason"] == cell["budget=all", "a"]["reason"] == "RuntimeError: two lines"
     assert "two judgements" in cell["budget=1", "b"]["reason"]
     assert [cell[c, "b"]["status"] for c in ("budget=1", "budget=all")] == ["failed", "done"]
-    install(monkeypatch, FakeMethod("a"), FakeMethod("b", needs_overlap=True))
+    install(monkeypatch, FakeMethod("a"), FakeMethod("b", overlap=True))
     assert run(tmp_path, seeds=1)["cell", "generated-reviews", "budget=1", "a", 0]["status"] == "failed"
     again = run(tmp_path, seeds=1, retry_failed=True)
     assert {r["method"] for r in again.values() if r.get("status") == "failed"} == {"b"}

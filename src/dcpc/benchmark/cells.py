@@ -18,8 +18,7 @@ from dcpc.benchmark.sources import Case, load_source, make_case
 from dcpc.benchmark.store import Record
 from dcpc.benchmark.suite import Suite
 from dcpc.benchmark.tasks import Task
-from dcpc.data.annotations import Annotations
-from dcpc.errors import DCPCError, UsageError
+from dcpc.errors import DCPCError
 from dcpc.evaluation.annotators import per_annotator_error
 from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.distribution import jensen_shannon
@@ -67,7 +66,7 @@ def reason_of(error: Exception) -> str:
 
 def failure(task: Task, suite: Suite, reason: str, seconds: float = 0.0) -> Record:
     """The record of a search or cell that failed."""
-    common = {**task.fields, "status": "failed", "reason": reason, "setting": {}, "on_edge": []}
+    common: Record = {**task.fields, "status": "failed", "reason": reason, "setting": {}, "on_edge": []}
     if task.kind == "search":
         return common | {"trials": []}
     return common | {
@@ -125,17 +124,8 @@ def _prepare(
 
     dataset = suite.dataset(task.dataset)
     case = make_case(load_source(dataset, data_folder), dataset, task.condition, seed, suite)
-    method = METHODS[task.method]
-    _check_fit(task.method, method, case.split.train)
-    return method, TrainingSettings(**suite.training.model_dump(), backbone=suite.backbone), case
-
-
-def _check_fit(name: str, method: BenchmarkMethod, train: Annotations) -> None:
-    if method.needs_annotators and len(train.annotators) < 2:
-        found = f"{len(train.annotators)} named" if train.has_annotators else "none named"
-        raise UsageError(f"{name} compares annotators and needs two or more; there are {found}.")
-    if method.needs_overlap and train.counts.sum(axis=1).max(initial=0) < 2:
-        raise UsageError(f"{name} needs items with two judgements or more, and here every item has one.")
+    settings = TrainingSettings(**suite.training.model_dump(), backbone=suite.backbone)
+    return METHODS[task.method], settings, case
 
 
 def split_record(task: Task, case: Case) -> Record:

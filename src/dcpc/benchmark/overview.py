@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from dcpc.benchmark.search import rungs
 from dcpc.benchmark.store import Record
@@ -70,7 +71,7 @@ def results(suite: Suite, records: Iterable[Record]) -> RenderableType:
         f"Failed: {r['dataset']}, {r['condition']}, {r['method']}: {r['reason']}" for r in done if r["reason"]
     ]
     failed = list(dict.fromkeys(failed))
-    return Group(table, *notes, *failed)
+    return Group(table, *map(Text, [*notes, *failed]))
 
 
 def uneven(suite: Suite, done: Iterable[Record]) -> list[str]:

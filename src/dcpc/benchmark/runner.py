@@ -92,11 +92,12 @@ class _Run:
     def finish(self, progress: bool) -> None:
         """Work until every cell has a record, whoever made it."""
         tqdm.monitor_interval = 0  # no thread of its own beside forked processes
-        with tqdm(total=len(self._pending), desc="benchmark", unit="cell", disable=not progress) as bar:
+        total = len(self._pending)
+        with tqdm(total=total, desc="benchmark", unit="cell", disable=not progress) as bar:
             while True:
                 records = self._store.records()
                 self._pending = [task for task in self._pending if task.key not in records]
-                bar.update(bar.total - len(self._pending) - bar.n)
+                bar.update(total - len(self._pending) - bar.n)
                 started = self._start()
                 if not self._pending and not self._running:
                     return

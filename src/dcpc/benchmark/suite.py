@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -125,7 +125,7 @@ class Suite(_Strict):
     caps: Caps = Field(default_factory=Caps)
     training: Training = Field(default_factory=Training)
     search: Search = Field(default_factory=Search)
-    backbone: str = Field(default="lora", pattern="^(lora|p-tuning-v2)$")
+    backbone: Literal["lora", "p-tuning-v2"] = "lora"
     pools: dict[str, dict[str, Any]] = Field(default_factory=dict)
     annotators: int = Field(default=12, gt=1)
     labels_per_item: int = Field(default=1, gt=0)

@@ -1,0 +1,115 @@
+"""Suites say what is wrong with them, and those that come with the package fit their data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dcpc.benchmark.methods import METHODS
+from dcpc.benchmark.sources import load_source, make_case
+from dcpc.benchmark.suite import check_names, load_suite, make_suite, parse_suite, suite_names
+from dcpc.errors import UsageError
+
+PLAIN = "datasets: [d]\nmethods: [lora, dcpc]\nreference: dcpc\n"
+
+
+def test_the_suites_of_the_package_name_known_methods_and_pools() -> None:
+    assert suite_names() == ["smoke", "real-small", "real-full", "shift-small", "shift-full", "ablation"]
+    for name in suite_names():
+        check_names(load_suite(name))
+
+
+def test_the_small_suites_cover_what_the_protocol_asks_for() -> None:
+    real, shift, ablation = (load_suite(name) for name in ("real-small", "shift-small", "ablation"))
+    assert {"md_agreement", "hs_brexit", "convabuse", "popquorn_offensiveness", "gwsd_stance", "crehate"} <= {
+        d.name for d in real.datasets
+    }
+    assert (len(real.datasets), real.seeds, real.caps.train) == (8, 3, 1000)
+    assert len(real.methods) >= 12
+    assert "clean" in shift.conditions
+    for pool in ("sst-2-p", "thresholds", "confusion", "groups"):
+        assert sum(c.startswith(f"pool={pool}@") for c in shift.conditions) == 3
+    assert [m for m in METHODS if m.startswith("dcpc-no-")] == [
+        m for m in ablation.methods if m.startswith("dcpc-no-")
+    ]
+    for name in ("real-full", "shift-full"):
+        full = load_suite(name)
+        assert full.seeds == 5
+        assert full.caps.train is None
+        assert {m for m in METHODS if not m.startswith("dcpc-no-")} == set(full.methods)
+
+
+def test_every_method_gets_the_same_search_and_training() -> None:
+    fields = set(type(load_suite("smoke")).model_fields)
+    assert {"search", "training"} <= fields  # of the suite, and nowhere of a method
+    assert not {"grids", "epochs"} & fields
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("epochs: 3", r"`epochs`: extra inputs"),
+        ("seeds: none", r"`seeds`: input should be a valid integer"),
+        ("training: {epochs: 0}", r"`training\.epochs`"),
+        ("caps: {train: -1}", r"`caps\.train`"),
+        ("conditions: [budget=2]", r"`conditions`: \"budget=2\" is no condition"),
+        ("conditions: [pool=thresholds]", r"is no condition"),
+        ("search: {fractions: [1.0, 0.5]}", r"`search\.fractions`: must rise"),
+        ("backbone: ia3", r"`backbone`"),
+        ("labels: [", "not YAML"),
+    ],
+)
+def test_mistakes_name_the_file_and_the_field(tmp_path: Path, change: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(PLAIN + change + "\n")
+    with pytest.raises(UsageError, match=message) as caught:
+        load_suite(str(path))
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a list", "a mapping"),
+        (PLAIN.replace("dcpc]", "lora]"), "name lora twice"),
+        (PLAIN.replace("reference: dcpc", "reference: elr"), "reference elr is not among"),
+        (PLAIN.replace("[d]", "[{name: d, labels: {a: [1], b: [2]}, bins: [3]}]"), "labels and bins"),
+        (PLAIN.replace("[d]", "[{name: 'a/b'}]"), r"`datasets\.0\.name`"),
+    ],
+)
+def test_suites_that_contradict_themselves_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_suite(text, "mine.yaml", "mine")
+
+
+def test_unknown_names_get_the_nearest() -> None:
+    with pytest.raises(UsageError, match="Did you mean smoke"):
+        load_suite("smok")
+    with pytest.raises(UsageError, match="Did you mean lora"):
+        check_names(make_suite({"datasets": ["d"], "methods": ["lorra"], "reference": "lorra"}))
+    pool = {"datasets": ["d"], "methods": ["lora"], "reference": "lora", "conditions": ["pool=treshold@0.3"]}
+    with pytest.raises(UsageError, match=r'no pool "treshold"\. Did you mean thresholds'):
+        check_names(make_suite(pool))
+
+
+def test_a_file_of_data_is_no_suite(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("text,label\n")
+    with pytest.raises(UsageError, match="--data"):
+        load_suite(str(path))
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_suite(str(tmp_path / "missing.yaml"))
+
+
+@pytest.mark.parametrize("name", ["real-small", "shift-small"])
+def test_small_suites_fit_the_real_data(shared_data: Path, name: str) -> None:
+    suite = load_suite(name)
+    for dataset in suite.datasets:
+        source = load_source(dataset, shared_data)
+        for text in suite.conditions_of(dataset):
+            case = make_case(source, dataset, text, 0, suite)
+            assert case.split.train.n_items <= 1000
+            assert 2 <= case.split.train.n_classes <= 5
+            if "@" in text:
+                assert case.train_noise == pytest.approx(float(text.partition("@")[2]), abs=0.03)
