@@ -23,6 +23,10 @@ class ObjectiveConfig:
         detach_similarity: no gradient through the cosine, so that the loss lowers the divergence only.
         normalise_alignment: mean instead of sum of squares in `L_align`.
         batch_pairs: all pairs of different items in a batch are candidates.
+        mined_pairs: conflict pairs that were mined from the training set (`dcpc.data.pairs`) are candidates, each
+            with its posterior that preference explains the difference; their items share a batch. Presets then
+            do without `batch_pairs` and `similarity_quantile` unless these are set too: mined pairs have passed
+            a gate of their own.
         view_pairs: a second view of every input (other dropout, same preference noise) is its pair.
         only_conflicting: of the batch pairs, only those whose labels differ and come from different annotators.
         annotator_weight: weight of the annotators' KL to their prior, per judgement (1 is the evidence bound).
@@ -41,6 +45,7 @@ class ObjectiveConfig:
     detach_similarity: bool = True
     normalise_alignment: bool = True
     batch_pairs: bool = False
+    mined_pairs: bool = False
     view_pairs: bool = False
     only_conflicting: bool = True
     annotator_weight: float = 1.0
@@ -77,7 +82,8 @@ class ObjectiveConfig:
         unknown = set(changes) - {f.name for f in fields(cls)}
         if unknown:
             raise UsageError(f"the objective has no field `{min(unknown)}`.")
-        return cls(**{**PRESETS[name], **changes})
+        mined = WITH_MINED_PAIRS if changes.get("mined_pairs") else {}
+        return cls(**{**PRESETS[name], **mined, **changes})
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -102,3 +108,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "none": {"annotator_weight": 0.0},
 }
+
+WITH_MINED_PAIRS: dict[str, Any] = {"batch_pairs": False, "similarity_quantile": None}

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-JUDGEMENT_FIELDS = ("labels", "annotator_ids", "item_index", "items")
+from dcpc.training.conflicts import conflicts_in_batch
+
+JUDGEMENT_FIELDS = ("labels", "annotator_ids", "item_index", "items", "conflicts", "conflict_weights")
 """The fields of a batch that are not for the base model."""
 
 
@@ -20,16 +22,17 @@ class ItemCollator:
     """Pads the tokens of B items to the longest and lays their judgements end to end.
 
     A batch has the tokenizer's fields [B, n], and `labels` [J], `annotator_ids` [J] (−1 unknown), `item_index`
-    [J] (position in the batch of the judgement's item) and `items` [B] (numbers in the data set).
+    [J] (position in the batch of the judgement's item) and `items` [B] (numbers in the data set). Where the data
+    set knows mined pairs, also those with both sides in the batch: `conflicts` [P, 2] (positions of judgements)
+    and `conflict_weights` [P].
     """
 
     tokenizer: PreTrainedTokenizerBase
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """Make one batch."""
-        fields = [
-            {k: v for k, v in example.items() if k not in (*JUDGEMENT_FIELDS, "item")} for example in examples
-        ]
+        ours = (*JUDGEMENT_FIELDS, "item", "partners")
+        fields = [{k: v for k, v in example.items() if k not in ours} for example in examples]
         batch = dict(self.tokenizer.pad(fields, return_tensors="pt"))
         counts = [len(example["labels"]) for example in examples]
         batch["labels"] = torch.from_numpy(np.concatenate([example["labels"] for example in examples]))
@@ -38,4 +41,9 @@ class ItemCollator:
         )
         batch["item_index"] = torch.repeat_interleave(torch.arange(len(examples)), torch.tensor(counts))
         batch["items"] = torch.tensor([example["item"] for example in examples])
+        if "partners" in examples[0]:
+            pairs, weights = conflicts_in_batch(
+                batch["items"].tolist(), counts, [example["partners"] for example in examples]
+            )
+            batch["conflicts"], batch["conflict_weights"] = torch.from_numpy(pairs), torch.from_numpy(weights)
         return batch

@@ -11,6 +11,8 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from dcpc.data import Annotations
+from dcpc.data.pairs import JudgementPairs
+from dcpc.training.conflicts import partners_of_items
 
 
 class ItemDataset(Dataset[dict[str, Any]]):
@@ -21,6 +23,7 @@ class ItemDataset(Dataset[dict[str, Any]]):
         tokenizer: of the base model.
         annotator_index: annotator id → number in the adapter; ids that are missing count as unknown (−1).
         max_length: tokens after which texts are cut; None for the tokenizer's own limit.
+        conflicts: mined pairs of the annotations' judgements, for an objective with `mined_pairs`.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class ItemDataset(Dataset[dict[str, Any]]):
         tokenizer: PreTrainedTokenizerBase,
         annotator_index: Mapping[str, int] | None = None,
         max_length: int | None = None,
+        conflicts: JudgementPairs | None = None,
     ) -> None:
         self.annotations = annotations
         self._tokens = tokenize_items(annotations.items, tokenizer, max_length)
@@ -39,14 +43,26 @@ class ItemDataset(Dataset[dict[str, Any]]):
         starts = np.searchsorted(annotations.item_codes[order], np.arange(1, annotations.n_items))
         self._labels = np.split(annotations.label_codes[order], starts)
         self._annotators = np.split(annotators[order], starts)
+        self.conflicts = conflicts
+        self._partners = None if conflicts is None else partners_of_items(annotations, conflicts)
 
     def __len__(self) -> int:
         return self.annotations.n_items
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        """Token lists, `labels` and `annotator_ids` of the item's judgements, and its number `item`."""
-        tokens = {name: values[item] for name, values in self._tokens.items()}
-        return {**tokens, "labels": self._labels[item], "annotator_ids": self._annotators[item], "item": item}
+        """Token lists, `labels` and `annotator_ids` of the item's judgements, its number `item`, its `partners`."""
+        example: dict[str, Any] = {name: values[item] for name, values in self._tokens.items()}
+        example |= {"labels": self._labels[item], "annotator_ids": self._annotators[item], "item": item}
+        if self._partners is not None:
+            example["partners"] = self._partners[item]
+        return example
+
+    def conflicting_items(self) -> np.ndarray:
+        """Item numbers of the two sides of every mined pair, int64 [P, 2]."""
+        if self.conflicts is None:
+            return np.empty((0, 2), dtype=np.int64)
+        items = self.annotations.item_codes
+        return np.stack([items[self.conflicts.first], items[self.conflicts.second]], axis=1)
 
 
 def tokenize_items(

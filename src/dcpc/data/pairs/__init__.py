@@ -2,6 +2,13 @@
 
 from dcpc.data.pairs.cache import embedding_cache
 from dcpc.data.pairs.index import Neighbours, nearest_neighbours
-from dcpc.data.pairs.mining import mine_pairs
+from dcpc.data.pairs.mining import JudgementPairs, mine_judgement_pairs, mine_pairs
 
-__all__ = ["Neighbours", "embedding_cache", "mine_pairs", "nearest_neighbours"]
+__all__ = [
+    "JudgementPairs",
+    "Neighbours",
+    "embedding_cache",
+    "mine_judgement_pairs",
+    "mine_pairs",
+    "nearest_neighbours",
+]

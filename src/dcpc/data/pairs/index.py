@@ -63,7 +63,7 @@ def nearest_neighbours(
     """
     if k < 1:
         raise UsageError(f"{k} neighbours were asked for.", fix="Ask for one or more.")
-    faiss = _faiss()
+    faiss = require_faiss()
     vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
     rows = np.arange(len(vectors))
     if len(vectors) <= _EXACT_UP_TO:
@@ -83,12 +83,13 @@ def recall_at_k(found: np.ndarray, truth: np.ndarray) -> float:
 
 def exact_neighbours(embeddings: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Similarities [Q, k] and positions [Q, k] of the true nearest neighbours of some rows [Q]."""
-    faiss = _faiss()
+    faiss = require_faiss()
     vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
     return _search(_exact_index(faiss, vectors), vectors, rows, k)
 
 
-def _faiss() -> Any:
+def require_faiss() -> Any:
+    """The module faiss; UsageError where it is not installed."""
     try:
         import faiss
     except ImportError as error:

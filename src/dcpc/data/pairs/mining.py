@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations
 from dcpc.data.embeddings import embed_texts
-from dcpc.data.pairs.index import nearest_neighbours
+from dcpc.data.pairs.index import nearest_neighbours, require_faiss
 from dcpc.data.pairs.preference import preference_posterior
 from dcpc.errors import UsageError
 
@@ -31,7 +33,55 @@ COLUMNS = (
 )
 
 
-def mine_pairs(
+@dataclass(frozen=True)
+class JudgementPairs:
+    """P pairs of conflicting judgements, as positions among the J judgements of some annotations.
+
+    Attributes:
+        first: position of one judgement [P].
+        second: position of the other, of an item that comes no earlier [P].
+        similarity: cosine similarity of their items, 1 within an item [P].
+        kind: number of their kind in `KINDS` [P].
+        posterior: that annotator preference explains the difference [P]; NaN without annotators.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    similarity: np.ndarray
+    kind: np.ndarray
+    posterior: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def mine_pairs(annotations: Annotations, **settings: Any) -> pd.DataFrame:
+    """Find pairs of judgements of the same or nearly the same content that conflict, as a table.
+
+    Args:
+        annotations: J judgements of I items.
+        **settings: as for `mine_judgement_pairs`.
+
+    Returns:
+        One row per pair of judgements, columns `COLUMNS`, most similar first, then most likely preference.
+
+    Raises:
+        UsageError: if the extra `pairs` is not installed, or `embeddings` has another number of items.
+    """
+    pairs = mine_judgement_pairs(annotations, **settings)
+    table = annotations.table
+    sides = {"a": pairs.first, "b": pairs.second}
+    columns: dict[str, Any] = {"similarity": pairs.similarity, "preference_posterior": pairs.posterior}
+    columns["kind"] = np.array(KINDS, dtype=object)[pairs.kind]
+    for side, rows in sides.items():
+        columns[f"item_{side}"] = table["item_id"].to_numpy()[rows]
+        columns[f"label_{side}"] = table["label"].to_numpy()[rows]
+        named = annotations.has_annotators
+        columns[f"annotator_{side}"] = table["annotator_id"].to_numpy()[rows] if named else None
+    return pd.DataFrame(columns, columns=list(COLUMNS))
+
+
+def mine_judgement_pairs(
     annotations: Annotations,
     *,
     encoder: str = "minilm",
@@ -40,12 +90,12 @@ def mine_pairs(
     cache: str | Path | None = None,
     embeddings: np.ndarray | None = None,
     progress: bool = True,
-) -> pd.DataFrame:
+) -> JudgementPairs:
     """Find pairs of judgements of the same or nearly the same content that conflict.
 
     A pair conflicts if the labels differ and different annotators gave them: a difference within one annotator
     is signal and never returned. Without annotator ids only `same_item` and `near_duplicate` pairs are
-    returned, their annotators and posterior empty, since nothing tells preference from topic there.
+    returned, their posterior empty, since nothing tells preference from topic there.
 
     Args:
         annotations: J judgements of I items.
@@ -57,11 +107,12 @@ def mine_pairs(
         progress: show progress bars.
 
     Returns:
-        One row per pair of judgements, columns `COLUMNS`, most similar first, then most likely preference.
+        Most similar pairs first, then those that are most likely preference.
 
     Raises:
         UsageError: if the extra `pairs` is not installed, or `embeddings` has another number of items.
     """
+    require_faiss()  # before minutes are spent on embeddings
     if embeddings is None:
         embeddings = embed_texts(item_texts(annotations.items), encoder, cache_dir=cache, progress=progress)
     if len(embeddings) != annotations.n_items:
@@ -71,25 +122,12 @@ def mine_pairs(
         keep = kind != KINDS.index("paraphrase")
         a, b, similarity, kind = a[keep], b[keep], similarity[keep], kind[keep]
     pair, first, second = _conflicting_judgements(annotations, a, b)
-    table = annotations.table
-    frame = pd.DataFrame(
-        {
-            "item_a": table["item_id"].to_numpy()[first],
-            "item_b": table["item_id"].to_numpy()[second],
-            "similarity": similarity[pair],
-            "label_a": table["label"].to_numpy()[first],
-            "label_b": table["label"].to_numpy()[second],
-            "annotator_a": table["annotator_id"].to_numpy()[first] if annotations.has_annotators else None,
-            "annotator_b": table["annotator_id"].to_numpy()[second] if annotations.has_annotators else None,
-            "kind": np.array(KINDS, dtype=object)[kind[pair]],
-            "preference_posterior": preference_posterior(annotations, first, second)
-            if annotations.has_annotators
-            else np.full(len(pair), np.nan),
-        },
-        columns=list(COLUMNS),
-    )
-    order = np.lexsort((-frame["preference_posterior"].to_numpy(), -frame["similarity"].to_numpy()))
-    return frame.iloc[order].reset_index(drop=True)
+    posterior = np.full(len(pair), np.nan)
+    if annotations.has_annotators:
+        posterior = preference_posterior(annotations, first, second)
+    order = np.lexsort((-posterior, -similarity[pair]))
+    pair, first, second, posterior = pair[order], first[order], second[order], posterior[order]
+    return JudgementPairs(first, second, similarity[pair], kind[pair], posterior)
 
 
 def item_texts(items: pd.DataFrame) -> list[str]:
