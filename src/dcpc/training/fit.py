@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import fields
@@ -9,18 +10,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from peft import PeftConfig, get_peft_model
-from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, set_seed
+from peft import get_peft_model
+from torch import nn
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
+    set_seed,
+)
 
 from dcpc.adapters import TrainedAdapter, quiet_libraries
-from dcpc.baselines.peft_methods import adapter_config
+from dcpc.baselines.carriers import attach
+from dcpc.baselines.rules.coteaching import CoTeaching
 from dcpc.data import Annotations
 from dcpc.data.pairs import JudgementPairs, embedding_cache, mine_judgement_pairs
 from dcpc.errors import UsageError
 from dcpc.models import SentenceClassifier, load_base_model
 from dcpc.task import Task
 from dcpc.training.arguments import DCPCTrainingArguments
+from dcpc.training.best import BestWeights
 from dcpc.training.dataset import ItemDataset
+from dcpc.training.rule import LearningRule
+from dcpc.training.step import dcpc_tuner
 from dcpc.training.trainer import DCPCTrainer
 from dcpc.tuner import DCPCConfig
 
@@ -55,6 +67,8 @@ def train_adapter(
     method: str = "dcpc",
     adapter: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
+    rule: LearningRule | None = None,
+    base_options: Mapping[str, Any] | None = None,
     max_length: int | None = MAX_LENGTH,
     checkpoints: str | Path | None = None,
     resume: bool = False,
@@ -68,11 +82,13 @@ def train_adapter(
         validation: held-out items with noisy judgements: the epoch that predicts them best is kept. None keeps
             the last.
         base_model: `minilm`, a Hugging Face id, or a local path.
-        method: one of `METHODS`.
+        method: `dcpc`, or one of `dcpc.baselines.carriers.CARRIERS`.
         adapter: fields of the adapter's PEFT configuration.
-        training: fields of `DCPCTrainingArguments`.
+        training: fields of `DCPCTrainingArguments`; with `bf16` predictions are made under the same autocast.
+        rule: how judgements become a loss; None for the objective in `training`.
+        base_options: for the base model's `from_pretrained`, e.g. `{"attn_implementation": "eager"}`.
         max_length: tokens after which texts are cut.
-        checkpoints: folder for checkpoints; None for a temporary one.
+        checkpoints: folder for checkpoints; None writes none and keeps the best epoch in memory.
         resume: go on from the last checkpoint in `checkpoints`.
         progress: show progress bars.
         trust_remote_code: run modelling code that the base model brings.
@@ -89,25 +105,36 @@ def train_adapter(
                 base_model=base_model,
                 method=method,
                 adapter=adapter,
-                training=training,
+                training={"save_strategy": "no", "load_best_model_at_end": False, **(training or {})},
+                rule=rule,
+                base_options=base_options,
                 max_length=max_length,
                 checkpoints=folder,
                 progress=progress,
                 trust_remote_code=trust_remote_code,
             )
     arguments = _arguments(method, training or {}, Path(checkpoints), validation is not None, progress)
+    settings, options = adapter or {}, {**(base_options or {}), "trust_remote_code": trust_remote_code}
+
+    def build() -> tuple[nn.Module, PreTrainedTokenizerBase]:
+        base, tokenizer = load_base_model(base_model, train.labels, **options)
+        with quiet_libraries():
+            return _with_carrier(method, base, train, settings, arguments), tokenizer
+
     set_seed(arguments.seed)
-    base, tokenizer = load_base_model(base_model, train.labels, trust_remote_code=trust_remote_code)
-    config = _adapter_config(method, base, train, adapter or {})
-    with quiet_libraries():
-        model = get_peft_model(base, config)
-    index = {name: number for number, name in enumerate(getattr(config, "annotators", None) or [])}
+    model, tokenizer = build()
+    if isinstance(rule, CoTeaching):
+        rule.make_peer = lambda: build()[0]
+    index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
+    best = BestWeights()
     trainer = DCPCTrainer(
         model,
         arguments,
         ItemDataset(train, tokenizer, index, max_length, _mined_pairs(train, arguments, progress)),
         None if validation is None else ItemDataset(validation, tokenizer, index, max_length),
         processing_class=tokenizer,
+        rule=rule,
+        callbacks=[] if arguments.load_best_model_at_end else [best],
     )
     trainer.remove_callback(PrinterCallback)
     if progress:
@@ -116,6 +143,7 @@ def train_adapter(
     started = time.perf_counter()
     with quiet_libraries():
         trainer.train(resume_from_checkpoint=resume)
+    best.restore(model)
     task = Task(
         base_model=base_model,
         method=method,
@@ -123,8 +151,16 @@ def train_adapter(
         scale=train.scale,
         max_length=max_length,
     )
-    seconds = time.perf_counter() - started
-    return TrainedAdapter(model.eval(), tokenizer, task, seconds, trainer.state.log_history)
+    return TrainedAdapter(
+        # With bf16 the Trainer has put its autocast around `forward`, and predictions shall be made under the same.
+        model.eval(),
+        tokenizer,
+        task,
+        time.perf_counter() - started,
+        trainer.state.log_history,
+        rule=trainer.rule,
+        steps=trainer.state.global_step,
+    )
 
 
 def _arguments(
@@ -170,13 +206,31 @@ def _check_numbers(settings: Mapping[str, Any]) -> None:
             )
 
 
-def _adapter_config(
-    method: str, base: PreTrainedModel, train: Annotations, changes: Mapping[str, Any]
-) -> PeftConfig:
-    if method not in METHODS:
-        raise UsageError(f"there is no method `{method}`.", fix=f"Methods are: {', '.join(METHODS)}.")
-    if method != "dcpc":
-        return adapter_config(method, base, list(train.labels), **changes)
+def _with_carrier(
+    method: str,
+    base: PreTrainedModel,
+    train: Annotations,
+    changes: Mapping[str, Any],
+    arguments: DCPCTrainingArguments,
+) -> nn.Module:
+    """The base model with what is to be trained."""
+    if method == "dcpc":
+        return get_peft_model(base, _dcpc_config(base, train, changes))
+    batches = math.ceil(train.n_items / arguments.per_device_train_batch_size)
+    per_epoch = math.ceil(batches / arguments.gradient_accumulation_steps)
+    steps = arguments.max_steps if arguments.max_steps > 0 else per_epoch * arguments.num_train_epochs
+    return attach(method, base, list(train.labels), math.ceil(steps), changes)
+
+
+def _annotators_of(model: nn.Module, train: Annotations, rule: LearningRule | None) -> list[str]:
+    """Annotator ids in the order of the numbers that training gives them."""
+    config = getattr(model, "active_peft_config", None)
+    if rule is None or dcpc_tuner(model) is not None:
+        return list(getattr(config, "annotators", None) or [])
+    return list(train.annotators)
+
+
+def _dcpc_config(base: PreTrainedModel, train: Annotations, changes: Mapping[str, Any]) -> DCPCConfig:
     # A single annotator cannot be told from the consensus.
     annotators = list(train.annotators) if len(train.annotators) > 1 else None
     settings: dict[str, Any] = {"task_type": "SEQ_CLS", **DCPC_DEFAULTS}

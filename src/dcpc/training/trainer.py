@@ -1,8 +1,9 @@
-"""`DCPCTrainer`: transformers' Trainer with the objective of equation 13."""
+"""`DCPCTrainer`: transformers' Trainer with a learning rule, by default the objective of equation 13."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +15,32 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from dcpc.errors import TrainingError
-from dcpc.objective import RunningConsensus
 from dcpc.training.arguments import DCPCTrainingArguments
 from dcpc.training.averaging import AveragedWeights
 from dcpc.training.checks import check_finite, check_gradients, gradient_norm
 from dcpc.training.collator import ItemCollator
 from dcpc.training.dataset import ItemDataset
+from dcpc.training.objective_rule import ObjectiveRule
 from dcpc.training.partner_sampling import PartnerSampler
-from dcpc.training.step import training_loss, validation_loss
+from dcpc.training.rank_allocation import AllocateRanks, rank_orthogonality
+from dcpc.training.rule import Batch, LearningRule
 
 STATE_FILE = "dcpc_state.safetensors"
-"""In a checkpoint: running consensus and averaged weights."""
+"""In a checkpoint: the rule's memory (as the running consensus) and averaged weights."""
 
 
 class DCPCTrainer(Trainer):
-    """Trains any PEFT model on raw judgements; the DCPC terms act where the adapter is DCPC.
+    """Trains any classifier on raw judgements; the DCPC terms act where it is a PEFT model whose adapter is DCPC.
 
     Validation loss is the cross-entropy of the predicted label distribution against held-out judgements.
 
     Args:
-        model: a PEFT model with a classification head.
+        model: a model with a classification head, as a rule a PEFT model.
         args: training arguments with the objective.
         train_dataset: items with judgements.
         eval_dataset: held-out items with (noisy) judgements, or None.
         processing_class: the tokenizer, which pads batches and is saved with the adapter.
+        rule: how judgements become a loss; None for the objective that `args` describe.
         **kwargs: as for `transformers.Trainer`.
     """
 
@@ -48,8 +51,11 @@ class DCPCTrainer(Trainer):
         train_dataset: ItemDataset,
         eval_dataset: ItemDataset | None = None,
         processing_class: PreTrainedTokenizerBase | None = None,
+        rule: LearningRule | None = None,
         **kwargs: Any,
     ) -> None:
+        self.rule = ObjectiveRule(args.objective_config()) if rule is None else rule
+        self.rule.prepare(model, train_dataset)
         if processing_class is not None:
             kwargs.setdefault("data_collator", ItemCollator(processing_class))
         if args.ddp_find_unused_parameters is None:
@@ -66,18 +72,14 @@ class DCPCTrainer(Trainer):
         )
         # Our loss is a mean over the batch's items: the Trainer has to divide it under gradient accumulation.
         self.model_accepts_loss_kwargs = False
-        self.objective = args.objective_config()
-        self._n_judgements = train_dataset.annotations.n_judgements
-        self._consensus: RunningConsensus | None = None
-        if self.objective.target_correction > 0:
-            self._consensus = RunningConsensus(len(train_dataset), train_dataset.annotations.n_classes)
-        self._averaged = (
-            AveragedWeights(model, self.objective.ema_decay) if self.objective.ema_decay > 0 else None
-        )
+        self._averaged = AveragedWeights(model, self.rule.ema_decay) if self.rule.ema_decay > 0 else None
         self._checked = False
         self._sums: dict[str, float] = defaultdict(float)
         self._steps = 0
         self.add_callback(_CheckGradients())
+        self.add_callback(_StartEpoch(self))
+        if AllocateRanks.needed(model):
+            self.add_callback(AllocateRanks())
         if self._averaged is not None:
             self.add_callback(_Average(self._averaged))
 
@@ -98,18 +100,14 @@ class DCPCTrainer(Trainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
     ) -> Any:
-        """The objective of one batch."""
-        started = (self.state.epoch or 0) >= self.objective.correction_start
+        """The rule's loss of one batch."""
         # Distributed training must see the forward pass, or it would not share gradients.
         if not isinstance(model, nn.parallel.DistributedDataParallel):
             model = self.accelerator.unwrap_model(model)
-        output = training_loss(
-            model,
-            inputs,
-            self.objective,
-            n_judgements=self._n_judgements,
-            consensus=self._consensus if started else None,
-        )
+        output = self.rule.loss(model, inputs, self.state.epoch or 0.0)
+        extra = rank_orthogonality(model)
+        if extra is not None:
+            output = output.plus("orthogonality", extra)
         self._steps += 1
         for name, term in output.terms.items():
             self._sums[name] += float(term.detach())
@@ -126,8 +124,13 @@ class DCPCTrainer(Trainer):
 
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Validation loss of one batch; judgements are ragged, so no logits are gathered."""
-        loss = validation_loss(self.accelerator.unwrap_model(model), self._prepare_inputs(inputs))
+        loss = self.rule.validation_loss(self.accelerator.unwrap_model(model), self._prepare_inputs(inputs))
         return loss, None, None
+
+    def training_items(self) -> Iterator[Batch]:
+        """Batches of the training items in their order, on the model's device."""
+        for batch in self.get_eval_dataloader(self.train_dataset):
+            yield self._prepare_inputs(batch)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate the weights that will be kept: the averaged ones where averaging is on."""
@@ -169,13 +172,8 @@ class DCPCTrainer(Trainer):
         self._load_own_state(Path(self.state.best_model_checkpoint))
 
     def _own_state(self) -> dict[str, Tensor]:
-        parts = {"consensus": self._consensus, "averaged": self._averaged}
-        return {
-            f"{part}.{name}": tensor
-            for part, holder in parts.items()
-            if holder is not None
-            for name, tensor in holder.state_dict().items()
-        }
+        averaged = {} if self._averaged is None else self._averaged.state_dict()
+        return {**self.rule.state(), **{f"averaged.{name}": tensor for name, tensor in averaged.items()}}
 
     def _load_own_state(self, checkpoint: Path) -> None:
         if not self._own_state():
@@ -187,10 +185,10 @@ class DCPCTrainer(Trainer):
                 fix="Resume from a checkpoint that was written with the same objective.",
             )
         state = load_file(checkpoint / STATE_FILE)
-        for part, holder in (("consensus", self._consensus), ("averaged", self._averaged)):
-            if holder is not None:
-                own = {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")}
-                holder.load_state_dict(own)
+        averaged = {k.removeprefix("averaged."): v for k, v in state.items() if k.startswith("averaged.")}
+        if self._averaged is not None:
+            self._averaged.load_state_dict(averaged)
+        self.rule.load_state({k: v for k, v in state.items() if not k.startswith("averaged.")})
 
 
 class _CheckGradients(TrainerCallback):
@@ -201,6 +199,18 @@ class _CheckGradients(TrainerCallback):
     ) -> None:
         if not args.fp16:  # loss scaling in fp16 skips such steps by itself, and lowers its scale
             check_finite(gradient_norm(model), "gradient", state.global_step, args.output_dir)
+
+
+class _StartEpoch(TrainerCallback):
+    """Lets the rule look at the training items before every epoch."""
+
+    def __init__(self, trainer: DCPCTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(
+        self, args: Any, state: Any, control: Any, model: torch.nn.Module, **kwargs: Any
+    ) -> None:
+        self.trainer.rule.start_epoch(model, self.trainer.training_items, state.epoch or 0.0)
 
 
 class _Average(TrainerCallback):
