@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from dcpc.errors import UsageError
 
@@ -188,7 +188,7 @@ def from_variances(
 
 def _quantile(alpha: float, share: float, degrees: tuple[float, float]) -> float:
     """Two-sided critical value at level alpha, where `share` of the variance comes from the seeds."""
-    of_seeds, of_items = (float(student_t.isf(alpha / 2, d)) for d in degrees)
+    of_seeds, of_items = (-float(stdtrit(d, alpha / 2)) for d in degrees)
     return share * of_seeds + (1 - share) * of_items
 
 

@@ -1,0 +1,129 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+from dcpc.benchmark.report import rows
+from dcpc.benchmark.report.content import Content
+from dcpc.benchmark.report.tables import MetricTable
+
+METHOD_NOTE = (
+    "Differences are {reference} minus the other method, with 95 % intervals from a paired bootstrap over test items "
+    "nested in seeds; over several sets the mean difference of these sets, variances added. p-values are corrected "
+    "over their table (Holm). Wins, ties and losses count sets: a tie is a difference that is not significant."
+)
+HEADLINE_NOTE = (
+    "The best other method is chosen by its mean over the sets, on the test items, which flatters it; forms of "
+    "{reference} itself are left out. A tie is a difference that is not significant."
+)
+
+
+def to_markdown(content: Content, *, level: int = 1, brief: bool = False) -> str:
+    """All tables.
+
+    Args:
+        content: what the store amounts to.
+        level: depth of the first heading.
+        brief: leave out differences by set, metrics that are not tested, costs, settings and failures.
+    """
+    h = "#" * level
+    lines = [f"{h} {content.results.suite}", "", *_facts(content), ""]
+    lines += [f"> {text}\n" for text in content.state]
+    lines += _headlines(content, h)
+    for family in content.families:
+        lines += [f"{h}# {family.title}", ""]
+        for table in content.of_family(family, tested=True):
+            lines += _tested(content, table, h, brief)
+        if not brief:
+            for table in content.of_family(family, tested=False):
+                lines += [f"{h}## {table.metric.title} ({family.name})", "", *_means(table), ""]
+    if not brief:
+        lines += [
+            f"{h}# Cost",
+            "",
+            *rows.markdown_table(rows.cost_header(), rows.cost_rows(content.results)),
+            "",
+        ]
+        lines += _edges(content, h) + _failures(content, h)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _facts(content: Content) -> list[str]:
+    results = content.results
+    return [
+        f"{len(results.cells):,} of {results.n_planned:,} cells: {len(results.methods)} methods, "
+        f"{len({c.dataset for c in results.columns})} data sets, conditions "
+        f"{', '.join(dict.fromkeys(c.condition for c in results.columns))}. Reference: {content.reference}. "
+        f"Commit: {', '.join(c[:12] for c in content.commits) or 'none'}."
+    ]
+
+
+def _headlines(content: Content, h: str) -> list[str]:
+    if not content.headlines:
+        return []
+    body = [rows.headline_row(line) for line in content.headlines]
+    table = rows.markdown_table(rows.headline_header(content.reference), body, left=2)
+    note = HEADLINE_NOTE.format(reference=content.reference)
+    return [f"{h}# {content.reference} and the best other method", "", *table, "", note, ""]
+
+
+def _tested(content: Content, table: MetricTable, h: str, brief: bool) -> list[str]:
+    title = f"{table.metric.title} ({table.family.name})"
+    lines = [f"{h}## {title}", "", *_means(table), ""]
+    if not table.pooled:
+        return [*lines, f"Nothing to compare with {content.reference} here.", ""]
+    direction = "higher" if table.metric.higher_is_better else "lower"
+    note = METHOD_NOTE.format(reference=content.reference) + f" Here {direction} is better."
+    lines += [*rows.markdown_table(rows.difference_header(), rows.difference_rows(table)), "", note, ""]
+    if not brief:
+        lines += ["By set, ▲ significantly better, ▼ significantly worse:", ""]
+        lines += [*rows.markdown_table(rows.set_header(table), rows.set_rows(table)), ""]
+        steady = rows.spread_rows(content, table)
+        if steady:
+            lines += ["Spread over seeds:", ""]
+            lines += [*rows.markdown_table(rows.spread_header(content.reference), steady), ""]
+    return lines
+
+
+def _means(table: MetricTable) -> list[str]:
+    body = rows.markdown_table(rows.metric_header(table), rows.metric_rows(table))
+    legend = rows.LEGEND if table.metric.statistic else "Mean ± standard deviation over seeds. ★ the best."
+    return [*body, "", f"{legend} {rows.complete_note(table)} {ranking_note(table)}".rstrip()]
+
+
+def ranking_note(table: MetricTable) -> str:
+    """Friedman's test and the critical difference in words; empty where there are too few sets or methods."""
+    if table.ranking is None:
+        return ""
+    p = rows.p_value(table.ranking.friedman_p)
+    return (
+        f"Friedman p {p if p.startswith('<') else '= ' + p}; mean ranks "
+        f"{table.ranking.critical_difference:.1f} or more apart differ at 5 % (Nemenyi)."
+    )
+
+
+def edges(content: Content) -> list[list[str]]:
+    """Searches whose optimum lies on the edge of the grid: set, condition, method, setting, axes."""
+    return [
+        [s.column.dataset, s.column.condition, s.method, rows.setting_text(s.setting), ", ".join(s.on_edge)]
+        for s in content.results.selections
+        if s.on_edge
+    ]
+
+
+def _edges(content: Content, h: str) -> list[str]:
+    found, total = edges(content), len(content.results.selections)
+    lines = [f"{h}# Optima on the edge of their grid", "", f"{len(found)} of {total} searches.", ""]
+    if found:
+        header = ["data set", "condition", "method", "setting", "on the edge"]
+        lines += [*rows.markdown_table(header, found, left=5), ""]
+    return lines
+
+
+def _failures(content: Content, h: str) -> list[str]:
+    failures = content.results.failures
+    if not failures:
+        return []
+    listed = [
+        f"- {f.method}, {f.column.dataset}, {f.column.condition}, seed {f.seed}: {f.reason}" for f in failures
+    ]
+    return [f"{h}# Cells that failed", "", *listed, ""]

@@ -1,0 +1,95 @@
+"""The metrics that the report shows, and how each is compared item by item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dcpc.benchmark.report.records import Cell, TestItems
+from dcpc.evaluation.significance import Statistic, macro_f1, weighted_mean, weighted_ratio
+
+Records = Callable[[Cell, TestItems], "tuple[np.ndarray, np.ndarray] | None"]
+"""Positions of the items that count, [N], and their records, [N] or [N, 2]; None where there are none."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: as in `Cell.metrics`.
+        title: what tables call it.
+        higher_is_better: its direction.
+        factor: what values are multiplied by to be shown; 100 shows per cent, and differences in points.
+        digits: decimals shown.
+        statistic: the score from records of items; None where only the mean over seeds is shown.
+        records: takes them from a cell.
+    """
+
+    name: str
+    title: str
+    higher_is_better: bool
+    factor: float = 1.0
+    digits: int = 3
+    statistic: Statistic | None = None
+    records: Records | None = None
+
+    @property
+    def unit(self) -> str:
+        """Of differences."""
+        return " points" if self.factor == 100 else ""
+
+    def show(self, value: float, *, sign: bool = False) -> str:
+        """`71.3`, or `+1.2` with sign; a dash for NaN."""
+        if not np.isfinite(value):
+            return "–"
+        return f"{self.factor * value:{'+' if sign else ''}.{self.digits}f}".replace("-", "−")
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether a is better than b."""
+        return a > b if self.higher_is_better else a < b
+
+
+def _decided(cell: Cell, test: TestItems) -> tuple[np.ndarray, np.ndarray] | None:
+    clear = np.flatnonzero(test.majority >= 0)
+    if not len(clear):
+        return None
+    return clear, np.stack([test.majority[clear], cell.decisions[clear]], axis=1)
+
+
+def _hits(cell: Cell, test: TestItems) -> tuple[np.ndarray, np.ndarray] | None:
+    decided = _decided(cell, test)
+    if decided is None:
+        return None
+    clear, pairs = decided
+    return clear, (pairs[:, 0] == pairs[:, 1]).astype(np.float64)
+
+
+def _divergence(cell: Cell, test: TestItems) -> tuple[np.ndarray, np.ndarray]:
+    return np.arange(len(test.items)), cell.jensen_shannon
+
+
+def _person_errors(cell: Cell, test: TestItems) -> tuple[np.ndarray, np.ndarray] | None:
+    if cell.person_errors is None:
+        return None
+    return np.arange(len(test.items)), np.stack([cell.person_errors, test.judgements], axis=1)
+
+
+METRICS = (
+    Metric("macro_f1", "Macro-F1, %", True, 100, 1, macro_f1, _decided),
+    Metric("accuracy", "Accuracy, %", True, 100, 1, weighted_mean, _hits),
+    Metric("jensen_shannon", "Jensen-Shannon divergence, bits", False, 1, 4, weighted_mean, _divergence),
+    Metric("annotator_error", "Error for the person, %", False, 100, 1, weighted_ratio, _person_errors),
+    Metric("consensus_annotator_error", "Error of the consensus for persons, %", False, 100, 1),
+    Metric("cross_entropy", "Cross-entropy, nats", False),
+    Metric("manhattan", "Manhattan distance", False),
+    Metric("soft_micro_f1", "Soft micro-F1, %", True, 100, 1),
+    Metric("wasserstein", "Wasserstein distance, label steps", False),
+    Metric("ece", "Calibration error", False),
+    Metric("brier", "Brier score", False),
+)
+"""Those with a statistic are tested and come first."""
+
+TESTED = tuple(metric for metric in METRICS if metric.statistic is not None)

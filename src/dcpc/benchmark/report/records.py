@@ -1,0 +1,289 @@
+"""A benchmark's store as typed values; an unfinished last line and unknown kinds of records are passed over."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dcpc.errors import DataError, UsageError
+
+
+class Column(NamedTuple):
+    """A data set under one condition."""
+
+    dataset: str
+    condition: str
+
+    @property
+    def anchor(self) -> str:
+        """Where the page lists its cells."""
+        return "cells-" + _slug(f"{self.dataset}-{self.condition}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run that ended well.
+
+    Attributes:
+        column, method, seed: what was run.
+        metrics: name to value, NaN where undefined.
+        setting: the chosen point of the method's grid; on_edge: its axes that lie on the edge of the grid.
+        parameters: trainable ones; steps: optimizer steps; seconds: of the whole cell; memory_mib: its peak.
+        commit: of the code.
+        history: validation loss by epoch, as (epoch, loss) pairs.
+        decisions: label position per test item, int [I].
+        jensen_shannon: divergence per test item in bits, float [I].
+        person_errors: judgements of each test item that were predicted wrongly for who gave them, int [I], or
+            None where annotators are unknown.
+    """
+
+    column: Column
+    method: str
+    seed: int
+    metrics: dict[str, float]
+    setting: dict[str, Any]
+    on_edge: tuple[str, ...]
+    parameters: float
+    steps: float
+    seconds: float
+    memory_mib: float
+    commit: str
+    history: tuple[tuple[float, float], ...]
+    decisions: np.ndarray
+    jensen_shannon: np.ndarray
+    person_errors: np.ndarray | None
+
+    @property
+    def key(self) -> str:
+        """How the page names the cell."""
+        return f"{self.column.dataset}/{self.column.condition}/{self.method}/{self.seed}"
+
+    @property
+    def anchor(self) -> str:
+        """Where the page shows the cell."""
+        return "cell-" + _slug(self.key)
+
+
+class Failure(NamedTuple):
+    """A run that could not end, and why."""
+
+    column: Column
+    method: str
+    seed: int
+    reason: str
+
+
+class TestItems(NamedTuple):
+    """The test items of a column and seed: ids [I], majority label or −1 [I], number of judgements [I]."""
+
+    items: np.ndarray
+    majority: np.ndarray
+    judgements: np.ndarray
+
+
+class Selection(NamedTuple):
+    """What the search of a method chose on a column."""
+
+    column: Column
+    method: str
+    setting: dict[str, Any]
+    on_edge: tuple[str, ...]
+    trials: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that a store says.
+
+    Attributes:
+        suite: the suite's name.
+        plan: what `plan.json` holds; empty if it is not there.
+        cells: runs that ended well, in the order of the plan where there is one.
+        failures: runs that did not.
+        splits: test items by column and seed.
+        selections: one per search.
+        planned: number of cells that the plan asks for, per column and method; each is the number of seeds.
+    """
+
+    suite: str
+    plan: dict[str, Any]
+    cells: tuple[Cell, ...]
+    failures: tuple[Failure, ...]
+    splits: dict[tuple[Column, int], TestItems]
+    selections: tuple[Selection, ...]
+    planned: dict[tuple[Column, str], int] = field(default_factory=dict)
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        """Columns with at least one cell."""
+        return list(dict.fromkeys(cell.column for cell in self.cells))
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """Methods with at least one cell."""
+        return list(dict.fromkeys(cell.method for cell in self.cells))
+
+    @cached_property
+    def _by_method(self) -> dict[tuple[Column, str], dict[int, Cell]]:
+        found: dict[tuple[Column, str], dict[int, Cell]] = {}
+        for cell in self.cells:
+            found.setdefault((cell.column, cell.method), {})[cell.seed] = cell
+        return found
+
+    def of(self, column: Column, method: str) -> dict[int, Cell]:
+        """Seed to cell of one method on one column; empty if nothing is there yet."""
+        return self._by_method.get((column, method), {})
+
+    @property
+    def n_planned(self) -> int:
+        """Number of cells of the whole plan."""
+        return sum(self.planned.values())
+
+    @property
+    def missing(self) -> dict[tuple[Column, str], int]:
+        """Planned runs that neither ended well nor failed."""
+        ended = Counter((run.column, run.method) for run in _ended(self.cells, self.failures))
+        return {key: n - ended[key] for key, n in self.planned.items() if n > ended[key]}
+
+
+def read_results(folder: Path) -> Results:
+    """Read a store.
+
+    Args:
+        folder: with `records.jsonl`, and `plan.json` where the run has got so far.
+
+    Raises:
+        UsageError: no store there.
+        DataError: a line that is no record, or a record that lacks something; with its line.
+    """
+    path, plan_path = folder / "records.jsonl", folder / "plan.json"
+    if not path.exists():
+        raise UsageError(
+            "no records of a benchmark are here.", where=folder, fix="Name the --output of a benchmark."
+        )
+    try:
+        plan = json.loads(plan_path.read_text(encoding="utf-8")) if plan_path.exists() else {}
+    except ValueError as error:
+        raise DataError(f"is not JSON: {error}", where=plan_path) from error
+    records: dict[tuple[Any, ...], dict[str, Any]] = {}  # a repeated cell counts once, as it was last
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            record = json.loads(line)
+            key = tuple(record.get(name) for name in ("kind", "dataset", "condition", "method", "seed"))
+        except (ValueError, AttributeError) as error:
+            raise DataError(f"line {number} is no record: {line[:60]!r}", where=path) from error
+        records[key] = record | {"line": number}
+    return _results(plan, list(records.values()), path)
+
+
+def _results(plan: dict[str, Any], records: list[dict[str, Any]], path: Path) -> Results:
+    cells, failures, splits, selections = [], [], {}, []
+    written = plan.get("suite")
+    suite: dict[str, Any] = written if isinstance(written, dict) else {}
+    name = suite.get("name") or (written if isinstance(written, str) else "")
+    for record in records:
+        try:
+            column = Column(record["dataset"], record["condition"])
+            if record["kind"] == "split":
+                arrays = (np.array(record[key]) for key in ("items", "majority", "judgements"))
+                splits[column, record["seed"]] = TestItems(*arrays)
+            elif record["kind"] == "search":
+                selections.append(_selection(record, column))
+            elif record["kind"] == "cell" and record["status"] == "done":
+                cells.append(_cell(record, column))
+            elif record["kind"] == "cell":
+                reason = " ".join(str(record.get("reason") or "no reason given").split())
+                failures.append(Failure(column, record["method"], record["seed"], reason))
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"line {record['line']} lacks or garbles {error}"
+            raise DataError(what, where=path, fix="Remove that line; its cell is run again.") from error
+        name = name or record.get("suite", "")
+    order = _order(suite, [(run.column, run.method) for run in _ended(cells, failures)])
+    cells.sort(key=lambda c: (order(c.column, c.method), c.seed))
+    planned = _planned(suite) or _product(cells, failures)
+    return Results(
+        name or "benchmark", plan, tuple(cells), tuple(failures), splits, tuple(selections), planned
+    )
+
+
+def _cell(record: dict[str, Any], column: Column) -> Cell:
+    person = record.get("person_errors")
+    return Cell(
+        column,
+        record["method"],
+        int(record["seed"]),
+        {name: _number(value) for name, value in record["metrics"].items()},
+        dict(record.get("setting") or {}),
+        tuple(record.get("on_edge") or ()),
+        _number(record.get("parameters")),
+        _number(record.get("steps")),
+        _number(record.get("seconds")),
+        _number(record.get("memory_mib")),
+        str(record.get("commit") or "unknown"),
+        tuple(
+            (float(h["epoch"]), float(h["eval_loss"]))
+            for h in record.get("history") or ()
+            if h.get("eval_loss") is not None and h.get("epoch") is not None
+        ),
+        np.array(record["decisions"], dtype=np.int64),
+        np.array(record["jensen_shannon"], dtype=np.float64),
+        None if person is None else np.array(person, dtype=np.float64),
+    )
+
+
+def _selection(record: dict[str, Any], column: Column) -> Selection:
+    trials = record.get("trials") or []
+    losses = [t["loss"] for t in trials if t.get("loss") is not None]
+    edge = tuple(record.get("on_edge") or ())
+    lowest = min(losses, default=float("nan"))
+    return Selection(column, record["method"], dict(record.get("setting") or {}), edge, len(trials), lowest)
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _planned(suite: dict[str, Any]) -> dict[tuple[Column, str], int]:
+    """Seeds of every column and method that a suite asks for; empty if it does not say."""
+    if not all(name in suite for name in ("datasets", "methods", "seeds")):
+        return {}
+    seeds = suite["seeds"] if isinstance(suite["seeds"], int) else len(suite["seeds"])
+    return {
+        (Column(dataset["name"], condition), method): seeds
+        for dataset in suite["datasets"]
+        for condition in dataset.get("conditions") or suite.get("conditions", [])
+        for method in suite["methods"]
+    }
+
+
+def _product(cells: Iterable[Cell], failures: Iterable[Failure]) -> dict[tuple[Column, str], int]:
+    """Without a plan: as if every method were to run on all columns with all seeds that are there."""
+    ended = _ended(cells, failures)
+    columns, methods = dict.fromkeys(c.column for c in ended), dict.fromkeys(c.method for c in ended)
+    seeds = {c.seed for c in ended}
+    return {(column, method): len(seeds) for column in columns for method in methods}
+
+
+def _order(suite: dict[str, Any], seen: list[tuple[Column, str]]) -> Any:
+    """Sorting key of a column and method: as planned, the rest as it came."""
+    keys = list(_planned(suite))
+    columns = {column: i for i, column in enumerate(dict.fromkeys([k[0] for k in keys + seen]))}
+    methods = {method: i for i, method in enumerate(dict.fromkeys([k[1] for k in keys + seen]))}
+    return lambda column, method: (columns[column], methods[method])
+
+
+def _ended(cells: Iterable[Cell], failures: Iterable[Failure]) -> list[Cell | Failure]:
+    return [*cells, *failures]
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w.-]", "_", text)

@@ -1,0 +1,35 @@
+"""Write everything that is made from a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dcpc.benchmark.report.content import make_content
+from dcpc.benchmark.report.longform import write_long_form
+from dcpc.benchmark.report.markdown import to_markdown
+from dcpc.benchmark.report.page import report_page
+from dcpc.benchmark.report.records import read_results
+from dcpc.evaluation.significance import REPLICATES
+from dcpc.files import atomic_file
+
+
+def write_report(folder: Path, *, reference: str, replicates: int = REPLICATES) -> None:
+    """Write `results.parquet`, `cells.parquet`, `results.md` and `report.html` from a store, finished or not.
+
+    Each file appears whole or not at all; the store is only read.
+
+    Args:
+        folder: with `records.jsonl`, and `plan.json` where the run has got so far.
+        reference: the method that the others are compared with; the report says so if it has no cells.
+        replicates: bootstrap samples of the items.
+
+    Raises:
+        UsageError: no store there, or the folder cannot be written to.
+        DataError: a record that cannot be used, with its line.
+    """
+    results = read_results(folder)
+    content = make_content(results, reference, replicates=replicates)
+    write_long_form(results, folder)
+    for name, text in (("results.md", to_markdown(content)), ("report.html", report_page(content, folder))):
+        with atomic_file(folder / name) as path:
+            path.write_text(text, encoding="utf-8")
