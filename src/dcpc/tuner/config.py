@@ -32,6 +32,8 @@ class DCPCConfig(PeftConfig):
             `concat` puts the prefix in front of the text's keys and values, inside one softmax.
         gate: with `concat`, a learned scalar per head, zero at the start, scales what the prefix changes, so
             that a fresh adapter changes nothing. Without it, `concat` is prefix tuning as published.
+        readout: add a linear readout of every adapted layer's pooled state to the class logits; it starts at
+            zero. Only for models that give one row of logits per input.
         annotators: ids of the known annotators, in the order of their indices; None where there are none.
         annotator_groups: the group of an annotator, by id. Ids that `annotators` does not list fall back to
             the mean preference of their group.
@@ -63,6 +65,9 @@ class DCPCConfig(PeftConfig):
     )
     gate: bool = field(
         default=True, metadata={"help": "concat only: learned gate per head, zero at the start."}
+    )
+    readout: bool = field(
+        default=False, metadata={"help": "Let every layer's pooled state add to the class logits."}
     )
     annotators: list[str] | None = field(default=None, metadata={"help": "Ids of the known annotators."})
     annotator_groups: dict[str, str] | None = field(
@@ -106,6 +111,11 @@ class DCPCConfig(PeftConfig):
         )
         _require(0 <= self.annotator_dropout < 1, "annotator_dropout is outside [0, 1)", "Give e.g. 0.1.")
         _require(self.annotator_prior_std > 0, "annotator_prior_std is not positive", "Give e.g. 1.0.")
+        _require(
+            not self.readout or self.task_type in (None, "SEQ_CLS"),
+            f"readout adds to one row of class logits per input, but task_type is {self.task_type}",
+            "Set readout=False for tasks other than SEQ_CLS.",
+        )
         self._check_annotators()
 
     def _check_annotators(self) -> None:

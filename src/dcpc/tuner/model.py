@@ -94,8 +94,8 @@ class DCPCModel(Readings):
             self.state.keep = True
             return args, kwargs
         self.state = self._new_state(config, given, annotator_ids, noise)
-        if self.state.annotator_ids is not None:
-            # The loss belongs to the logits with the annotators' effect, so it is computed after it.
+        if self.state.annotator_ids is not None or self._readout is not None:
+            # The loss belongs to the logits that the tuner has changed, so it is computed after the change.
             self.state.labels = kwargs.pop("labels", None)
         return args, kwargs
 
@@ -132,6 +132,8 @@ class DCPCModel(Readings):
             probabilities = preference.probabilities  # [B,K]
             if not self.recomputing:
                 self.state.layers.setdefault(layer.shape.name, preference)
+        elif self._readout is not None and not layer.shape.decoder:
+            self._pool(layer, hidden)
         keys, values = layer.prefix(probabilities)  # [B,m,w_k], [B,m,w_v]
         if not self.recomputing:
             self.state.prefixes[layer.shape.name] = torch.cat([keys, values], dim=-1)
@@ -154,14 +156,23 @@ class DCPCModel(Readings):
                     fix="Pass the encoder's input, or its outputs after a forward pass with that input.",
                 )
             return encoder[-1].for_batch(batch)
-        mask = None if state.mask is None else repeated(state.mask, batch)[:, -hidden.shape[1] :]
-        mean, std = self.dcpc_correction[layer.adapter](pooled_state(hidden, mask))
+        mean, std = self.dcpc_correction[layer.adapter](self._pool(layer, hidden))
         noise = None if state.noise is None else repeated(state.noise.to(mean), batch)
         effect = None if state.effect is None else repeated(state.effect.to(mean), batch)
         return LayerPreference(mean, std, preference_probabilities(mean, std, noise, effect))
 
+    def _pool(self, layer: PrefixLayer, hidden: Tensor) -> Tensor:
+        """e^l [B,H] of the hidden states [B,n,H] that enter a layer, kept for the readout."""
+        state = self.state
+        assert state is not None
+        mask = None if state.mask is None else repeated(state.mask, len(hidden))[:, -hidden.shape[1] :]
+        pooled = pooled_state(hidden, mask)
+        if not self.recomputing:
+            state.pooled.setdefault(layer.shape.name, pooled)
+        return pooled
+
     def _finish(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        """After the base model: check that the prefixes acted; add the annotators' effect to the logits."""
+        """After the base model: check that the prefixes acted; add readout and annotator's effect to the logits."""
         state = self.state
         if state is None:
             return output
@@ -175,12 +186,19 @@ class DCPCModel(Readings):
                 f"The attention of {describe(self.model)} did not read the adapter's prefix.",
                 fix="Do not change the attention implementation after the adapter was added.",
             )
-        if state.annotator_ids is None:
+        readout = self._readout
+        if state.annotator_ids is None and readout is None:
             return output
         if not hasattr(output, "logits"):
-            raise UsageError("annotator_ids need a model that returns logits.", fix="Pass return_dict=True.")
-        items = torch.arange(len(output.logits), device=output.logits.device)
-        output["logits"] = self.annotator_logits(output.logits, state.annotator_ids, items)
+            raise UsageError(
+                "annotator_ids and the readout need a model that returns logits.",
+                fix="Pass return_dict=True.",
+            )
+        if readout is not None:
+            output["logits"] = output.logits + readout(self.pooled_states()).to(output.logits.dtype)
+        if state.annotator_ids is not None:
+            items = torch.arange(len(output.logits), device=output.logits.device)
+            output["logits"] = self.annotator_logits(output.logits, state.annotator_ids, items)
         if state.labels is not None:
             output["loss"] = ForSequenceClassificationLoss(state.labels, output.logits, self.model.config)
         return output

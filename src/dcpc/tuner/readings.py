@@ -11,6 +11,7 @@ from dcpc.errors import UsageError
 from dcpc.tuner.annotators import AnnotatorPreferences
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.layer import PrefixLayer
+from dcpc.tuner.readout import CrossLayerReadout
 from dcpc.tuner.state import ForwardState, PreferenceState
 from dcpc.tuner.structure import TunerStructure
 
@@ -41,6 +42,21 @@ class Readings(TunerStructure):
             probabilities=torch.stack([layer.probabilities for layer in layers]),
             prefixes=[self.state.prefixes[name] for name in self.state.layers],
         )
+
+    @property
+    def _readout(self) -> CrossLayerReadout | None:
+        """The acting adapter's readout, None where it has none."""
+        if self.active_config is None or self.active_adapters[0] not in self.dcpc_readout:
+            return None
+        return self.dcpc_readout[self.active_adapters[0]]
+
+    def pooled_states(self) -> Tensor:
+        """Pooled states e^l of the latest forward pass, layers side by side [B,D], in float32."""
+        if self.state is None or not self.state.pooled:
+            raise UsageError(
+                "No pooled states are at hand.", fix="Run the model first, with correction or readout on."
+            )
+        return torch.cat(list(self.state.pooled.values()), dim=-1)
 
     def _preferences(self) -> AnnotatorPreferences:
         config = self.active_config

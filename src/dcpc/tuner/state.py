@@ -52,9 +52,10 @@ class ForwardState:
         noise: [B,K] ε, shared by all layers; None for 0.
         effect: [B,K] u_a in every layer; None for 0.
         annotator_ids: [B] annotators whose effect the logits get.
-        labels: labels of those logits.
+        labels: labels of the logits that the tuner changes; the loss is computed after the change.
         keep: use the recorded preferences again (later steps of a generation).
         layers: preference by layer name, in the order in which layers ran.
+        pooled: pooled hidden state e^l [B,H] by layer name, in that order.
         prefixes: corrected prefix [B,m,w] by layer name.
         ran: whether any adapted layer ran.
     """
@@ -66,6 +67,7 @@ class ForwardState:
     labels: Tensor | None = None
     keep: bool = False
     layers: dict[str, LayerPreference] = field(default_factory=dict)
+    pooled: dict[str, Tensor] = field(default_factory=dict)
     prefixes: dict[str, Tensor] = field(default_factory=dict)
     ran: bool = False
 

@@ -22,9 +22,10 @@ from dcpc.tuner.correction import PreferenceCorrection
 from dcpc.tuner.deberta import DisentangledSelfAttention
 from dcpc.tuner.layer import CHILD, AttentionShape, PrefixLayer
 from dcpc.tuner.probing import AttentionSwitch, describe, probe
+from dcpc.tuner.readout import CrossLayerReadout
 
 # Modules that all layers share. They hang on the tuner, keyed by adapter, so that PEFT saves them.
-SHARED = ("dcpc_correction", "dcpc_annotators")
+SHARED = ("dcpc_correction", "dcpc_annotators", "dcpc_readout")
 
 
 class SharedModules(nn.ModuleDict):
@@ -113,6 +114,9 @@ class TunerStructure(BaseTuner):
             self.dcpc_correction[name] = PreferenceCorrection(
                 widths, config.correction_hidden, config.num_styles
             )
+        if config.readout:
+            read = [shape.width for shape in shapes if not shape.decoder]
+            self.dcpc_readout[name] = CrossLayerReadout(read, self.model.config.num_labels)
         if config.models_annotators:
             num_labels = self.model.config.num_labels if config.annotator_mode == "output" else None
             self.dcpc_annotators[name] = AnnotatorPreferences(

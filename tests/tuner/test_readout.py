@@ -1,0 +1,100 @@
+"""The cross-layer readout: a no-op at the start, then exactly its formula, saved and loaded with the adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from architectures import ARCHITECTURES, adapted, base_model, inputs
+from peft import PeftModel, get_peft_model
+from safetensors.torch import load_file
+from torch import nn
+
+from dcpc.errors import UsageError
+from dcpc.tuner import DCPCConfig
+from dcpc.tuner.correction import pooled_state
+
+BERT = next(architecture for architecture in ARCHITECTURES if architecture.name == "BERT")
+
+
+def logits(model: nn.Module, **extra: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**inputs(BERT), **extra).logits
+
+
+def filled(model: PeftModel) -> nn.Module:
+    readout = model.base_model.dcpc_readout["default"]
+    with torch.no_grad():
+        for tensor in (readout.weight, readout.bias, readout.centre):
+            tensor.normal_()
+        readout.spread.uniform_(0.5, 2)
+    return readout
+
+
+def test_a_fresh_readout_changes_nothing() -> None:
+    base = base_model(BERT).eval()
+    before = logits(base)
+    model = get_peft_model(base, DCPCConfig(task_type="SEQ_CLS", readout=True)).eval()
+    torch.testing.assert_close(logits(model), before)
+
+
+@pytest.mark.parametrize("correction", [True, False])
+def test_it_adds_its_formula_to_the_logits(correction: bool) -> None:
+    model = adapted(BERT, readout=True, correction=correction).eval()
+    readout = model.base_model.dcpc_readout["default"]
+    with torch.no_grad():
+        readout.weight.zero_()
+        readout.bias.zero_()
+    without = logits(model)
+    filled(model)
+    batch = inputs(BERT)
+    with torch.no_grad():
+        states = model(**batch, output_hidden_states=True).hidden_states[:-1]
+    pooled = torch.cat([pooled_state(state, batch.get("attention_mask")) for state in states], dim=-1)
+    expected = (pooled - readout.centre) / readout.spread @ readout.weight.T + readout.bias
+    torch.testing.assert_close(logits(model), without + expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_is_that_of_the_changed_logits() -> None:
+    model = adapted(BERT, readout=True).eval()
+    filled(model)
+    labels = torch.zeros(len(inputs(BERT)["input_ids"]), dtype=torch.long)
+    output = model(**inputs(BERT), labels=labels)
+    torch.testing.assert_close(output.loss, nn.functional.cross_entropy(output.logits, labels))
+
+
+def test_saved_and_loaded_with_its_standardisation(tmp_path: Path) -> None:
+    model = adapted(BERT, readout=True).eval()
+    filled(model)
+    model.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    names = {name.rpartition(".")[2] for name in saved if "dcpc_readout" in name}
+    assert names == {"weight", "bias", "centre", "spread"}
+    loaded = PeftModel.from_pretrained(base_model(BERT), str(tmp_path)).eval()
+    torch.testing.assert_close(logits(loaded), logits(model))
+
+
+def test_gradients_reach_the_layers_below_also_under_checkpointing() -> None:
+    found = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        model = adapted(BERT, readout=True).train()
+        torch.manual_seed(1)
+        filled(model)
+        if checkpointing:
+            model.base_model.model.gradient_checkpointing_enable()
+        noise = torch.zeros(len(inputs(BERT)["input_ids"]), 4)
+        torch.manual_seed(2)
+        model(**inputs(BERT), noise=noise).logits.square().sum().backward()
+        found.append({n: p.grad for n, p in model.named_parameters() if p.requires_grad})
+    plain, checkpointed = found
+    assert plain.keys() == checkpointed.keys()
+    for name, gradient in plain.items():
+        assert gradient is not None, name
+        torch.testing.assert_close(checkpointed[name], gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_it_is_refused_where_there_are_no_class_logits() -> None:
+    with pytest.raises(UsageError, match="readout adds to one row of class logits"):
+        DCPCConfig(task_type="CAUSAL_LM", readout=True)
