@@ -27,6 +27,8 @@ class FakeFitted:
     parameters: int = 100
     steps: int = 10
     epochs: float = 1.0
+    setting: dict[str, Any] = field(default_factory=dict)
+    on_edge: tuple[str, ...] = ()
     history: list[dict[str, Any]] = field(
         default_factory=lambda: [{"epoch": 1.0, "loss": 0.5}, {"train_runtime": 2.0}]
     )

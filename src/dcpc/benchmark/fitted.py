@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ class Fitted(ABC):
         steps: optimizer steps.
         epochs: after which the kept weights were reached; 0 without epochs.
         history: log entries of the training, with `epoch`, `loss`, `eval_loss`.
+        setting: what the method chose by itself, where it brings its own search.
+        on_edge: axes of that search of which the lowest or highest value won.
     """
 
     validation_loss: float
@@ -33,6 +36,8 @@ class Fitted(ABC):
     steps: int = 0
     epochs: float = 0.0
     history: Sequence[dict[str, Any]] = ()
+    setting: Mapping[str, Any] = MappingProxyType({})
+    on_edge: Sequence[str] = ()
 
     @abstractmethod
     def probabilities(self, items: pd.DataFrame) -> np.ndarray:
@@ -94,6 +99,7 @@ class FittedProbe(Fitted):
     ) -> None:
         self.probe, self.encoder, self.annotators = probe, encoder, annotators
         self.parameters = probe.n_parameters
+        self.setting, self.on_edge = probe.choice.setting, probe.choice.on_edge
         p = self.probabilities(validation.items)  # [V, C]
         self.validation_loss = float(-(validation.soft_labels * np.log(p)).sum(axis=1).mean())
 

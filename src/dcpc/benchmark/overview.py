@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +18,7 @@ from dcpc.benchmark.tasks import cells
 
 TOLERANCE = 0.2
 """How far the trained parameters of PEFT methods may be from those of the backbone (protocol)."""
-SHOWN = ("macro_f1", "accuracy", "jensen_shannon", "cross_entropy", "annotator_error")
+SHOWN = {"macro_f1": "macro-F1", "jensen_shannon": "JS div.", "annotator_error": "error"}
 _FREE = ("full", "linear-probe", "linear-probe-annotators")
 """Methods that are no PEFT: their parameters are what they are."""
 
@@ -27,13 +28,18 @@ def budgets(suite: Suite) -> RenderableType:
     from dcpc.benchmark.methods import METHODS
 
     search, training = suite.search, suite.training
-    table = Table("Method", "on", "settings in grid", "tried", "search, epochs", "training, epochs")
+    table = Table(
+        "Method", "on", "grid", "search, trials×epochs", "training, epochs", box=SIMPLE_HEAD, padding=(0, 1)
+    )
     for name in suite.methods:
         method = METHODS[name]
         size = math.prod(len(values) for values in method.grid.values())
-        plan = rungs(min(size, search.trials), search)
-        effort = " + ".join(f"{n}×{fraction * training.epochs:g}" for n, fraction in plan)
-        table.add_row(name, method.carrier, str(size), str(plan[0][0]), effort, f"{training.epochs:g}")
+        effort = " + ".join(
+            f"{n}×{f * training.epochs:g}" for n, f in rungs(min(size, search.trials), search)
+        )
+        own = method.carrier == "probe"  # its cross-validation is its search, and it has no epochs
+        effort, epochs = ("its own", "–") if own else (effort, f"{training.epochs:g}")
+        table.add_row(name, method.carrier, "–" if own else str(size), effort, epochs)
     n = len(cells(suite))
     caps = suite.caps.model_dump()
     sizes = ", ".join(f"{side} {'all' if most is None else f'{most:,}'}" for side, most in caps.items())
@@ -49,22 +55,20 @@ def budgets(suite: Suite) -> RenderableType:
 def results(suite: Suite, records: Iterable[Record]) -> RenderableType:
     """Means over all cells of a method, and what they cost; the report has the intervals."""
     done = _of(suite, records)
-    table = Table("Method", "cells", "failed", *SHOWN, "parameters", "s per cell", "MiB")
+    table = Table(
+        "Method", "cells", *SHOWN.values(), "parameters", "s", "MiB", box=SIMPLE_HEAD, padding=(0, 1)
+    )
     for name in suite.methods:
         mine = [r for r in done if r["method"] == name]
         good = [r for r in mine if r["status"] == "done"]
         means = [_mean([r["metrics"].get(metric) for r in good]) for metric in SHOWN]
-        parameters = [r["parameters"] for r in good]
-        size = f"{min(parameters):,}" if parameters else "–"
-        if parameters and max(parameters) != min(parameters):
-            size += f" to {max(parameters):,}"
+        sizes = dict.fromkeys(f"{size:,}" for size in sorted({r["parameters"] for r in good}))
         table.add_row(
             name,
-            str(len(mine)),
-            str(len(mine) - len(good)),
-            *(f"{m:.4f}" if m is not None else "–" for m in means),
-            size,
-            *(f"{_mean([r[f] for r in good]) or 0:.1f}" for f in ("seconds", "memory_mib")),
+            str(len(mine)) if good == mine else f"{len(good)} of {len(mine)}",
+            *("–" if m is None else f"{m:.4f}" for m in means),
+            " to ".join(list(sizes)[:: max(1, len(sizes) - 1)]) or "–",
+            *(f"{_mean([r[f] for r in good]) or 0:.0f}" for f in ("seconds", "memory_mib")),
         )
     notes = uneven(suite, done)
     failed = [

@@ -56,7 +56,9 @@ def rungs(n: int, search: Search) -> list[tuple[int, float]]:
 def on_edge(grid: Mapping[str, Sequence[Any]], setting: Setting) -> list[str]:
     """Axes of which the lowest or highest value won: the optimum may lie outside."""
     return [
-        name for name, values in grid.items() if len(values) > 1 and setting[name] in (values[0], values[-1])
+        name
+        for name, values in grid.items()
+        if len(values) > 1 and name in setting and setting[name] in (values[0], values[-1])
     ]
 
 
