@@ -38,6 +38,13 @@ class Difference:
     columns: int
     relative: float
 
+    def side(self, metric: Metric) -> int:
+        """1 if the whole interval is better than no difference, −1 if it is worse, 0 if it holds 0."""
+        low, high = self.result.low, self.result.high
+        if low <= 0 <= high:
+            return 0
+        return 1 if metric.better(self.result.difference, 0.0) else -1
+
     def verdict(self, metric: Metric) -> str:
         """`better`, `worse`, or `no clear difference`, for the reference."""
         if self.adjusted > ALPHA:
@@ -150,14 +157,12 @@ def _corrected(found: list[Difference]) -> list[Difference]:
     return [replace(d, adjusted=float(p)) for d, p in zip(found, adjusted, strict=True)]
 
 
-def not_worse_than_best(
+def level_with_best(
     scores: Scores, metric: Metric, columns: Sequence[Column], best: str, others: Sequence[str]
 ) -> set[str]:
-    """Methods among the others that do not differ significantly from the best (Holm over the others)."""
-    compared, p_values = [], []
-    for other in others:
-        pooled = compare_pooled(scores, metric, columns, best, other)
-        if pooled is not None:
-            compared.append(other)
-            p_values.append(pooled[0].p_value)
-    return {other for other, p in zip(compared, holm(p_values), strict=True) if p > ALPHA}
+    """Methods among the others whose 95 % interval of the difference to the best holds 0.
+
+    Nothing is corrected: with few seeds a correction would call nearly every method level.
+    """
+    found = [(other, compare_pooled(scores, metric, columns, best, other)) for other in others]
+    return {other for other, pooled in found if pooled is not None and pooled[0].p_value > ALPHA}

@@ -48,7 +48,14 @@ class Content:
     @property
     def state(self) -> list[str]:
         """What the reader must know about the store: what is missing, failed, or cannot be compared."""
-        return [*_missing(self.results), *_reference(self), *_failures(self.results), *_unequal(self)]
+        results = self.results
+        return [
+            *_missing(results),
+            *_reference(self),
+            *_failures(results),
+            *_unequal(self),
+            *_single_seeds(results),
+        ]
 
 
 def make_content(results: Results, reference: str, *, replicates: int = REPLICATES) -> Content:
@@ -90,6 +97,16 @@ def _reference(content: Content) -> list[str]:
 def _failures(results: Results) -> list[str]:
     n = len(results.failures)
     return [f"{n} {'cell' if n == 1 else 'cells'} failed; the reasons are listed below."] if n else []
+
+
+def _single_seeds(results: Results) -> list[str]:
+    single = [c for c in results.columns if max(len(results.of(c, m)) for m in results.methods) == 1]
+    if not single:
+        return []
+    where = "Every set has" if len(single) == len(results.columns) else f"{len(single)} sets have"
+    return [
+        f"{where} one seed so far: intervals and p-values there speak of the test items only, not of other seeds."
+    ]
 
 
 def _unequal(content: Content) -> list[str]:

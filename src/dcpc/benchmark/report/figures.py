@@ -19,7 +19,7 @@ ROW = 0.22
 
 def method_axes(methods: list[str], reference: str) -> tuple[Figure, Axes]:
     """A figure with one row per method, the first on top; the reference's name is bold."""
-    figure = Figure(figsize=(5, 0.75 + ROW * len(methods)), layout="constrained")
+    figure = Figure(figsize=(5, 0.9 + ROW * len(methods)), layout="constrained")
     axes = figure.add_subplot()
     axes.set_yticks(range(len(methods)), methods)
     axes.set_ylim(len(methods) - 0.4, -0.6)
@@ -62,11 +62,10 @@ def rank_plot(table: MetricTable, reference: str) -> Markup | None:
     for i, (first, last) in enumerate(groups):
         x = right + (i + 1) * 0.03 * right
         axes.vlines(x, first - 0.25, last + 0.25, color=PALETTE[2], linewidth=2.5)
-    axes.plot([1, 1 + distance], [len(methods) - 0.3] * 2, "|-", color="#000000", linewidth=1, markersize=6)
-    axes.text(
-        1 + distance / 2, len(methods) - 0.45, f"critical difference {distance:.1f}", ha="center", va="bottom"
-    )
-    axes.set_ylim(len(methods) + 0.1, -0.6)
+    below = len(methods) + 0.3
+    axes.plot([1, 1 + distance], [below] * 2, "|-", color="#000000", linewidth=1, markersize=6)
+    axes.text(1.2, below - 0.15, f"critical difference {distance:.1f}", ha="left", va="bottom", fontsize=8)
+    axes.set_ylim(below + 0.6, -0.6)
     axes.set_xlim(0.8, right * (1.05 + 0.03 * len(groups)))
     axes.set_xlabel("mean rank, 1 is best")
     named = ", ".join(f"{m} {r:.1f}" for m, r in zip(methods, ranks, strict=True))

@@ -9,11 +9,14 @@ from dcpc.benchmark.report.tables import MetricTable
 METHOD_NOTE = (
     "Differences are {reference} minus the other method, with 95 % intervals from a paired bootstrap over test items "
     "nested in seeds; over several sets the mean difference of these sets, variances added. p-values are corrected "
-    "over their table (Holm). Wins, ties and losses count sets: a tie is a difference that is not significant."
+    "over their table (Holm), and the verdict goes by them. Wins, ties and losses count sets by the 95 % interval of "
+    "each: a tie is an interval that holds 0."
 )
 HEADLINE_NOTE = (
     "The best other method is chosen by its mean over the sets, on the test items, which flatters it; forms of "
-    "{reference} itself are left out. A tie is a difference that is not significant."
+    "{reference} itself are left out. The result goes by the corrected p-value over all these sets; wins, ties and "
+    "losses count single sets by their 95 % interval. Best or level: sets where {reference} is "
+    "the best, or within the 95 % interval of the best."
 )
 
 
@@ -61,9 +64,27 @@ def _headlines(content: Content, h: str) -> list[str]:
     if not content.headlines:
         return []
     body = [rows.headline_row(line) for line in content.headlines]
-    table = rows.markdown_table(rows.headline_header(content.reference), body, left=2)
+    table = rows.markdown_table(rows.headline_header(content.reference), body, left=3)
     note = HEADLINE_NOTE.format(reference=content.reference)
-    return [f"{h}# {content.reference} and the best other method", "", *table, "", note, ""]
+    return [
+        f"{h}# {content.reference} and the best other method",
+        "",
+        headline_count(content),
+        "",
+        *table,
+        "",
+        note,
+        "",
+    ]
+
+
+def headline_count(content: Content) -> str:
+    """Wins, ties and losses of the reference in one sentence."""
+    n = {result: sum(h.verdict == result for h in content.headlines) for result in ("win", "tie", "loss")}
+    return (
+        f"Of {len(content.headlines)} comparisons {content.reference} wins {n['win']}, ties {n['tie']} and loses "
+        f"{n['loss']}."
+    )
 
 
 def _tested(content: Content, table: MetricTable, h: str, brief: bool) -> list[str]:
@@ -75,7 +96,7 @@ def _tested(content: Content, table: MetricTable, h: str, brief: bool) -> list[s
     note = METHOD_NOTE.format(reference=content.reference) + f" Here {direction} is better."
     lines += [*rows.markdown_table(rows.difference_header(), rows.difference_rows(table)), "", note, ""]
     if not brief:
-        lines += ["By set, ▲ significantly better, ▼ significantly worse:", ""]
+        lines += [f"By set. {rows.SET_LEGEND}", ""]
         lines += [*rows.markdown_table(rows.set_header(table), rows.set_rows(table)), ""]
         steady = rows.spread_rows(content, table)
         if steady:

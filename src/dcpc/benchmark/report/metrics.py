@@ -37,9 +37,9 @@ class Metric:
     records: Records | None = None
 
     @property
-    def unit(self) -> str:
-        """Of differences."""
-        return " points" if self.factor == 100 else ""
+    def short(self) -> str:
+        """The title without its unit."""
+        return self.title.rpartition(", ")[0] or self.title
 
     def show(self, value: float, *, sign: bool = False) -> str:
         """`71.3`, or `+1.2` with sign; a dash for NaN."""

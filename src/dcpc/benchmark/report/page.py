@@ -14,7 +14,7 @@ from dcpc.benchmark.report.costs import cost_plots, edge_plot
 from dcpc.benchmark.report.curves import learning_plot, shift_plot
 from dcpc.benchmark.report.families import Family
 from dcpc.benchmark.report.figures import rank_plot, spread_plot
-from dcpc.benchmark.report.markdown import HEADLINE_NOTE, METHOD_NOTE, edges, ranking_note
+from dcpc.benchmark.report.markdown import HEADLINE_NOTE, METHOD_NOTE, edges, headline_count, ranking_note
 from dcpc.benchmark.report.metrics import TESTED
 from dcpc.benchmark.report.records import Cell, Column
 from dcpc.benchmark.report.tables import MetricTable
@@ -40,6 +40,8 @@ def report_page(content: Content, folder: Path) -> str:
         state=content.state,
         headline_header=rows.headline_header(reference),
         headline_rows=[rows.headline_row(line) for line in content.headlines],
+        headline_count=headline_count(content),
+        set_legend=rows.SET_LEGEND,
         headline_note=HEADLINE_NOTE.format(reference=reference),
         method_note=METHOD_NOTE.format(reference=reference),
         legend=rows.LEGEND,

@@ -13,8 +13,14 @@ from dcpc.benchmark.report.tables import BEST, TIED, MetricTable
 
 MARKS = {BEST: " ★", TIED: " ≈", "": ""}
 LEGEND = (
-    "Mean ± standard deviation over seeds. ★ the best of its column, ≈ not significantly different from it (paired "
-    "bootstrap, Holm over the column)."
+    "Mean ± standard deviation over seeds. ★ the best of its column, ≈ level with it: the 95 % interval of the "
+    "difference (paired bootstrap) holds 0."
+)
+
+
+SET_LEGEND = (
+    "95 % intervals in parentheses. △ better, ▽ worse by the interval alone, which one set in twenty is by chance; "
+    "▲ better, ▼ worse also after Holm's correction over this table."
 )
 
 
@@ -95,18 +101,18 @@ def set_header(table: MetricTable) -> list[str]:
 
 
 def set_rows(table: MetricTable) -> list[list[str]]:
-    """The reference minus each other method on each column, with its interval; ▲ better, ▼ worse."""
+    """The reference minus each other method on each column, with its interval, marked as `SET_LEGEND` says."""
     found = {(d.other, d.column): d for d in table.by_set}
-    sign = {"better": " ▲", "worse": " ▼", "no clear difference": ""}
+    corrected = {"better": " ▲", "worse": " ▼"}
+    by_interval = {1: " △", 0: "", -1: " ▽"}
 
     def cell(other: str, column: Column) -> str:
         d = found.get((other, column))
         if d is None:
             return "–"
         inside = interval(table, d.result.low, d.result.high)
-        return (
-            f"{table.metric.show(d.result.difference, sign=True)} ({inside}){sign[d.verdict(table.metric)]}"
-        )
+        mark = corrected.get(d.verdict(table.metric), by_interval[d.side(table.metric)])
+        return f"{table.metric.show(d.result.difference, sign=True)} ({inside}){mark}"
 
     return [[d.other, *(cell(d.other, c) for c in table.columns)] for d in table.pooled]
 
@@ -114,8 +120,8 @@ def set_rows(table: MetricTable) -> list[list[str]]:
 def headline_header(reference: str) -> list[str]:
     """Names of the columns of the headlines."""
     return [
-        *("trained on", "metric", reference, "best other", "its mean", "difference", "95 % interval"),
-        *("relative", "p (Holm)", "result", "wins / ties / losses", "best or level on"),
+        *("trained on", "metric", "result", reference, "best other", "difference (95 % interval)"),
+        *("relative", "p (Holm)", "wins / ties / losses", "best or level on"),
     ]
 
 
@@ -124,15 +130,13 @@ def headline_row(h: Headline) -> list[str]:
     t, d = h.table, h.difference
     return [
         t.family.name,
-        t.metric.title,
+        t.metric.short,
+        h.verdict,
         t.metric.show(h.own),
-        d.other,
-        t.metric.show(h.other),
-        t.metric.show(d.result.difference, sign=True),
-        interval(t, d.result.low, d.result.high),
+        f"{d.other} {t.metric.show(h.other)}",
+        f"{t.metric.show(d.result.difference, sign=True)} ({interval(t, d.result.low, d.result.high)})",
         f"{100 * d.relative:+.1f} %".replace("-", "−") if np.isfinite(d.relative) else "–",
         p_value(h.adjusted),
-        h.verdict,
         " / ".join(map(str, t.counts(d.other))),
         f"{h.top} of {len(t.columns)}",
     ]

@@ -21,7 +21,7 @@ class Headline:
         own, other: mean of the reference and of the best other method over the complete columns.
         difference: over the columns that both have; its `other` is the best other method.
         adjusted: p-value after Holm over the headlines.
-        top: columns where the reference is the best or not significantly different from it.
+        top: columns where the reference is the best, or level with the best.
     """
 
     table: MetricTable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from dcpc.benchmark.report.comparisons import Difference, differences, differences_by_set, not_worse_than_best
+from dcpc.benchmark.report.comparisons import Difference, differences, differences_by_set, level_with_best
 from dcpc.benchmark.report.families import Family
 from dcpc.benchmark.report.metrics import Metric
 from dcpc.benchmark.report.records import Column
@@ -26,7 +26,7 @@ class MetricTable:
         means: over seeds, float [M, N]; NaN where there is no cell.
         spreads: standard deviation over seeds, float [M, N]; NaN below two seeds.
         seeds: number of seeds, int [M, N].
-        marks: `best`, `tied` (not significantly different from the best of its column) or "", [M][N].
+        marks: `best`, `tied` (within the 95 % interval of the best of its column) or "", [M][N].
         overall: mean over the `complete` columns, float [M]; NaN for methods that lack one of them.
         overall_marks: as marks, for `overall`.
         ranks: mean rank over the data sets of the complete columns, float [M]; NaN as above.
@@ -64,10 +64,9 @@ class MetricTable:
         return [self.methods[i] for i in order if np.isfinite(self.ranks[i])]
 
     def counts(self, other: str) -> tuple[int, int, int]:
-        """Columns where the reference is significantly better, not different, worse than another method."""
-        verdicts = [d.verdict(self.metric) for d in self.by_set if d.other == other]
-        won, lost = verdicts.count("better"), verdicts.count("worse")
-        return won, len(verdicts) - won - lost, lost
+        """Columns where the 95 % interval of the difference is all better than 0, holds 0, is all worse."""
+        sides = [d.side(self.metric) for d in self.by_set if d.other == other]
+        return sides.count(1), sides.count(0), sides.count(-1)
 
     def ahead(self, other: str) -> int:
         """Columns where the reference's mean is better than another's, significantly or not."""
@@ -165,5 +164,5 @@ def _marks(
         return [""] * len(methods)
     best = max(known, key=lambda i: means[i] if metric.higher_is_better else -means[i])
     others = [methods[i] for i in known if i != best]
-    tied = not_worse_than_best(scores, metric, columns, methods[best], others)
+    tied = level_with_best(scores, metric, columns, methods[best], others)
     return [BEST if i == best else TIED if m in tied else "" for i, m in enumerate(methods)]
