@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from peft import get_peft_model
 from torch import nn
 from transformers import (
@@ -177,6 +178,10 @@ def _arguments(
             "metric_for_best_model": "eval_loss",
         }
     settings |= {"disable_tqdm": not progress, **training}
+    if settings.get("bf16") and not torch.accelerator.is_available():
+        settings["use_cpu"] = (
+            True  # transformers refuses bf16 on a machine without accelerator, unless told this
+        )
     _check_numbers(settings)
     try:
         arguments = DCPCTrainingArguments(**settings)

@@ -127,7 +127,9 @@ def _install(model: nn.Module, rule: CleanRouting) -> int:
     """Let the adapter's modules act where the rule's masks say; returns the number of separately routed groups."""
     if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
         length = model.active_peft_config.num_virtual_tokens
-        model.get_base_model().register_forward_pre_hook(_hide_prefix(rule, length), with_kwargs=True)
+        # PEFT calls some classifiers, and of others (BERT's) only this backbone.
+        backbone = model.get_base_model().get_submodule(model.transformer_backbone_name)
+        backbone.register_forward_pre_hook(_hide_prefix(rule, length), with_kwargs=True)
         return 1
     factors = {n: m for n, m in model.named_modules() if re.search(r"\.lora_B\.[^.]+$", n)}
     if not factors:
