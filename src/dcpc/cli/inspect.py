@@ -50,6 +50,7 @@ def command(
         annotations,
         texts=texts,
         pairs=pairs,
+        scale_given=scale is not None,
         cache=cache or embedding_cache(),
         seed=seed,
         progress=lambda step: console.print(f"[dim]{step} …[/]"),
@@ -120,5 +121,6 @@ def _print_summary(console: Console, result: Inspection) -> None:
     console.print(table)
     console.print(f"Alpha is {read_alpha(agreement.alpha)}.", soft_wrap=True)
     console.print(escape(verdict(result.decomposition)), soft_wrap=True)
+    console.print(f"[dim]{escape(result.scale_reason)}[/]", soft_wrap=True)
     for note in result.notes:
         console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)

@@ -55,8 +55,7 @@ def same_item_conflicts(annotations: Annotations, *, prior: float = 0.5, most: i
     habits = measure_habits(data)
     log_ratio = np.log(habits.own) - np.log(habits.pooled)
     first, second = _best_pairs(data.item_codes, data.label_codes, log_ratio)
-    prior = float(np.clip(prior, 0.01, 0.99))
-    logit = np.log(prior / (1 - prior)) + log_ratio[first] + log_ratio[second]
+    even = 1 / (1 + np.exp(-log_ratio[first] - log_ratio[second]))
     table, labels = data.table, np.asarray(data.labels, dtype=object)
     pairs = pd.DataFrame(
         {
@@ -68,10 +67,16 @@ def same_item_conflicts(annotations: Annotations, *, prior: float = 0.5, most: i
             "annotator_a": table["annotator_id"].to_numpy()[first],
             "annotator_b": table["annotator_id"].to_numpy()[second],
             "kind": "same_item",
-            "preference_posterior": 1 / (1 + np.exp(-logit)),
+            "preference_posterior": with_prior(even, prior),
         }
     )
     return pairs.sort_values("preference_posterior", ascending=False, kind="stable").head(most)
+
+
+def with_prior(posterior: np.ndarray, prior: float) -> np.ndarray:
+    """A posterior [P] that was computed with the prior 1/2, for another prior (kept within 0.01 and 0.99)."""
+    prior = float(np.clip(prior, 0.01, 0.99))
+    return posterior * prior / (posterior * prior + (1 - posterior) * (1 - prior))
 
 
 def measure_habits(annotations: Annotations) -> Habits:

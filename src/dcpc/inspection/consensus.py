@@ -89,7 +89,7 @@ def _fit(model: str, annotations: Annotations, notes: list[str], seed: int) -> p
         rng = np.random.default_rng(seed)
         keep = rng.permutation(annotations.n_items)[: max(1, int(share * annotations.n_items))]
         annotations = annotations.where(np.isin(annotations.item_codes, keep))
-        notes.append(f"{model} saw a random {share:.0%} of the items, to bound its time.")
+        notes.append(f"{model} saw a random {100 * share:.0f} % of the items, to bound its time.")
     models = {
         "Dawid-Skene": lambda: DawidSkene(n_iter=50),
         "MACE": lambda: MACE(n_restarts=2, n_iter=20, random_state=seed),

@@ -31,6 +31,7 @@ def spread_plot(spread: Spread, *, each: str, what: str) -> Markup:
     counts = np.array(list(spread.histogram.values()))
     if len(values) <= 25 and spread.high - spread.low <= 40:
         axes.bar(values, counts, color=PALETTE[0], width=0.8)
+        axes.set_xlim(spread.low - 1, spread.high + 1)  # whole numbers on the axis even if all values are one
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         logarithmic = spread.high > 20 * max(spread.median, 1)

@@ -13,6 +13,7 @@ from dcpc.inspection.bias import AnnotatorBias
 from dcpc.inspection.decomposition import Decomposition
 from dcpc.inspection.summary import Inspection
 from dcpc.report import render_page
+from dcpc.report.page import format_percent
 
 MOST_ANNOTATORS = 15
 MOST_CONFUSIONS = 6
@@ -23,6 +24,7 @@ MOST_CONFLICTS = 30
 def inspection_page(inspection: Inspection) -> str:
     """The HTML page of an inspection, self-contained."""
     ordinal = inspection.scale == "ordinal"
+    conflicts = _conflicts(inspection)
     return render_page(
         "inspect",
         result=inspection,
@@ -38,7 +40,9 @@ def inspection_page(inspection: Inspection) -> str:
         alpha_reading=read_alpha(inspection.agreement.alpha),
         differing=_differing(inspection),
         divided=inspection.divided.to_dict(orient="records"),
-        conflicts=_conflicts(inspection),
+        scale_reason=_with_code(inspection.scale_reason),
+        conflicts=conflicts,
+        shown_conflicts=len(conflicts),
     )
 
 
@@ -74,19 +78,27 @@ def verdict(decomposition: Decomposition) -> str:
         return f"It cannot be told how much is preference: {decomposition.reason}."
     if share <= chance:
         return (
-            f"No preference shows: the annotators' own leanings explain {share:.0%} of the differences inside "
-            f"items, no more than shuffled labels do ({chance:.1%})."
+            f"No preference shows: the annotators' own leanings explain {format_percent(share)} of the differences "
+            f"inside items, no more than shuffled labels do ({format_percent(chance, 1)})."
         )
     return (
-        f"About {share:.0%} of the differences inside items (95 % interval {decomposition.low:.0%} to "
-        f"{decomposition.high:.0%}) come back with the annotator: preference. The other {1 - share:.0%} do not, and "
-        "count as noise here."
+        f"About {format_percent(share)} of the differences inside items (95 % interval "
+        f"{format_percent(decomposition.low)} to {format_percent(decomposition.high)}) come back with the annotator: "
+        f"preference. The other {format_percent(1 - share)} do not, and count as noise here."
     )
 
 
 def _short_name(source: str) -> str:
     # The whole path would tell readers of the page about the machine, and nothing about the data.
     return "/".join(source.rstrip("/").split("/")[-2:])
+
+
+def _with_code(sentence: str) -> Markup:
+    """Escaped, with what stands between backticks as code."""
+    parts = [
+        Markup("<code>{}</code>" if i % 2 else "{}").format(p) for i, p in enumerate(sentence.split("`"))
+    ]
+    return Markup("").join(parts)
 
 
 def _plots(inspection: Inspection) -> dict[str, Markup]:

@@ -17,7 +17,7 @@ from dcpc.data.annotations import Annotations
 from dcpc.errors import DCPCError
 from dcpc.inspection.agreement import Agreement, measure_agreement
 from dcpc.inspection.bias import AnnotatorBias, measure_bias
-from dcpc.inspection.conflicts import same_item_conflicts
+from dcpc.inspection.conflicts import same_item_conflicts, with_prior
 from dcpc.inspection.consensus import Consensus, measure_consensus
 from dcpc.inspection.decomposition import Decomposition, decompose
 from dcpc.inspection.demographics import ColumnTest, compare_columns
@@ -38,6 +38,7 @@ class Inspection:
 
     Attributes:
         source, scale, labels: as the annotations say.
+        scale_reason: why the labels are on that scale, and how to set another, in a sentence or two.
         notes: what the reader changed and what could not be computed, one sentence each.
         divided: the items people disagree on most: `item_id`, `entropy`, the label counts and, unless hidden,
             `text`.
@@ -48,6 +49,7 @@ class Inspection:
     source: str
     scale: str
     labels: tuple[str, ...]
+    scale_reason: str
     notes: tuple[str, ...]
     overlap: Overlap
     agreement: Agreement
@@ -67,6 +69,7 @@ def inspect_annotations(
     *,
     texts: bool = True,
     pairs: bool = True,
+    scale_given: bool = False,
     cache: str | Path | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
@@ -79,6 +82,7 @@ def inspect_annotations(
         texts: keep texts in the result; false leaves only item ids.
         pairs: also mine near-duplicates and paraphrases labelled apart; says so in `notes` if the extras for it
             are not installed.
+        scale_given: whether the user named the scale; false if the reader told it from the labels.
         cache: folder in which the embeddings of `pairs` are kept; None: they are computed and forgotten.
         seed: of every bootstrap, shuffle and sample.
         progress: called with the name of each step before it starts.
@@ -99,11 +103,12 @@ def inspect_annotations(
     prior = decomposition.preference if decomposition.preference is not None else 0.5
     conflicts = same_item_conflicts(annotations, prior=prior)
     if pairs and annotations.n_items > 1:
-        conflicts = _with_mined(annotations, conflicts, notes, cache, bars)
+        conflicts = _with_mined(annotations, conflicts, prior, notes, cache, bars)
     return Inspection(
         source=annotations.source,
         scale=annotations.scale,
         labels=annotations.labels,
+        scale_reason=explain_scale(annotations, given=scale_given),
         notes=tuple(notes),
         overlap=overlap,
         agreement=agreement,
@@ -134,6 +139,25 @@ def most_divided(annotations: Annotations, entropy: Entropy, *, texts: bool) -> 
     if texts:
         table["text"] = _item_texts(annotations).reindex(table["item_id"]).to_numpy()
     return table
+
+
+def explain_scale(annotations: Annotations, *, given: bool) -> str:
+    """Why labels are on their scale, by the rules of `dcpc.data.scales`, and how to set another."""
+    scale, labels = annotations.scale, annotations.labels
+    if given:
+        return f"The scale was set: {scale}."
+    if scale == "preference":
+        return "The scale is preference, because the table has two responses; `--scale nominal` sets another."
+    if scale == "ordinal":
+        return (
+            f"The labels are more than two numbers, so they were read as ordinal, from {labels[0]} to {labels[-1]}. "
+            "Where numbers are only names of classes, say `--scale nominal`: alpha and the leanings then change."
+        )
+    reason = "There are fewer than three labels" if len(labels) < 3 else "The labels are not all numbers"
+    return (
+        f"{reason}, so they were read as nominal. Where they have an order, say `--scale ordinal --labels "
+        "low,middle,high`."
+    )
 
 
 def to_json(inspection: Inspection) -> dict[str, Any]:
@@ -198,7 +222,12 @@ def _limits(overlap: Overlap) -> list[str]:
 
 
 def _with_mined(
-    annotations: Annotations, conflicts: pd.DataFrame, notes: list[str], cache: str | Path | None, bars: bool
+    annotations: Annotations,
+    conflicts: pd.DataFrame,
+    prior: float,
+    notes: list[str],
+    cache: str | Path | None,
+    bars: bool,
 ) -> pd.DataFrame:
     from dcpc.data.pairs import mine_pairs
 
@@ -208,6 +237,7 @@ def _with_mined(
         notes.append(f"Near-duplicates and paraphrases were not looked for: {error.what} {error.fix or ''}")
         return conflicts
     mined = mined[mined["item_a"] != mined["item_b"]].drop_duplicates(["item_a", "item_b"]).head(MOST_MINED)
+    mined = mined.assign(preference_posterior=with_prior(mined["preference_posterior"].to_numpy(), prior))
     return pd.concat([conflicts, mined], ignore_index=True) if len(mined) else conflicts
 
 
