@@ -9,8 +9,15 @@ from sklearn.metrics import f1_score
 
 from dcpc.errors import UsageError
 from dcpc.evaluation import PairedRun, holm, paired_bootstrap, rank_methods
+from dcpc.evaluation.pooling import SetDifference, pooled_difference
 from dcpc.evaluation.ranks import critical_difference
-from dcpc.evaluation.significance import macro_f1, weighted_mean
+from dcpc.evaluation.significance import (
+    compare_over_seeds,
+    draw_items,
+    macro_f1,
+    weighted_mean,
+    weighted_ratio,
+)
 
 N_ITEMS, SIMULATIONS, REPLICATES = 80, 300, 50
 # Three standard errors of a rate of 5 % over the simulations.
@@ -149,3 +156,80 @@ def test_ranks_share_ties_and_follow_the_direction() -> None:
     assert rank_methods(np.ones((4, 3)), higher_is_better=True).friedman_p == 1
     with pytest.raises(UsageError, match="finite"):
         rank_methods([[1, 2, np.nan], [1, 2, 3]], higher_is_better=True)
+
+
+def simulate_sets(
+    rng: np.random.Generator, effects: tuple[float, ...], n_seeds: int, seed_sd: float
+) -> list[SetDifference]:
+    """One `SetDifference` per effect, with samples of its items as the bootstrap makes them."""
+    sets = []
+    for k, effect in enumerate(effects):
+        runs = simulate(rng, effect, n_seeds, seed_sd * (1 + k), shared=True)
+        drawn = draw_items(N_ITEMS, REPLICATES, int(rng.integers(2**31)))
+        gaps = np.stack([run.first - run.second for run in runs], axis=1)  # [items, S]
+        sets.append(SetDifference(gaps.mean(axis=0), drawn @ gaps / N_ITEMS, N_ITEMS))
+    return sets
+
+
+def pooled_rejection_rate(effects: tuple[float, ...], n_seeds: int, seed_sd: float) -> float:
+    rng = np.random.default_rng(7)
+    sets = (simulate_sets(rng, effects, n_seeds, seed_sd) for _ in range(SIMULATIONS))
+    return float(np.mean([pooled_difference(own).p_value < 0.05 for own in sets]))
+
+
+@pytest.mark.parametrize(
+    ("n_sets", "n_seeds", "seed_sd"), [(2, 3, 0.3), (4, 2, 0.1), (4, 3, 0.0), (4, 3, 0.3)]
+)
+def test_equal_methods_differ_over_sets_in_at_most_five_percent(
+    n_sets: int, n_seeds: int, seed_sd: float
+) -> None:
+    assert pooled_rejection_rate((0.0,) * n_sets, n_seeds, seed_sd) <= HIGHEST_FALSE_RATE
+
+
+def test_power_over_sets_rises_with_the_effect_and_with_the_sets() -> None:
+    power = [pooled_rejection_rate((effect,) * 4, 3, 0.05) for effect in (0.0, 0.08, 0.3)]
+    assert power[0] < power[1] < power[2]
+    assert power[2] > 0.95
+    assert pooled_rejection_rate((0.08,), 3, 0.05) < power[1]
+    # The sets are fixed: effects that cancel out are no difference of the mean.
+    assert pooled_rejection_rate((0.2, -0.2, 0.2, -0.2), 3, 0.05) <= HIGHEST_FALSE_RATE
+
+
+def test_one_set_pooled_is_that_set() -> None:
+    rng = np.random.default_rng(8)
+    own = simulate_sets(rng, (0.2,), 3, 0.1)[0]
+    assert pooled_difference([own]) == compare_over_seeds(own.points, own.samples, own.n_items)
+    with pytest.raises(UsageError, match="at least one set"):
+        pooled_difference([])
+
+
+def test_sets_weigh_as_told() -> None:
+    def at(level: float, weight: float) -> SetDifference:
+        return SetDifference(np.full(2, level), np.full((9, 2), level), 5, weight)
+
+    assert pooled_difference([at(1.0, 3), at(0.0, 1)]).difference == pytest.approx(0.75)
+
+
+def test_holm_over_pooled_comparisons_keeps_the_family_wise_error() -> None:
+    # One reference against four equal methods: the comparisons share the reference and so depend on each other.
+    rng, false = np.random.default_rng(9), 0
+    for _ in range(SIMULATIONS):
+        sets = [rng.normal(0, 1, (5, 3, N_ITEMS)) + rng.normal(0, 0.1, (5, 3, 1)) for _ in range(3)]
+        drawn = [draw_items(N_ITEMS, REPLICATES, int(rng.integers(2**31))) for _ in sets]
+        p_values = []
+        for m in range(1, 5):
+            gaps = [(own[0] - own[m]).T for own in sets]  # [items, S] each
+            differences = [
+                SetDifference(g.mean(axis=0), d @ g / N_ITEMS, N_ITEMS)
+                for g, d in zip(gaps, drawn, strict=True)
+            ]
+            p_values.append(pooled_difference(differences).p_value)
+        false += bool((holm(p_values) <= 0.05).any())
+    assert false / SIMULATIONS <= HIGHEST_FALSE_RATE
+
+
+def test_errors_per_judgement_count_judgements() -> None:
+    records = np.array([[1.0, 2.0], [0.0, 5.0], [3.0, 3.0]])  # errors and judgements of three items
+    assert weighted_ratio(records, np.ones(3)) == pytest.approx(4 / 10)
+    many = weighted_ratio(records, np.array([[2.0, 0.0, 1.0], [0.0, 3.0, 0.0], [0.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(many, [5 / 7, 0.0, np.nan])
