@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -226,3 +227,17 @@ def test_forms_of_the_reference_are_no_rivals() -> None:
     assert is_variant("dcpc-paper", "dcpc")
     assert not is_variant("linear-probe", "dcpc")
     assert not is_variant("dcpc", "dcpc")
+
+
+def test_the_docs_page_has_a_section_per_store_with_its_own_reference(tmp_path: Path) -> None:
+    script = Path(__file__).resolve().parents[2] / "scripts" / "benchmark_tables.py"
+    module = runpy.run_path(str(script))
+    assert "No results are committed yet" in module["page"](tmp_path)
+    write_store(tmp_path / "one", datasets=("a",), methods=("dcpc", "lora"), gains=GAINS)
+    write_store(tmp_path / "two", datasets=("b",), methods=("full", "lora"))
+    plan = json.loads((tmp_path / "two" / "plan.json").read_text())
+    plan["suite"] |= {"name": "second", "reference": "full"}
+    (tmp_path / "two" / "plan.json").write_text(json.dumps(plan))
+    text = module["page"](tmp_path)
+    assert text.index("## synthetic") < text.index("## second")
+    assert "Reference: full." in text
