@@ -65,7 +65,7 @@ def shift_plot(content: Content, family: Family, dataset: str, metric: Metric) -
         scaled = metric.factor * np.stack([y, low, high])  # [3, strengths]
         axes.plot(x, scaled[0], **style)
         if method in shown:
-            shift = (shown.index(method) - len(shown) / 2) * 0.15  # apart, so that intervals stay readable
+            shift = (shown.index(method) - len(shown) / 2) * 0.5  # apart, so that intervals stay readable
             axes.vlines(x + shift, scaled[1], scaled[2], color=str(style["color"]), linewidth=1)
         return [f"{method} {metric.show(f.difference)} at {x:g} %" for x, f in there]
 
