@@ -179,8 +179,6 @@ class BenchmarkMethod:
                 "num_train_epochs": settings.epochs,
                 "per_device_train_batch_size": settings.batch_size,
                 "bf16": settings.bf16,
-                # The Trainer refuses bf16 without a GPU unless it is told that the CPU is meant.
-                "use_cpu": settings.bf16 and not torch.cuda.is_available(),
             },
             rule=None if self.rule is None else self.rule(settings, setting, seed),
             base_options={} if settings.attention is None else {"attn_implementation": settings.attention},
