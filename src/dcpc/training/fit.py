@@ -179,9 +179,7 @@ def _arguments(
         }
     settings |= {"disable_tqdm": not progress, **training}
     if settings.get("bf16") and not torch.accelerator.is_available():
-        settings["use_cpu"] = (
-            True  # transformers refuses bf16 on a machine without accelerator, unless told this
-        )
+        settings["use_cpu"] = True  # without an accelerator, transformers refuses bf16 unless told this
     _check_numbers(settings)
     try:
         arguments = DCPCTrainingArguments(**settings)
