@@ -33,14 +33,16 @@ class BatchState:
     Attributes:
         states: pooled hidden states of the L layers [L, B, H].
         log_probabilities: predicted log-probabilities [B, C].
-        preferences: preference styles [L, B, K]; None without a correction module.
-        prefixes: corrected prefixes, L tensors [B, m, W]; None without a correction module.
+        preferences: preference styles [L', B, K]; None without a correction module.
+        prefixes: corrected prefixes of the L' adapted layers, tensors [B, m, W]; None without a correction module.
+        prefix_states: pooled hidden states of those layers [L', B, H].
     """
 
     states: Tensor
     log_probabilities: Tensor
     preferences: Tensor | None = None
     prefixes: Sequence[Tensor] | None = None
+    prefix_states: Tensor | None = None
 
 
 def pool_layers(hidden_states: Sequence[Tensor], attention_mask: Tensor) -> Tensor:
@@ -96,11 +98,12 @@ def pair_terms(state: BatchState, pairs: Pairs, config: ObjectiveConfig) -> dict
         kl = preference_divergence(state.preferences[:, chosen.a], state.preferences[:, chosen.b])
         terms["preference"] = config.preference_weight * (chosen.weight * kl).sum() / total
     if config.alignment_weight > 0 and state.prefixes is not None:
+        tokens = state.states if state.prefix_states is None else state.prefix_states  # [L', B, H]
         distance = alignment_loss(
             [prefix[chosen.a] for prefix in state.prefixes],
             [prefix[chosen.b] for prefix in state.prefixes],
-            state.states[:, chosen.a],
-            state.states[:, chosen.b],
+            tokens[:, chosen.a],
+            tokens[:, chosen.b],
             mean=config.normalise_alignment,
         )
         terms["alignment"] = config.alignment_weight * (chosen.weight * distance).sum() / total

@@ -232,5 +232,7 @@ def _state(outputs: Any, logits: Tensor, rows: _Rows, tuner: DCPCModel | None) -
     if preference is None:
         return BatchState(states, log_p)
     # An encoder-decoder's decoder layers have prefixes too, but they share the encoder's preference.
-    n_layers = len(states)
-    return BatchState(states, log_p, preference.probabilities[:n_layers], preference.prefixes[:n_layers])
+    n = len(preference.positions)
+    return BatchState(
+        states, log_p, preference.probabilities[:n], preference.prefixes[:n], states[preference.positions]
+    )

@@ -32,8 +32,8 @@ class DCPCConfig(PeftConfig):
             `concat` puts the prefix in front of the text's keys and values, inside one softmax.
         gate: with `concat`, a learned scalar per head, zero at the start, scales what the prefix changes, so
             that a fresh adapter changes nothing. Without it, `concat` is prefix tuning as published.
-        readout: add a linear readout of every adapted layer's pooled state to the class logits; it starts at
-            zero. Only for models that give one row of logits per input.
+        readout: add a linear readout of the pooled states of all layers of the frozen base model to the class
+            logits; it starts at zero, and costs a second pass. Only for models that give one row of logits per input.
         annotators: ids of the known annotators, in the order of their indices; None where there are none.
         annotator_groups: the group of an annotator, by id. Ids that `annotators` does not list fall back to
             the mean preference of their group.
@@ -67,7 +67,7 @@ class DCPCConfig(PeftConfig):
         default=True, metadata={"help": "concat only: learned gate per head, zero at the start."}
     )
     readout: bool = field(
-        default=False, metadata={"help": "Let every layer's pooled state add to the class logits."}
+        default=False, metadata={"help": "Let the frozen layers' pooled states add to the class logits."}
     )
     annotators: list[str] | None = field(default=None, metadata={"help": "Ids of the known annotators."})
     annotator_groups: dict[str, str] | None = field(

@@ -53,6 +53,7 @@ class DCPCModel(Readings):
         self.state: ForwardState | None = None
         self.generating = False
         self.recomputing = False
+        self.frozen_pass = False
         self.parameter_names = list(inspect.signature(model.forward).parameters)
         # Rotary queries are turned by their position, and prefix keys have none: positions must not count padding.
         self.rotary = "position_ids" in self.parameter_names and any(
@@ -79,7 +80,7 @@ class DCPCModel(Readings):
         given = {**dict(zip(self.parameter_names, args, strict=False)), **kwargs}
         self._adopt_checkpointing()
         config = self.active_config
-        if config is None:
+        if config is None or self.frozen_pass:
             self.state = None
             return args, kwargs
         if self.rotary and given.get("position_ids") is None:
@@ -93,10 +94,13 @@ class DCPCModel(Readings):
         if self.state is not None and self.state.layers and _continues(given):
             self.state.keep = True
             return args, kwargs
-        self.state = self._new_state(config, given, annotator_ids, noise)
-        if self.state.annotator_ids is not None or self._readout is not None:
+        state = self._new_state(config, given, annotator_ids, noise)
+        if state.annotator_ids is not None or self.readout is not None:
             # The loss belongs to the logits that the tuner has changed, so it is computed after the change.
-            self.state.labels = kwargs.pop("labels", None)
+            state.labels = kwargs.pop("labels", None)
+        if self.readout is not None and self.readout.enabled:
+            state.frozen = self.frozen_states(*args, **kwargs)
+        self.state = state
         return args, kwargs
 
     def _new_state(
@@ -119,7 +123,7 @@ class DCPCModel(Readings):
         """Before a self-attention: hand it its prefix, corrected for the hidden states [B,n,H]."""
         layer = module._modules[CHILD]
         hidden = hidden_states(args, kwargs)
-        if not isinstance(layer, PrefixLayer) or layer.adapter is None or hidden is None:
+        if self.frozen_pass or not isinstance(layer, PrefixLayer) or layer.adapter is None or hidden is None:
             return
         if self.state is None:
             raise UsageError(
@@ -132,8 +136,6 @@ class DCPCModel(Readings):
             probabilities = preference.probabilities  # [B,K]
             if not self.recomputing:
                 self.state.layers.setdefault(layer.shape.name, preference)
-        elif self._readout is not None and not layer.shape.decoder:
-            self._pool(layer, hidden)
         keys, values = layer.prefix(probabilities)  # [B,m,w_k], [B,m,w_v]
         if not self.recomputing:
             self.state.prefixes[layer.shape.name] = torch.cat([keys, values], dim=-1)
@@ -156,20 +158,32 @@ class DCPCModel(Readings):
                     fix="Pass the encoder's input, or its outputs after a forward pass with that input.",
                 )
             return encoder[-1].for_batch(batch)
-        mean, std = self.dcpc_correction[layer.adapter](self._pool(layer, hidden))
+        mask = None if state.mask is None else repeated(state.mask, batch)[:, -hidden.shape[1] :]
+        mean, std = self.dcpc_correction[layer.adapter](pooled_state(hidden, mask))
         noise = None if state.noise is None else repeated(state.noise.to(mean), batch)
         effect = None if state.effect is None else repeated(state.effect.to(mean), batch)
         return LayerPreference(mean, std, preference_probabilities(mean, std, noise, effect))
 
-    def _pool(self, layer: PrefixLayer, hidden: Tensor) -> Tensor:
-        """e^l [B,H] of the hidden states [B,n,H] that enter a layer, kept for the readout."""
-        state = self.state
-        assert state is not None
-        mask = None if state.mask is None else repeated(state.mask, len(hidden))[:, -hidden.shape[1] :]
-        pooled = pooled_state(hidden, mask)
-        if not self.recomputing:
-            state.pooled.setdefault(layer.shape.name, pooled)
-        return pooled
+    def frozen_states(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Pooled states [B,D] of the base model without prefixes, embeddings and layers side by side.
+
+        Takes the arguments of the base model, without labels.
+        """
+        given = {
+            **dict(zip(self.parameter_names, args, strict=False)),
+            **kwargs,
+            "output_hidden_states": True,
+        }
+        self.frozen_pass = True
+        try:
+            with torch.no_grad():
+                output = self.model(**given)
+        finally:
+            self.frozen_pass = False
+        hidden = output.get("hidden_states")
+        hidden = output.get("encoder_hidden_states") if hidden is None else hidden
+        mask = pooling_mask(given.get("attention_mask"), None)
+        return torch.cat([pooled_state(layer, mask) for layer in hidden], dim=-1)
 
     def _finish(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         """After the base model: check that the prefixes acted; add readout and annotator's effect to the logits."""
@@ -186,16 +200,15 @@ class DCPCModel(Readings):
                 f"The attention of {describe(self.model)} did not read the adapter's prefix.",
                 fix="Do not change the attention implementation after the adapter was added.",
             )
-        readout = self._readout
-        if state.annotator_ids is None and readout is None:
+        if state.annotator_ids is None and state.frozen is None:
             return output
         if not hasattr(output, "logits"):
             raise UsageError(
                 "annotator_ids and the readout need a model that returns logits.",
                 fix="Pass return_dict=True.",
             )
-        if readout is not None:
-            output["logits"] = output.logits + readout(self.pooled_states()).to(output.logits.dtype)
+        if state.frozen is not None and self.readout is not None:
+            output["logits"] = output.logits + self.readout(state.frozen).to(output.logits.dtype)
         if state.annotator_ids is not None:
             items = torch.arange(len(output.logits), device=output.logits.device)
             output["logits"] = self.annotator_logits(output.logits, state.annotator_ids, items)

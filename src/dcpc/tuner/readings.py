@@ -36,27 +36,21 @@ class Readings(TunerStructure):
         if self.state is None or not self.state.layers:
             return None
         layers = list(self.state.layers.values())
+        encoder = [name for name, shape in self.shapes.items() if not shape.decoder]
         return PreferenceState(
             mean=torch.stack([layer.mean for layer in layers]),
             std=torch.stack([layer.std for layer in layers]),
             probabilities=torch.stack([layer.probabilities for layer in layers]),
             prefixes=[self.state.prefixes[name] for name in self.state.layers],
+            positions=[encoder.index(name) for name in self.state.layers if name in encoder],
         )
 
     @property
-    def _readout(self) -> CrossLayerReadout | None:
-        """The acting adapter's readout, None where it has none."""
+    def readout(self) -> CrossLayerReadout | None:
+        """The acting adapter's cross-layer readout, None where it has none."""
         if self.active_config is None or self.active_adapters[0] not in self.dcpc_readout:
             return None
         return self.dcpc_readout[self.active_adapters[0]]
-
-    def pooled_states(self) -> Tensor:
-        """Pooled states e^l of the latest forward pass, layers side by side [B,D], in float32."""
-        if self.state is None or not self.state.pooled:
-            raise UsageError(
-                "No pooled states are at hand.", fix="Run the model first, with correction or readout on."
-            )
-        return torch.cat(list(self.state.pooled.values()), dim=-1)
 
     def _preferences(self) -> AnnotatorPreferences:
         config = self.active_config

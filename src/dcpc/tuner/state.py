@@ -20,12 +20,14 @@ class PreferenceState:
         std: [L,B,K] σ.
         probabilities: [L,B,K] p_pref (eq. 11).
         prefixes: L tensors [B,m,w] P_new (eq. 12), keys and values side by side (w = both widths together).
+        positions: which layers of the encoder the first of these are, counted from 0; those of a decoder follow.
     """
 
     mean: Tensor
     std: Tensor
     probabilities: Tensor
     prefixes: list[Tensor]
+    positions: list[int]
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class ForwardState:
         labels: labels of the logits that the tuner changes; the loss is computed after the change.
         keep: use the recorded preferences again (later steps of a generation).
         layers: preference by layer name, in the order in which layers ran.
-        pooled: pooled hidden state e^l [B,H] by layer name, in that order.
+        frozen: pooled states of the base model without prefixes, side by side [B,D], for the readout.
         prefixes: corrected prefix [B,m,w] by layer name.
         ran: whether any adapted layer ran.
     """
@@ -67,7 +69,7 @@ class ForwardState:
     labels: Tensor | None = None
     keep: bool = False
     layers: dict[str, LayerPreference] = field(default_factory=dict)
-    pooled: dict[str, Tensor] = field(default_factory=dict)
+    frozen: Tensor | None = None
     prefixes: dict[str, Tensor] = field(default_factory=dict)
     ran: bool = False
 

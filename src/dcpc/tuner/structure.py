@@ -115,8 +115,9 @@ class TunerStructure(BaseTuner):
                 widths, config.correction_hidden, config.num_styles
             )
         if config.readout:
-            read = [shape.width for shape in shapes if not shape.decoder]
-            self.dcpc_readout[name] = CrossLayerReadout(read, self.model.config.num_labels)
+            encoder = [shape.width for shape in self.shapes.values() if not shape.decoder]
+            # The embeddings are as wide as what enters the first layer, and layers as what they got.
+            self.dcpc_readout[name] = CrossLayerReadout([encoder[0], *encoder], self.model.config.num_labels)
         if config.models_annotators:
             num_labels = self.model.config.num_labels if config.annotator_mode == "output" else None
             self.dcpc_annotators[name] = AnnotatorPreferences(
