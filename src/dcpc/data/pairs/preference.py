@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from dcpc.data.annotations import Annotations
@@ -9,6 +11,8 @@ from dcpc.data.annotations import Annotations
 PRIOR = 0.5
 SHRINKAGE = 10.0
 SMOOTHING = 1.0
+_MOST_CELLS = 20_000_000
+"""Numbers in one array: 160 MB."""
 
 
 def preference_posterior(annotations: Annotations, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -31,6 +35,8 @@ def preference_posterior(annotations: Annotations, first: np.ndarray, second: np
         L_pref = Σ_c q(c) Π^{a∖j}_{c y} Π^{b∖j'}_{c z},     L_noise = Σ_c q(c) R_{c y} R_{c z}
         posterior = ρ L_pref / (ρ L_pref + (1 − ρ) L_noise),   ρ = PRIOR
 
+    Where C×C matrices of all annotators would not fit into memory, habits are label shares instead: one content.
+
     An annotator with few judgements has Π ≈ R: the posterior stays near ρ. The confusion model is that of
     Dawid & Skene (1979), with the leave-one-out vote in place of their latent truth.
 
@@ -42,34 +48,69 @@ def preference_posterior(annotations: Annotations, first: np.ndarray, second: np
     Returns:
         float [P] in (0, 1).
     """
-    labels = annotations.label_codes  # [J]
-    shares = np.bincount(labels, minlength=annotations.n_classes) + 1.0
-    shares = shares / shares.sum()  # [C]
-    q = _others_consensus(annotations, shares)  # [J, C]
-    counts = np.zeros((len(annotations.annotators), len(shares), len(shares)))  # [A, C, C]
-    np.add.at(counts.transpose(0, 2, 1), (annotations.annotator_codes, labels), q)
-    pool = counts.sum(axis=0) + shares  # [C, C]
-    pool /= pool.sum(axis=1, keepdims=True)
+    habits = _Habits.of(annotations)
+    step = max(1, _MOST_CELLS // habits.content.shape[1])
+    parts = [habits.posterior(first[i : i + step], second[i : i + step]) for i in range(0, len(first), step)]
+    return np.concatenate([np.empty(0), *parts])
 
-    own_first = _left_out_habit(annotations, first, q, counts, pool)  # [P, C]
-    own_second = _left_out_habit(annotations, second, q, counts, pool)  # [P, C]
-    content = q[first] * q[second] / shares  # [P, C]
-    content /= content.sum(axis=1, keepdims=True)
-    preference = (content * own_first * own_second).sum(axis=1)
-    noise = (content * pool[:, labels[first]].T * pool[:, labels[second]].T).sum(axis=1)
-    return PRIOR * preference / (PRIOR * preference + (1 - PRIOR) * noise)
+
+@dataclass(frozen=True)
+class _Habits:
+    """What every annotator says to every content; K = C, or 1 where C×C matrices would not fit into memory.
+
+    Attributes:
+        annotators: of every judgement [J].
+        labels: of every judgement [J].
+        content: q, what the others of its item say of each judgement's content [J, K].
+        counts: N^a [A, K, C].
+        totals: N^a over labels [A, K].
+        pool: R [K, C].
+        shares: of the contents [K].
+    """
+
+    annotators: np.ndarray
+    labels: np.ndarray
+    content: np.ndarray
+    counts: np.ndarray
+    totals: np.ndarray
+    pool: np.ndarray
+    shares: np.ndarray
+
+    @classmethod
+    def of(cls, annotations: Annotations) -> _Habits:
+        labels, annotators = annotations.label_codes, annotations.annotator_codes  # [J]
+        n_classes, n_annotators = annotations.n_classes, len(annotations.annotators)
+        shares = np.bincount(labels, minlength=n_classes) + 1.0
+        shares = shares / shares.sum()  # [C]
+        if max(n_annotators * n_classes, len(labels)) * n_classes > _MOST_CELLS:
+            content, of_content = np.ones((len(labels), 1)), np.ones(1)
+        else:
+            content, of_content = _others_consensus(annotations, shares), shares
+        counts = np.zeros((n_annotators, content.shape[1], n_classes))
+        np.add.at(counts.transpose(0, 2, 1), (annotators, labels), content)
+        pool = counts.sum(axis=0) + shares  # [K, C]
+        pool /= pool.sum(axis=1, keepdims=True)
+        return cls(annotators, labels, content, counts, counts.sum(axis=2), pool, of_content)
+
+    def posterior(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """The posterior of pairs of judgements [P]."""
+        content = self.content[first] * self.content[second] / self.shares  # [P, K]
+        content /= content.sum(axis=1, keepdims=True)
+        preference = (content * self._left_out(first) * self._left_out(second)).sum(axis=1)
+        noise = (content * self._pooled(first) * self._pooled(second)).sum(axis=1)
+        return PRIOR * preference / (PRIOR * preference + (1 - PRIOR) * noise)
+
+    def _pooled(self, rows: np.ndarray) -> np.ndarray:
+        return self.pool[:, self.labels[rows]].T  # [P, K]
+
+    def _left_out(self, rows: np.ndarray) -> np.ndarray:
+        """How likely each row's annotator gives its label for each content, without that row, [P, K]."""
+        annotator, own = self.annotators[rows], self.content[rows]
+        given = self.counts[annotator, :, self.labels[rows]] - own + SHRINKAGE * self._pooled(rows)
+        return given / (self.totals[annotator] - own + SHRINKAGE)
 
 
 def _others_consensus(annotations: Annotations, shares: np.ndarray) -> np.ndarray:
     q = annotations.counts[annotations.item_codes] + SMOOTHING * shares  # [J, C]
     q[np.arange(len(q)), annotations.label_codes] -= 1.0
     return q / q.sum(axis=1, keepdims=True)
-
-
-def _left_out_habit(
-    annotations: Annotations, rows: np.ndarray, q: np.ndarray, counts: np.ndarray, pool: np.ndarray
-) -> np.ndarray:
-    """How likely each row's annotator gives its label for each content, without that row, float [P, C]."""
-    annotator, label = annotations.annotator_codes[rows], annotations.label_codes[rows]
-    given = counts[annotator, :, label] - q[rows] + SHRINKAGE * pool[:, label].T  # [P, C]
-    return given / (counts.sum(axis=2)[annotator] - q[rows] + SHRINKAGE)
