@@ -177,9 +177,10 @@ class Store:
             A file descriptor; closing it ends the claim. None where another worker holds it.
         """
         folder = self.folder / "claims"
-        folder.mkdir(exist_ok=True)
         name = "_".join("-" if part is None else str(part) for part in key)
-        handle = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
+        with _disk(self.folder):
+            folder.mkdir(exist_ok=True)
+            handle = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
