@@ -64,8 +64,8 @@ The linear probes choose their ridges by cross-validation within the training it
   starts after half an epoch, where theirs starts after about a tenth of 100 epochs.
 - **Co-teaching** drops its share of labels over the first epoch (10 of 200 in the paper); the first network predicts.
 - **CleaR** follows the authors' code: routing per layer with probability 0.9 · P(clean), a mixture of two Gaussians
-  over losses, consistency with the mean of two routed passes. The warm-up is one epoch (3 of 20 there); on a prefix all
-  layers of an item are routed together.
+  over losses, consistency with the mean of two routed passes. The warm-up is one epoch (3 of 20 there); on a prefix
+  all layers of an item are routed together.
 - **CROWDLAB**'s classifier is a linear probe on frozen embeddings, cross-validated; its consensus labels are weighed
   by their quality.
 - **AdaLoRA** has its orthogonality penalty and reallocates ranks after every step, as PEFT asks of a training loop.
