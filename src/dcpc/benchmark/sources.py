@@ -55,12 +55,12 @@ class Case:
 
 
 def find_path(dataset: Dataset, data_folder: Path | None) -> Path | None:
-    """Where a data set lies; None for the generated one.
+    """Where a data set lies; None for the generated one and for those of the Hugging Face Hub.
 
     Raises:
         UsageError: it is not there; says how to name the folder.
     """
-    if dataset.name == GENERATED and dataset.path is None:
+    if _is_generated(dataset) or dataset.format == "huggingface":
         return None
     name = Path(dataset.path or dataset.name).expanduser()
     path = name if name.is_absolute() or data_folder is None else data_folder / name
@@ -71,6 +71,10 @@ def find_path(dataset: Dataset, data_folder: Path | None) -> Path | None:
             fix="Name the folder that holds the data sets with --data-folder or the variable DCPC_DATA.",
         )
     return path
+
+
+def _is_generated(dataset: Dataset) -> bool:
+    return dataset.name == GENERATED and dataset.path is None
 
 
 def fingerprint(dataset: Dataset, data_folder: Path | None) -> str:
@@ -94,19 +98,23 @@ def load_source(dataset: Dataset, data_folder: Path | None) -> Source:
     from dcpc.data.tasks.labelled import sst2_p
     from dcpc.data.tasks.loaders import task_at
 
-    path = find_path(dataset, data_folder)
-    if path is None:
+    if _is_generated(dataset):
         return _generated()
-    task = None if dataset.columns or dataset.format else task_at(path)
+    path = find_path(dataset, data_folder)
+    task = None if path is None or dataset.columns or dataset.format else task_at(path)
     if task in ("record", "alpaca"):
         raise DataError(f"task {task} has open answers, and the benchmark needs labels.", where=path)
-    if task is not None:
+    if path is not None and task is not None:
         table = load_task(task, path)
         # SST-2 brings how intense a sentence is, so that simulated annotators disagree on faint ones first.
         items = sst2_p(table, 1.0)[0] if task == "sst2" else clean_items(task, table)
         return Source(None, replace(items, scale="nominal" if items.n_classes == 2 else items.scale))
     annotations = read_annotations(
-        path, format=dataset.format, columns=dataset.columns, scale=dataset.scale, labels=dataset.label_set
+        path or dataset.path or dataset.name,
+        format=dataset.format,
+        columns=dataset.columns,
+        scale=dataset.scale,
+        labels=dataset.label_set,
     )
     annotations = relabel(annotations, dataset)
     return Source(annotations, CleanItems.from_annotations(annotations))

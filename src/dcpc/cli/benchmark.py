@@ -144,12 +144,13 @@ def _own(data: str, columns: str | None, format: str | None, scale: str | None, 
     from dcpc.benchmark.suite import make_suite
 
     options.read(data, columns, format, scale, options.parse_list(labels))  # says what the reader skipped
+    here = Path(data).exists()  # what was read and is not here came from the Hugging Face Hub
     name = re.sub(r"[^\w.-]+", "-", Path(data).stem).strip("-") or "data"
     dataset = {
         "name": name,
-        "path": str(Path(data).resolve()) if Path(data).exists() else data,
+        "path": str(Path(data).resolve()) if here else data,
         "columns": options.parse_columns(columns),
-        "format": format,
+        "format": format if here else "huggingface",
         "scale": scale,
         "label_set": options.parse_list(labels),
     }
