@@ -7,14 +7,18 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from dcpc.cli import inspect as cli
+from dcpc.data.annotations import Annotations
 from dcpc.inspection import consensus, inspect_annotations, to_json
+from dcpc.inspection.conflicts import with_prior
 from dcpc.inspection.consensus import majority_label, measure_consensus
 from dcpc.inspection.page import inspection_page
+from dcpc.inspection.summary import explain_scale
 
 runner = CliRunner()
 
@@ -128,3 +132,18 @@ def test_wrong_options_are_usage_errors_and_write_nothing(
     done = runner.invoke(app, [str(data), "--output", str(tmp_path / "report"), *bad])
     assert isinstance(done.exception, UsageError)
     assert not (tmp_path / "report").exists()
+
+
+def test_the_page_says_how_the_scale_was_told_and_how_to_set_it(two_camps) -> None:
+    told = inspect_annotations(two_camps, pairs=False)
+    assert "fewer than three labels" in told.scale_reason
+    assert "--scale ordinal" in inspection_page(told)
+    numbers = Annotations(two_camps.table.assign(label="2"), ("0", "1", "2"), "ordinal")
+    assert "--scale nominal" in explain_scale(numbers, given=False)
+    assert explain_scale(numbers, given=True) == "The scale was set: ordinal."
+
+
+def test_posteriors_of_both_kinds_of_pairs_share_a_prior() -> None:
+    even = np.array([0.2, 0.5, 0.9])
+    np.testing.assert_allclose(with_prior(even, 0.5), even)
+    np.testing.assert_allclose(with_prior(even, 0.1), even / (even + 9 * (1 - even)))

@@ -13,8 +13,8 @@ from dcpc.data.annotations import Annotations
 MOST_JUDGEMENTS = {"Dawid-Skene": 2_000_000, "MACE": 40_000, "GLAD": 4_000}
 """Above this, a model sees a random part of the items: crowd-kit's MACE and GLAD take minutes on more."""
 
-MOST_CLASSES = 10
-"""Above this MACE and GLAD are left out: their time grows with judgements times classes."""
+MOST_CLASSES = {"Dawid-Skene": 100, "MACE": 10, "GLAD": 10}
+"""Above this a model is left out: its time grows with judgements times classes, or worse."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def majority_label(annotations: Annotations) -> pd.Series:
 def _fit(model: str, annotations: Annotations, notes: list[str], seed: int) -> pd.Series | None:
     from crowdkit.aggregation import GLAD, MACE, DawidSkene
 
-    if model != "Dawid-Skene" and annotations.n_classes > MOST_CLASSES:
+    if annotations.n_classes > MOST_CLASSES[model]:
         notes.append(f"{model} was left out: {annotations.n_classes} labels would take too long.")
         return None
     limit = MOST_JUDGEMENTS[model]

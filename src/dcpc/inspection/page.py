@@ -96,7 +96,8 @@ def _short_name(source: str) -> str:
 def _with_code(sentence: str) -> Markup:
     """Escaped, with what stands between backticks as code."""
     parts = [
-        Markup("<code>{}</code>" if i % 2 else "{}").format(p) for i, p in enumerate(sentence.split("`"))
+        Markup('<code style="white-space: nowrap">{}</code>' if i % 2 else "{}").format(p)
+        for i, p in enumerate(sentence.split("`"))
     ]
     return Markup("").join(parts)
 
