@@ -196,7 +196,14 @@ BUDGET: dict[str, dict[str, Any]] = {
 """Ranks at which low-rank adapters train as many numbers as sixteen positions of P-Tuning v2, 2·16 vectors of the
 hidden width per layer, and as bottlenecks of width sixteen."""
 
-PAPER: dict[str, Any] = {"merge": "concat", "gate": False, "annotators": None}
+PAPER: dict[str, Any] = {
+    "num_virtual_tokens": 16,
+    "rank": 0,
+    "readout": False,
+    "merge": "concat",
+    "gate": False,
+    "annotators": None,
+}
 """The prefix carrier as published; the source knows no annotators."""
 
 
@@ -311,6 +318,7 @@ def _dcpc() -> list[BenchmarkMethod]:
             adapter={"correction": False},
         ),
         method("dcpc-no-annotators", "without annotators", adapter={"annotators": None}),
+        method("dcpc-no-readout", "without the cross-layer readout", adapter={"readout": False}),
         without("target-correction", "target correction", target_correction=0.0),
         without("average", "averaged weights", ema_decay=0.0),
     ]

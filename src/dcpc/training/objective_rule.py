@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor, nn
 
 from dcpc.objective import ObjectiveConfig, RunningConsensus
 from dcpc.training import step
 from dcpc.training.dataset import ItemDataset
+from dcpc.training.frozen_readout import FrozenReadout
 from dcpc.training.rule import Batch, LearningRule
 
 
@@ -23,13 +24,32 @@ class ObjectiveRule(LearningRule):
         self.config = config
         self.ema_decay = config.ema_decay
         self.consensus: RunningConsensus | None = None
-        self.n_judgements = 0
+        self.n_judgements, self.n_items = 0, 0
+        self.readout: FrozenReadout | None = None
 
     def prepare(self, model: nn.Module, data: ItemDataset) -> None:
-        """Make the running consensus, where targets are corrected."""
-        self.n_judgements = data.annotations.n_judgements
+        """Make the running consensus, where targets are corrected; switch the readout off until it is fitted."""
+        self.n_judgements, self.n_items = data.annotations.n_judgements, len(data)
+        self.readout = FrozenReadout.of(model)
         if self.config.target_correction > 0:
             self.consensus = RunningConsensus(len(data), data.annotations.n_classes)
+
+    def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
+        """Fit the readout, the first time. A resumed training fits it again, to the same frozen states."""
+        if self.readout is not None and not self.readout.fitted:
+            self.readout.fit(model, batches, self.n_items)
+
+    def finish(self, model: nn.Module, held_out: Iterable[Batch] | None) -> None:
+        """Weigh the readout against the adapter."""
+        if self.readout is not None and self.readout.fitted:
+            self.readout.weigh(model, held_out)
+            self.readout = None
+
+    def item_log_probabilities(self, model: nn.Module, tokens: Batch) -> Tensor:
+        """Log of the predicted label distribution [B, C]; during training, readout and adapter count half each."""
+        if self.readout is None or not self.readout.fitted:
+            return super().item_log_probabilities(model, tokens)
+        return self.readout.item_log_probabilities(model, tokens)
 
     def loss(self, model: nn.Module, batch: Batch, epoch: float) -> step.StepOutput:
         """Loss of a batch and its terms."""

@@ -6,6 +6,7 @@ Every method that is trained goes through one trainer and one prediction path; w
     rule.prepare(model, data)                   once: heads, memory banks, targets
     rule.start_epoch(model, batches, epoch)     before every epoch
     rule.loss(model, batch, epoch)              a training step
+    rule.finish(model, held_out)                once, with the weights that are kept
     rule.item_log_probabilities(model, tokens)  what it predicts for an item, in validation and afterwards
     rule.annotator_probabilities(...)           what it predicts for a person, where it knows any
 """
@@ -52,6 +53,14 @@ class LearningRule:
 
     def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
         """Called before every epoch; `batches()` goes through the training items in order."""
+
+    def finish(self, model: nn.Module, held_out: Iterable[Batch] | None) -> None:
+        """Called once after training, with the weights that are kept.
+
+        Args:
+            model: trained.
+            held_out: validation batches; None without a validation set.
+        """
 
     def loss(self, model: nn.Module, batch: Batch, epoch: float) -> StepOutput:
         """Loss of a batch; `epoch` counts from 0 and is fractional within an epoch."""

@@ -17,6 +17,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from dcpc.errors import TrainingError
 from dcpc.training.arguments import DCPCTrainingArguments
 from dcpc.training.averaging import AveragedWeights
+from dcpc.training.best import BestWeights
 from dcpc.training.checks import check_finite, check_gradients, gradient_norm
 from dcpc.training.collator import ItemCollator
 from dcpc.training.dataset import ItemDataset
@@ -129,7 +130,10 @@ class DCPCTrainer(Trainer):
 
     def training_items(self) -> Iterator[Batch]:
         """Batches of the training items in their order, on the model's device."""
-        for batch in self.get_eval_dataloader(self.train_dataset):
+        return self._batches_of(self.train_dataset)
+
+    def _batches_of(self, data: Dataset) -> Iterator[Batch]:
+        for batch in self.get_eval_dataloader(data):
             yield self._prepare_inputs(batch)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -140,10 +144,15 @@ class DCPCTrainer(Trainer):
             return super().evaluate(*args, **kwargs)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """As `Trainer.train`; ends with the averaged weights in the model where averaging is on."""
+        """As `Trainer.train`; ends with the weights that are kept in the model: averaged, best, and finished."""
         result = super().train(*args, **kwargs)
         if self._averaged is not None:
             self._averaged.copy_to(self.model)
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, BestWeights):
+                callback.restore(self.model)
+        held_out = None if self.eval_dataset is None else self._batches_of(self.eval_dataset)
+        self.rule.finish(self.model, held_out)
         return result
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:

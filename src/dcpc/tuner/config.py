@@ -21,6 +21,10 @@ class DCPCConfig(PeftConfig):
 
     Args:
         num_virtual_tokens: m, the key/value positions that every self-attention layer attends to.
+        rank: r of the low-rank updates of the attention's linear layers, another carrier beside or in place of the
+            prefix; 0 for none.
+        rank_scale: s, factor of the updates (LoRA's α / r).
+        rank_dropout: dropout on the input of the updates.
         num_styles: K, the number of latent preference styles over which `p_pref` is a distribution (eq. 10).
         correction: whether the preference correction module (PCM) corrects the prefix per input (eq. 10-12).
             Off, the adapter is plain per-layer prefix tuning.
@@ -51,6 +55,9 @@ class DCPCConfig(PeftConfig):
     """
 
     num_virtual_tokens: int = field(default=16, metadata={"help": "Prefix positions m per layer."})
+    rank: int = field(default=0, metadata={"help": "Rank of updates of the attention's linear layers."})
+    rank_scale: float = field(default=2.0, metadata={"help": "Factor of the low-rank updates."})
+    rank_dropout: float = field(default=0.1, metadata={"help": "Dropout before the low-rank updates."})
     num_styles: int = field(default=4, metadata={"help": "Latent preference styles K."})
     correction: bool = field(default=True, metadata={"help": "Correct the prefix per input (eq. 10-12)."})
     correction_hidden: int = field(default=32, metadata={"help": "Hidden width of the correction module."})
@@ -95,10 +102,18 @@ class DCPCConfig(PeftConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = PEFT_TYPE
-        for name in ("num_virtual_tokens", "num_styles", "correction_hidden", "num_corrected_tokens"):
+        for name in ("num_styles", "correction_hidden", "num_corrected_tokens"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "Give at least 1.")
+        for name in ("num_virtual_tokens", "rank"):
+            _require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}", "Give 0 or more.")
         _require(
-            self.num_corrected_tokens <= self.num_virtual_tokens,
+            self.num_virtual_tokens + self.rank > 0,
+            "num_virtual_tokens and rank are both 0, so nothing would be adapted",
+            "Give a prefix length, a rank, or both.",
+        )
+        _require(0 <= self.rank_dropout < 1, "rank_dropout is outside [0, 1)", "Give e.g. 0.1.")
+        _require(
+            self.num_virtual_tokens == 0 or self.num_corrected_tokens <= self.num_virtual_tokens,
             f"num_corrected_tokens is {self.num_corrected_tokens}, "
             f"more than the {self.num_virtual_tokens} positions of the prefix",
             "Give at most num_virtual_tokens.",

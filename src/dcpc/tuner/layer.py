@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from dcpc.tuner.adapter_layer import CHILD, AdapterLayer
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.correction import corrected_prefix
+from dcpc.tuner.low_rank import LowRankLayer
 
-# Name of the child module on an attention module.
-CHILD = "dcpc"
+__all__ = ["CHILD", "AttentionShape", "PrefixLayer"]
+
 # Keys of a fresh prefix differ from each other, so that values that start at zero learn different things.
 KEY_INIT_STD = 0.5
 
@@ -41,28 +40,29 @@ class AttentionShape:
     decoder: bool = False
 
 
-class PrefixLayer(nn.Module, BaseTunerLayer):
+class PrefixLayer(AdapterLayer):
     """Prefix P and meta-matrix M of one self-attention layer, for every adapter.
 
-    The tuner sets `current` before the attention runs; the attention function reads it.
+    The tuner sets `current` before the attention runs; the attention function reads it. `low_rank` are the updates
+    of the attention's linear layers, which are child modules there.
 
     Args:
         shape: the attention module's shape.
         anchor: a parameter of the attention module, which tells the device.
     """
 
+    dcpc_key: nn.ParameterDict
+    dcpc_value: nn.ParameterDict
+    dcpc_meta_key: nn.ParameterDict
+    dcpc_meta_value: nn.ParameterDict
+    dcpc_gate: nn.ParameterDict
     adapter_layer_names = ("dcpc_key", "dcpc_value", "dcpc_meta_key", "dcpc_meta_value", "dcpc_gate")
 
     def __init__(self, shape: AttentionShape, anchor: nn.Parameter) -> None:
-        super().__init__()
+        super().__init__(anchor)
         self.shape = shape
         self.current: tuple[Tensor, Tensor] | None = None
-        self.dcpc_key = nn.ParameterDict()
-        self.dcpc_value = nn.ParameterDict()
-        self.dcpc_meta_key = nn.ParameterDict()
-        self.dcpc_meta_value = nn.ParameterDict()
-        self.dcpc_gate = nn.ParameterDict()
-        self._anchor = [anchor]  # in a list, so that it is not registered as a parameter of this module
+        self.low_rank: tuple[LowRankLayer, ...] = ()
 
     def add_adapter(self, name: str, config: DCPCConfig) -> None:
         """Create the parameters of one adapter, on the device of the attention module.
@@ -70,6 +70,9 @@ class PrefixLayer(nn.Module, BaseTunerLayer):
         Values start at zero where that makes the fresh adapter an exact no-op (`parallel`). In `concat` the
         gate does it, and the values must not be zero, or the gate would get no gradient.
         """
+        self.adapters.add(name)
+        if config.num_virtual_tokens == 0:
+            return
         key = self.shape.kv_heads * self.shape.key_width
         value = self.shape.kv_heads * self.shape.value_width
         value_std = 0.0 if config.merge == "parallel" else KEY_INIT_STD
@@ -82,19 +85,15 @@ class PrefixLayer(nn.Module, BaseTunerLayer):
         if config.merge == "concat" and config.gate:
             self.dcpc_gate[name] = self._parameter(0.0, self.shape.heads)
 
-    def _parameter(self, std: float, *shape: int) -> nn.Parameter:
-        return nn.Parameter(std * torch.randn(*shape, device=self._anchor[0].device))
-
-    @property
-    def adapter(self) -> str | None:
-        """Name of the adapter that acts in this layer, None where there is none."""
-        names: Any = [] if self.disable_adapters else self.active_adapters
-        return next((name for name in names if name in self.dcpc_key), None)
-
     @property
     def gate(self) -> Tensor | None:
         """[h] gate of the acting adapter, None where it has none."""
         return None if self.adapter is None else self.dcpc_gate.get(self.adapter)
+
+    @property
+    def has_prefix(self) -> bool:
+        """Whether the acting adapter has prefix positions, and not only low-rank updates."""
+        return self.adapter is not None and self.adapter in self.dcpc_key
 
     def prefix(self, probabilities: Tensor | None) -> tuple[Tensor, Tensor]:
         """Keys and values of the acting adapter, corrected by `probabilities` (eq. 12).
@@ -118,10 +117,3 @@ class PrefixLayer(nn.Module, BaseTunerLayer):
         return key.unflatten(-1, (heads, -1)).transpose(1, 2), value.unflatten(-1, (heads, -1)).transpose(
             1, 2
         )
-
-    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: Any = None) -> None:
-        # PEFT calls this after loading with low_cpu_mem_usage; its own version expects a linear base layer.
-        for container in self.adapter_layer_names:
-            parameters = getattr(self, container)
-            if adapter_name in parameters:
-                parameters[adapter_name] = parameters[adapter_name].to(device or self._anchor[0].device)

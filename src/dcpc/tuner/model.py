@@ -15,6 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from dcpc.tuner import deberta
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.correction import pooled_state, preference_probabilities
 from dcpc.tuner.layer import CHILD, PrefixLayer
+from dcpc.tuner.low_rank import LowRankLayer
 from dcpc.tuner.probing import describe, hidden_states
 from dcpc.tuner.readings import Readings
 from dcpc.tuner.state import (
@@ -136,11 +138,24 @@ class DCPCModel(Readings):
             probabilities = preference.probabilities  # [B,K]
             if not self.recomputing:
                 self.state.layers.setdefault(layer.shape.name, preference)
-        keys, values = layer.prefix(probabilities)  # [B,m,w_k], [B,m,w_v]
+        self.state.latest[layer.shape.name] = probabilities
+        if layer.has_prefix:
+            layer.current = layer.prefix(probabilities)  # [B,m,w_k], [B,m,w_v]
         if not self.recomputing:
-            self.state.prefixes[layer.shape.name] = torch.cat([keys, values], dim=-1)
+            self.state.prefixes[layer.shape.name] = _carrier(layer, probabilities)
             self.state.ran = True
-        layer.current = (keys, values)
+
+    def _install_linear_hooks(self, module: nn.Module, owner: PrefixLayer) -> None:
+        self.handles.append(module.register_forward_hook(partial(self._add_update, owner)))
+
+    def _add_update(
+        self, owner: PrefixLayer, module: nn.Module, args: tuple[Any, ...], output: Tensor
+    ) -> Any:
+        """After a linear layer of a self-attention: add its low-rank update."""
+        layer = module._modules[CHILD]
+        if self.state is None or not isinstance(layer, LowRankLayer) or layer.adapter is None:
+            return output
+        return output + layer(args[0], self.state.latest[owner.shape.name]).to(output.dtype)
 
     def _layer_preference(self, layer: PrefixLayer, hidden: Tensor) -> LayerPreference:
         """Eq. 10 and 11 for one layer; decoder layers of an encoder-decoder take the last encoder layer's."""
@@ -164,10 +179,13 @@ class DCPCModel(Readings):
         effect = None if state.effect is None else repeated(state.effect.to(mean), batch)
         return LayerPreference(mean, std, preference_probabilities(mean, std, noise, effect))
 
-    def frozen_states(self, *args: Any, **kwargs: Any) -> Tensor:
+    def frozen_states(self, *args: Any, through: nn.Module | None = None, **kwargs: Any) -> Tensor:
         """Pooled states [B,D] of the base model without prefixes, embeddings and layers side by side.
 
-        Takes the arguments of the base model, without labels.
+        Args:
+            *args: as for the base model.
+            through: a module around the base model to be called in its place, for what it adds (autocast).
+            **kwargs: as for the base model, without labels.
         """
         given = {
             **dict(zip(self.parameter_names, args, strict=False)),
@@ -177,7 +195,7 @@ class DCPCModel(Readings):
         self.frozen_pass = True
         try:
             with torch.no_grad():
-                output = self.model(**given)
+                output = (through or self.model)(**given)
         finally:
             self.frozen_pass = False
         hidden = output.get("hidden_states")
@@ -269,6 +287,14 @@ class DCPCModel(Readings):
             yield
         finally:
             self.state, self.recomputing = current, False
+
+
+def _carrier(layer: PrefixLayer, probabilities: Tensor | None) -> Tensor:
+    """What alignment compares: the prefix [B,m,w], or the gates of the low-rank updates [B,1,r·linears]."""
+    if layer.current is not None:
+        return torch.cat(layer.current, dim=-1)
+    gates = [gate for low in layer.low_rank if (gate := low.gate(probabilities)) is not None]
+    return torch.cat(gates, dim=-1).unsqueeze(1) if gates else torch.zeros(1, 1, 0)
 
 
 def _tokens(given: dict[str, Any]) -> Tensor | None:

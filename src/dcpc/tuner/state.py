@@ -58,6 +58,7 @@ class ForwardState:
         keep: use the recorded preferences again (later steps of a generation).
         layers: preference by layer name, in the order in which layers ran.
         frozen: pooled states of the base model without prefixes, side by side [B,D], for the readout.
+        latest: p_pref [B,K] by layer name as the low-rank updates take it; fresh where a layer is recomputed.
         prefixes: corrected prefix [B,m,w] by layer name.
         ran: whether any adapted layer ran.
     """
@@ -70,6 +71,7 @@ class ForwardState:
     keep: bool = False
     layers: dict[str, LayerPreference] = field(default_factory=dict)
     frozen: Tensor | None = None
+    latest: dict[str, Tensor | None] = field(default_factory=dict)
     prefixes: dict[str, Tensor] = field(default_factory=dict)
     ran: bool = False
 

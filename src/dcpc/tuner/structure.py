@@ -16,11 +16,13 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.hooks import RemovableHandle
 
 from dcpc.errors import ModelError, UsageError
+from dcpc.tuner.adapter_layer import AdapterLayer
 from dcpc.tuner.annotators import AnnotatorPreferences
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.correction import PreferenceCorrection
 from dcpc.tuner.deberta import DisentangledSelfAttention
 from dcpc.tuner.layer import CHILD, AttentionShape, PrefixLayer
+from dcpc.tuner.low_rank import LowRankLayer, attention_linears
 from dcpc.tuner.probing import AttentionSwitch, describe, probe
 from dcpc.tuner.readout import CrossLayerReadout
 
@@ -44,7 +46,7 @@ class TunerStructure(BaseTuner):
     """Injection of DCPC adapters into a base model."""
 
     prefix = "dcpc_"
-    tuner_layer_cls = PrefixLayer
+    tuner_layer_cls = AdapterLayer
     target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012 (PEFT's declaration); probing finds modules
     uses_shared_state = True
 
@@ -83,10 +85,15 @@ class TunerStructure(BaseTuner):
                 fix="Use add_adapter or load_adapter on that model, or take its base model back with unload().",
             )
         self.handles: list[RemovableHandle] = []
+        self.linears: dict[str, str] = {}
         self.attention_switch = AttentionSwitch(model)
         self.attention_switch.install(config.merge)
         try:
             self.shapes = probe(model)
+            if not any(isinstance(module, DisentangledSelfAttention) for module in model.modules()):
+                self.linears = {
+                    linear: name for name in self.shapes for linear in attention_linears(model, name)
+                }
             self._check_disentangled(model, config)
         except ModelError:
             self.attention_switch.restore()
@@ -97,9 +104,13 @@ class TunerStructure(BaseTuner):
         self._install_hooks(model)
 
     def _check_disentangled(self, model: nn.Module, config: DCPCConfig) -> None:
-        if config.merge == "concat" and any(
-            isinstance(module, DisentangledSelfAttention) for module in model.modules()
-        ):
+        disentangled = any(isinstance(module, DisentangledSelfAttention) for module in model.modules())
+        if disentangled and config.rank > 0:
+            raise ModelError(
+                f"{describe(model)} sends relative positions through its projections: rank > 0 cannot gate them.",
+                fix="Use a prefix: rank=0 and num_virtual_tokens above 0.",
+            )
+        if config.merge == "concat" and disentangled:
             raise ModelError(
                 f"{describe(model)} computes attention by itself: merge='concat' cannot reach its softmax.",
                 fix="Use merge='parallel', the default.",
@@ -142,6 +153,8 @@ class TunerStructure(BaseTuner):
         return peft_config
 
     def _check_target_module_exists(self, peft_config: PeftConfig, key: str) -> bool:
+        if key in self.linears:
+            return peft_config.rank > 0 and _targeted(peft_config, self.linears[key])
         return key in self.shapes and _targeted(peft_config, key)
 
     def _create_and_replace(
@@ -154,13 +167,24 @@ class TunerStructure(BaseTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
-        layer = target._modules.get(CHILD)
-        if not isinstance(layer, PrefixLayer):
+        layer: Any = target._modules.get(CHILD)
+        if current_key in self.linears:
+            if layer is None:
+                layer = LowRankLayer(target)
+                target.add_module(CHILD, layer)
+                owner = self.model.get_submodule(self.linears[current_key])._modules[CHILD]
+                assert isinstance(owner, PrefixLayer)  # attention modules come before the layers inside them
+                owner.low_rank = (*owner.low_rank, layer)
+                self._install_linear_hooks(target, owner)
+        elif layer is None:
             layer = PrefixLayer(self.shapes[current_key], next(target.parameters()))
             target.add_module(CHILD, layer)
             self._install_layer_hooks(target)
         layer.add_adapter(adapter_name, peft_config)
         layer.train(target.training)
+
+    def _install_linear_hooks(self, module: nn.Module, owner: PrefixLayer) -> None:
+        """Hooks on one linear layer of a self-attention; the model half of the tuner adds them."""
 
     def _restore_checkpointing(self) -> None:
         """Give checkpointed layers a checkpoint function back that does not need the tuner."""
@@ -228,7 +252,7 @@ class TunerStructure(BaseTuner):
             )
         for handle in self.handles:
             handle.remove()
-        for name in self.shapes:
+        for name in (*self.linears, *self.shapes):
             module = self.model.get_submodule(name)
             if CHILD in module._modules:
                 del module._modules[CHILD]

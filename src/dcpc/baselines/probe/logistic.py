@@ -65,7 +65,7 @@ def fit_logistic(
 
     Args:
         features: z of each judgement's item, float [J, H].
-        labels: int [J].
+        labels: int [J]; or label distributions, float [J, C].
         annotators: int [J], 0 … A − 1; may be −1 where effects are off.
         shape: (A, C).
         ridge: λ_w.
@@ -77,7 +77,7 @@ def fit_logistic(
     member = csr_array(
         (np.ones(known.sum()), (np.flatnonzero(known), annotators[known])), shape=(n_judgements, n_annotators)
     )  # [J, A]
-    target = np.eye(n_classes)[labels]  # [J, C]
+    target = labels if labels.ndim == 2 else np.eye(n_classes)[labels]  # [J, C]
     cuts = np.cumsum([hidden, 1])
     rows = hidden + 1 + (n_annotators if with_effects else 0)
     penalty = np.repeat([ridge, BIAS_RIDGE, effect_ridge or 0.0], [hidden, 1, rows - hidden - 1])[:, None]

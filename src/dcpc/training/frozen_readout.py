@@ -1,0 +1,185 @@
+"""Fitting the cross-layer readout: in closed form before training, weighed against the adapter after it.
+
+1. Before the first step: a ridge regression from the frozen base model's pooled states to the judgements, the
+   ridge chosen by cross-validation on the training judgements. It is convex and has no seed.
+2. During training the readout is off, so that the adapter learns the judgements by itself. Trained on what the
+   readout leaves over, it would learn little but the noise of labels.
+3. After training: logits = b · adapter + a · readout, with (a, b) from a small grid by cross-entropy on held-out
+   judgements; without any, both count half. Both factors are folded into the weights, so a saved adapter is plain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import product
+
+import numpy as np
+import torch
+from scipy.special import log_softmax
+from torch import Tensor, nn
+
+from dcpc.baselines.probe.logistic import fit_logistic
+from dcpc.training.features import last_linear
+from dcpc.training.rule import Batch, tokens_of, votes_of
+from dcpc.training.step import dcpc_tuner, item_log_probabilities, task_loss
+from dcpc.tuner import DCPCModel
+
+RIDGES = tuple(10.0 ** (k / 2) for k in range(12, -1, -1))
+"""λ for standardised states, from strong to weak; the loss is summed over items."""
+FOLDS = 4
+MOST_ITEMS, MOST_DIRECTIONS = 20_000, 1_024
+"""Of more items a part is read, and of more directions of the states the widest: enough for a linear map."""
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Factors that are tried for the readout and for the adapter."""
+
+
+class FrozenReadout:
+    """The readout of a DCPC adapter in training.
+
+    Args:
+        tuner: whose acting adapter has a readout.
+    """
+
+    def __init__(self, tuner: DCPCModel) -> None:
+        assert tuner.readout is not None  # callers ask `of`
+        self.tuner, self.readout, self.fitted = tuner, tuner.readout, False
+        self.readout.enabled = False
+        self.readout.requires_grad_(False)
+
+    @classmethod
+    def of(cls, model: nn.Module) -> FrozenReadout | None:
+        """The readout of a PEFT model; None where its adapter has none."""
+        tuner = dcpc_tuner(model)
+        return None if tuner is None or tuner.readout is None else cls(tuner)
+
+    def fit(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], n_items: int) -> None:
+        """Regress the judgements of the training items on the frozen states.
+
+        Args:
+            model: in any mode; it comes back in training mode.
+            batches: goes through the training items.
+            n_items: I.
+        """
+        every, states, votes = -(-n_items // MOST_ITEMS), [], []
+        n_classes = self.readout.weight.shape[0]
+        model.eval()
+        for number, batch in enumerate(batches()):
+            if number % every == 0:
+                states.append(self.tuner.frozen_states(through=model, **tokens_of(batch)).cpu().numpy())
+                votes.append(votes_of(batch, n_classes).cpu().numpy())
+        model.train()
+        centre, spread, weight, bias = fit_readout(np.concatenate(states), np.concatenate(votes))
+        tensors = (self.readout.centre, self.readout.spread, self.readout.weight, self.readout.bias)
+        with torch.no_grad():
+            for tensor, value in zip(tensors, (centre, spread, weight, bias), strict=True):
+                tensor.copy_(torch.from_numpy(value))
+        self.fitted = True
+
+    def item_log_probabilities(
+        self, model: nn.Module, tokens: Batch, a: float = 0.5, b: float = 0.5
+    ) -> Tensor:
+        """Log of the label distribution of b · adapter + a · readout, [B,C]."""
+        logits, read = self._both(model, tokens)
+        return item_log_probabilities(self.tuner, b * logits + a * read)
+
+    def weigh(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
+        """Choose a and b, fold them into readout and head, and switch the readout on.
+
+        Args:
+            model: trained.
+            held_out: batches with noisy judgements; None for halves.
+
+        Returns:
+            (a, b).
+        """
+        grid = [pair for pair in product(SHARES, SHARES) if sum(pair) > 0]
+        # Of settings that do equally well, the one nearest to halves comes first.
+        grid.sort(key=lambda pair: (abs(pair[0] - 0.5) + abs(pair[1] - 0.5), pair))
+        losses = np.zeros(len(grid))
+        model.eval()
+        with torch.no_grad():
+            for batch in held_out or ():
+                losses += self._losses(model, batch, grid)
+        a, b = grid[int(losses.argmin())]
+        head = last_linear(model)
+        with torch.no_grad():
+            for factor, layer in ((a, self.readout), (b, head)):
+                layer.weight.mul_(factor)
+                if layer.bias is not None:
+                    layer.bias.mul_(factor)
+        self.readout.enabled = True
+        self.readout.requires_grad_(True)
+        return a, b
+
+    def _losses(self, model: nn.Module, batch: Batch, grid: list[tuple[float, float]]) -> np.ndarray:
+        """Cross-entropy of a batch for every (a, b), summed over items."""
+        tokens, n_items = tokens_of(batch), len(batch["items"])
+        logits, read = self._both(model, tokens)
+        targets = nn.functional.one_hot(batch["labels"], logits.shape[-1]).float()  # [J,C]
+        found = []
+        for a, b in grid:
+            log_p = item_log_probabilities(self.tuner, b * logits + a * read)
+            found.append(task_loss(log_p[batch["item_index"]], targets, batch["item_index"], n_items))
+        return np.array([float(loss) * n_items for loss in found])
+
+    def _both(self, model: nn.Module, tokens: Batch) -> tuple[Tensor, Tensor]:
+        """Logits [B,C] of the adapter alone, and of the readout alone."""
+        self.readout.enabled = True
+        try:
+            together = model(**tokens).logits.float()
+        finally:
+            self.readout.enabled = False
+        assert self.tuner.state is not None
+        read = self.readout(self.tuner.state.frozen)
+        return together - read, read
+
+
+def fit_readout(
+    states: np.ndarray, votes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Ridge regression of label distributions on standardised states, the ridge by cross-validation.
+
+    Args:
+        states: [I,D].
+        votes: label distribution of each item's judgements [I,C].
+
+    Returns:
+        centre [D], spread [D], weights [C,D] and bias [C], in float32.
+    """
+    centre, spread = states.mean(axis=0), states.std(axis=0) + 1e-6
+    standardised = ((states - centre) / spread).astype(np.float64)
+    # The ridge is the same in any rotated basis, and in that of the singular vectors there are at most I directions.
+    _, _, basis = np.linalg.svd(standardised, full_matrices=False)
+    basis = basis[:MOST_DIRECTIONS]  # [R,D]
+    features = standardised @ basis.T  # [I,R]
+    ridge = _choose_ridge(features, votes)
+    weights, bias = _fit(features, votes, ridge)  # [R,C], [C]
+    found = (centre, spread, weights.T @ basis, bias)
+    return tuple(part.astype(np.float32) for part in found)  # type: ignore[return-value]
+
+
+def _choose_ridge(features: np.ndarray, votes: np.ndarray) -> float:
+    folds = np.random.default_rng(0).permutation(len(features)) % min(FOLDS, len(features))
+    best, best_loss, worse = RIDGES[0], np.inf, 0
+    for ridge in RIDGES:
+        loss = 0.0
+        for fold in np.unique(folds):
+            inside = folds != fold
+            if not inside.any():  # a single item
+                return ridge
+            weights, bias = _fit(features[inside], votes[inside], ridge)
+            log_p = log_softmax(features[~inside] @ weights + bias, axis=1)
+            loss -= float((votes[~inside] * log_p).sum())
+        if loss < best_loss:
+            best, best_loss, worse = ridge, loss, 0
+        else:
+            worse += 1
+        if worse == 2:  # the loss is convex along the path, and weak ridges are slow to fit
+            break
+    return best
+
+
+def _fit(features: np.ndarray, votes: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
+    nobody = np.full(len(features), -1)
+    fitted = fit_logistic(features, votes, nobody, (1, votes.shape[1]), ridge)
+    return fitted.weights, fitted.bias
