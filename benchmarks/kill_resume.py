@@ -52,8 +52,6 @@ def records(folder: Path) -> dict[str, dict]:
 
 
 def kill(process: subprocess.Popen, number: int) -> str:
-    if process.poll() is not None:
-        return "had finished"
     if number % 2 == 0:
         os.killpg(process.pid, signal.SIGKILL)
         how = "all processes, SIGKILL"
@@ -78,25 +76,30 @@ def main() -> None:
     code = start(options.suite, options.folder / "calm", options.workers).wait()
     length = time.perf_counter() - started
     print(f"undisturbed: exit code {code}, {length:.0f} s", flush=True)
-    dice = random.Random(0)
-    killed = options.folder / "killed"
-    for number in range(options.kills):
-        process = start(options.suite, killed, options.workers)
-        time.sleep(dice.uniform(0.1, 0.5) * length)
-        how = kill(process, number)
-        n = (
-            len((killed / "records.jsonl").read_bytes().splitlines())
-            if (killed / "records.jsonl").exists()
-            else 0
-        )
-        print(f"kill {number + 1}: {how}; {n} lines", flush=True)
-    code = start(options.suite, killed, options.workers).wait()
-    one, other = records(options.folder / "calm"), records(killed)
-    differing = [key for key in {*one, *other} if one.get(key) != other.get(key)]
-    print(f"at the end: exit code {code}; {len(one)} and {len(other)} records, {len(differing)} differ")
-    for key in differing:
-        print(key)
-    sys.exit(bool(code or differing))
+    dice, kills, differing = random.Random(0), 0, 0
+    calm = records(options.folder / "calm")
+    for round in range(options.kills):
+        if kills == options.kills:
+            break
+        killed = options.folder / f"killed-{round}"
+        while True:  # until this store is complete
+            process = start(options.suite, killed, options.workers)
+            try:
+                code = process.wait(dice.uniform(0.05, 0.5) * length if kills < options.kills else None)
+                break
+            except subprocess.TimeoutExpired:
+                how, kills = kill(process, kills), kills + 1
+            path = killed / "records.jsonl"
+            n = len(path.read_bytes().splitlines()) if path.exists() else 0
+            print(f"kill {kills}: {how}; {n} lines", flush=True)
+        found = records(killed)
+        different = [key for key in {*calm, *found} if calm.get(key) != found.get(key)]
+        differing += len(different)
+        print(
+            f"{killed.name}: exit code {code}, {len(found)} records of {len(calm)}, {len(different)} differ",
+            *different, sep="\n", flush=True,
+        )  # fmt: skip
+    sys.exit(bool(differing or kills < options.kills))
 
 
 if __name__ == "__main__":
