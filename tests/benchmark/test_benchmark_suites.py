@@ -25,7 +25,7 @@ def test_the_small_suites_cover_what_the_protocol_asks_for() -> None:
     assert {"md_agreement", "hs_brexit", "convabuse", "popquorn_offensiveness", "gwsd_stance", "crehate"} <= {
         d.name for d in real.datasets
     }
-    assert (len(real.datasets), real.seeds, real.caps.train) == (8, 3, 1000)
+    assert (len(real.datasets), real.seeds, real.caps.train) == (8, 3, 500)
     assert len(real.methods) >= 12
     assert "clean" in shift.conditions
     for pool in ("sst-2-p", "thresholds", "confusion", "groups"):

@@ -40,15 +40,17 @@ def budgets(suite: Suite) -> RenderableType:
         own = method.carrier == "probe"  # its cross-validation is its search, and it has no epochs
         effort, epochs = ("its own", "–") if own else (effort, f"{training.epochs:g}")
         table.add_row(name, method.carrier, "–" if own else str(size), effort, epochs)
-    n = len(cells(suite))
+    tasks = cells(suite)
+    n, n_searches = len(tasks), len({task.search.key for task in tasks})
+    where = f"(in {search.condition})" if search.condition else "condition"
     caps = suite.caps.model_dump()
     sizes = ", ".join(f"{side} {'all' if most is None else f'{most:,}'}" for side, most in caps.items())
     return Group(
-        f"{suite.name}: {n:,} cells, {n // suite.seeds:,} searches. Base model {training.base_model}, "
+        f"{suite.name}: {n:,} cells, {n_searches:,} searches. Base model {training.base_model}, "
         f"backbone {suite.backbone}, batches of {training.batch_size}, {training.max_length} tokens. "
         f"Items at most: {sizes}.",
         table,
-        "Search: noisy validation cross-entropy, once per data set, condition and method, on the split of seed 0.",
+        f"Search: noisy validation cross-entropy, once per data set, {where} and method, on the split of seed 0.",
     )
 
 

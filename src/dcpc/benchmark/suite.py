@@ -83,11 +83,14 @@ class Search(_Strict):
         trials: settings tried, drawn evenly from the method's grid (all of them if it has fewer).
         fractions: share of the epochs that each rung trains for.
         keep: share of the settings that goes on to the next rung, rounded up.
+        condition: search in this one, and take its choice for all conditions of a data set; by default every
+            condition has a search of its own.
     """
 
     trials: int = Field(default=8, gt=0)
     fractions: list[float] = Field(default=[0.5, 1.0], min_length=1)
     keep: float = Field(default=0.34, gt=0, lt=1)
+    condition: str | None = None
 
     @field_validator("fractions")
     @classmethod
@@ -152,11 +155,18 @@ class Suite(_Strict):
                 raise ValueError(f"{what} name {twice[0]} twice")
         if self.reference not in self.methods:
             raise ValueError(f"the reference {self.reference} is not among the methods")
+        if self.search.condition is not None:
+            Condition.parse(self.search.condition)
         return self
 
     def conditions_of(self, dataset: Dataset) -> list[str]:
         """The data set's own conditions, or the suite's."""
         return dataset.conditions or self.conditions
+
+    def searched_in(self, dataset: Dataset, condition: str) -> str:
+        """The condition whose search chooses the settings for a condition of a data set."""
+        shared = self.search.condition
+        return condition if shared is None or shared not in self.conditions_of(dataset) else shared
 
     def dataset(self, name: str) -> Dataset:
         """The data set of that name."""

@@ -11,13 +11,17 @@ from dcpc.benchmark.suite import Suite
 
 @dataclass(frozen=True)
 class Task:
-    """A search (of one data set, condition and method; no seed) or a cell (of one seed as well)."""
+    """A search (of one data set, condition and method; no seed) or a cell (of one seed as well).
+
+    A cell's settings come from the search in `searched_in`, by default its own condition.
+    """
 
     kind: Literal["search", "cell"]
     dataset: str
     condition: str
     method: str
     seed: int | None = None
+    searched_in: str | None = None
 
     @property
     def key(self) -> Key:
@@ -27,7 +31,7 @@ class Task:
     @property
     def search(self) -> Task:
         """The search that chooses the setting of a cell."""
-        return Task("search", self.dataset, self.condition, self.method)
+        return Task("search", self.dataset, self.searched_in or self.condition, self.method)
 
     @property
     def fields(self) -> dict[str, str | int | None]:
@@ -44,13 +48,17 @@ class Task:
 def cells(suite: Suite) -> list[Task]:
     """All cells: seed by seed, so that one seed makes a full table; within a seed the cheap methods first."""
     found = [
-        Task("cell", dataset.name, condition, method, seed)
+        (seed, _cost(method), number, dataset, condition, method)
         for seed in range(suite.seeds)
         for dataset in suite.datasets
-        for condition in suite.conditions_of(dataset)
+        for number, condition in enumerate(suite.conditions_of(dataset))
         for method in suite.methods
     ]
-    return sorted(found, key=lambda task: (task.seed, _cost(task.method)))  # stable
+    found.sort(key=lambda cell: cell[:3])  # stable
+    return [
+        Task("cell", d.name, condition, method, seed, suite.searched_in(d, condition))
+        for seed, _, _, d, condition, method in found
+    ]
 
 
 def _cost(method: str) -> int:

@@ -4,8 +4,9 @@
    ridge chosen by cross-validation on the training judgements. It is convex and has no seed.
 2. During training the readout is off, so that the adapter learns the judgements by itself. Trained on what the
    readout leaves over, it would learn little but the noise of labels.
-3. After training: logits = b · adapter + a · readout, with (a, b) from a small grid by cross-entropy on held-out
-   judgements; without any, both count half. Both factors are folded into the weights, so a saved adapter is plain.
+3. After training: logits = b · adapter + a · readout, with the (a, b) of a small grid that is most probable given the
+   held-out judgements and a normal prior around one half; without any, both count half. The factors are folded into
+   the weights, so a saved adapter is plain.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ MOST_ITEMS, MOST_DIRECTIONS = 20_000, 1_024
 """Of more items a part is read, and of more directions of the states the widest: enough for a linear map."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Factors that are tried for the readout and for the adapter."""
+PRIOR_STD = 0.25
+"""Of the factors around one half: a few hundred noisy judgements say too little to switch one side off."""
 
 
 class FrozenReadout:
@@ -93,9 +96,8 @@ class FrozenReadout:
             (a, b).
         """
         grid = [pair for pair in product(SHARES, SHARES) if sum(pair) > 0]
-        # Of settings that do equally well, the one nearest to halves comes first.
-        grid.sort(key=lambda pair: (abs(pair[0] - 0.5) + abs(pair[1] - 0.5), pair))
-        losses = np.zeros(len(grid))
+        # From the log of the normal prior, so that held-out judgements have to make up for the distance.
+        losses = ((np.array(grid) - 0.5) ** 2).sum(axis=1) / (2 * PRIOR_STD**2)
         model.eval()
         with torch.no_grad():
             for batch in held_out or ():

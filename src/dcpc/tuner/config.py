@@ -24,7 +24,7 @@ class DCPCConfig(PeftConfig):
         rank: r of the low-rank updates of the attention's linear layers, another carrier beside or in place of the
             prefix; 0 for none.
         rank_scale: s, factor of the updates (LoRA's α / r).
-        rank_dropout: dropout on the input of the updates.
+        rank_dropout: dropout of the updates' r dimensions.
         num_styles: K, the number of latent preference styles over which `p_pref` is a distribution (eq. 10).
         correction: whether the preference correction module (PCM) corrects the prefix per input (eq. 10-12).
             Off, the adapter is plain per-layer prefix tuning.
@@ -57,7 +57,7 @@ class DCPCConfig(PeftConfig):
     num_virtual_tokens: int = field(default=16, metadata={"help": "Prefix positions m per layer."})
     rank: int = field(default=0, metadata={"help": "Rank of updates of the attention's linear layers."})
     rank_scale: float = field(default=2.0, metadata={"help": "Factor of the low-rank updates."})
-    rank_dropout: float = field(default=0.1, metadata={"help": "Dropout before the low-rank updates."})
+    rank_dropout: float = field(default=0.1, metadata={"help": "Dropout in the low-rank updates."})
     num_styles: int = field(default=4, metadata={"help": "Latent preference styles K."})
     correction: bool = field(default=True, metadata={"help": "Correct the prefix per input (eq. 10-12)."})
     correction_hidden: int = field(default=32, metadata={"help": "Hidden width of the correction module."})
