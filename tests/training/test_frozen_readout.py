@@ -35,20 +35,31 @@ def test_the_regression_finds_a_linear_rule_and_shrinks_where_there_is_none() ->
     rng = np.random.default_rng(0)
     states = rng.normal(3.0, 2.0, (400, 20)).astype(np.float32)
     label = (states[:, 0] > 3).astype(int)
-    centre, spread, weights, bias = fit_readout(states, np.eye(2)[label])
-    p = np.exp(log_softmax((states - centre) / spread @ weights.T + bias, axis=1))
+    fitted = fit_readout(states, np.eye(2)[label])
+    p = np.exp(log_softmax(fitted.logits(states), axis=1))
     assert (p.argmax(axis=1) == label).mean() > 0.95
     noise = np.eye(2)[rng.integers(2, size=400)]
-    centre, spread, weights, bias = fit_readout(states, noise)
-    p = np.exp(log_softmax((states - centre) / spread @ weights.T + bias, axis=1))
+    fitted = fit_readout(states, noise)
+    p = np.exp(log_softmax(fitted.logits(states), axis=1))
     assert np.abs(p - noise.mean(axis=0)).max() < 0.1
 
 
 def test_one_item_and_a_label_that_nobody_gave_do_not_break_it() -> None:
     fit_readout(np.ones((1, 3), dtype=np.float32), np.array([[1.0, 0.0]]))
     rng = np.random.default_rng(0)
-    parts = fit_readout(rng.normal(size=(30, 4)).astype(np.float32), np.eye(3)[rng.integers(2, size=30)])
-    assert all(np.isfinite(part).all() for part in parts)
+    fitted = fit_readout(rng.normal(size=(30, 4)).astype(np.float32), np.eye(3)[rng.integers(2, size=30)])
+    assert all(np.isfinite(part).all() for part in vars(fitted).values())
+
+
+def test_held_out_predictions_come_from_regressions_that_did_not_see_the_item() -> None:
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(60, 200)).astype(
+        np.float32
+    )  # more directions than items: everything can be learned
+    votes = np.eye(2)[rng.integers(2, size=60)]
+    fitted = fit_readout(states, votes)
+    surprise = -(votes * fitted.held_out).sum(axis=1).mean()
+    assert surprise > 0.6  # random labels cannot be predicted
 
 
 @pytest.mark.parametrize("validates", [True, False])

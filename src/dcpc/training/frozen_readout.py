@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -41,11 +42,17 @@ class FrozenReadout:
 
     Args:
         tuner: whose acting adapter has a readout.
+
+    Attributes:
+        fitted: whether `fit` has run.
+        held_out: log-probabilities of the training items by regressions that did not see them [I,C], in the order
+            of the data set; None before the fit, and where only a part of the items was read.
     """
 
     def __init__(self, tuner: DCPCModel) -> None:
         assert tuner.readout is not None  # callers ask `of`
         self.tuner, self.readout, self.fitted = tuner, tuner.readout, False
+        self.held_out: np.ndarray | None = None
         self.readout.enabled = False
         self.readout.requires_grad_(False)
 
@@ -71,12 +78,11 @@ class FrozenReadout:
                 states.append(self.tuner.frozen_states(through=model, **tokens_of(batch)).cpu().numpy())
                 votes.append(votes_of(batch, n_classes).cpu().numpy())
         model.train()
-        centre, spread, weight, bias = fit_readout(np.concatenate(states), np.concatenate(votes))
-        tensors = (self.readout.centre, self.readout.spread, self.readout.weight, self.readout.bias)
+        found = fit_readout(np.concatenate(states), np.concatenate(votes))
         with torch.no_grad():
-            for tensor, value in zip(tensors, (centre, spread, weight, bias), strict=True):
-                tensor.copy_(torch.from_numpy(value))
-        self.fitted = True
+            for name in ("centre", "spread", "weight", "bias"):
+                getattr(self.readout, name).copy_(torch.from_numpy(getattr(found, name)))
+        self.fitted, self.held_out = True, found.held_out if every == 1 else None
 
     def item_log_probabilities(
         self, model: nn.Module, tokens: Batch, a: float = 0.5, b: float = 0.5
@@ -136,17 +142,35 @@ class FrozenReadout:
         return together - read, read
 
 
-def fit_readout(
-    states: np.ndarray, votes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Ridge regression of label distributions on standardised states, the ridge by cross-validation.
+@dataclass(frozen=True)
+class Regression:
+    """A ridge regression of label distributions on standardised states, all in float32.
+
+    Attributes:
+        centre: c [D].
+        spread: s [D].
+        weight: W [C,D].
+        bias: b [C].
+        held_out: log-probabilities of the items by the regression of the other folds [I,C].
+    """
+
+    centre: np.ndarray
+    spread: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+    held_out: np.ndarray
+
+    def logits(self, states: np.ndarray) -> np.ndarray:
+        """[I,C] of states [I,D]."""
+        return (states - self.centre) / self.spread @ self.weight.T + self.bias
+
+
+def fit_readout(states: np.ndarray, votes: np.ndarray) -> Regression:
+    """Fit, with the ridge that predicts held-out items best.
 
     Args:
         states: [I,D].
         votes: label distribution of each item's judgements [I,C].
-
-    Returns:
-        centre [D], spread [D], weights [C,D] and bias [C], in float32.
     """
     centre, spread = states.mean(axis=0), states.std(axis=0) + 1e-6
     standardised = ((states - centre) / spread).astype(np.float64)
@@ -154,31 +178,31 @@ def fit_readout(
     _, _, basis = np.linalg.svd(standardised, full_matrices=False)
     basis = basis[:MOST_DIRECTIONS]  # [R,D]
     features = standardised @ basis.T  # [I,R]
-    ridge = _choose_ridge(features, votes)
+    ridge, held_out = _choose_ridge(features, votes)
     weights, bias = _fit(features, votes, ridge)  # [R,C], [C]
-    found = (centre, spread, weights.T @ basis, bias)
-    return tuple(part.astype(np.float32) for part in found)  # type: ignore[return-value]
+    found = (centre, spread, weights.T @ basis, bias, held_out)
+    return Regression(*(part.astype(np.float32) for part in found))
 
 
-def _choose_ridge(features: np.ndarray, votes: np.ndarray) -> float:
-    folds = np.random.default_rng(0).permutation(len(features)) % min(FOLDS, len(features))
-    best, best_loss, worse = RIDGES[0], np.inf, 0
+def _choose_ridge(features: np.ndarray, votes: np.ndarray) -> tuple[float, np.ndarray]:
+    folds = np.random.default_rng(0).permutation(len(features)) % FOLDS
+    # What nobody has learned anything about is uniform: the items of a training set of a single fold.
+    best, best_loss, kept, worse = RIDGES[0], np.inf, np.zeros_like(votes), 0
     for ridge in RIDGES:
-        loss = 0.0
+        log_p = np.full(votes.shape, -np.log(votes.shape[1]))
         for fold in np.unique(folds):
             inside = folds != fold
-            if not inside.any():  # a single item
-                return ridge
-            weights, bias = _fit(features[inside], votes[inside], ridge)
-            log_p = log_softmax(features[~inside] @ weights + bias, axis=1)
-            loss -= float((votes[~inside] * log_p).sum())
+            if inside.any():
+                weights, bias = _fit(features[inside], votes[inside], ridge)
+                log_p[~inside] = log_softmax(features[~inside] @ weights + bias, axis=1)
+        loss = -float((votes * log_p).sum())
         if loss < best_loss:
-            best, best_loss, worse = ridge, loss, 0
+            best, best_loss, kept, worse = ridge, loss, log_p, 0
         else:
             worse += 1
         if worse == 2:  # the loss is convex along the path, and weak ridges are slow to fit
             break
-    return best
+    return best, kept
 
 
 def _fit(features: np.ndarray, votes: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:

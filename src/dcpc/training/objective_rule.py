@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dcpc.objective import ObjectiveConfig, RunningConsensus
 from dcpc.training import step
+from dcpc.training.annotator_start import start_annotators
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.frozen_readout import FrozenReadout
 from dcpc.training.rule import Batch, LearningRule
@@ -24,20 +25,28 @@ class ObjectiveRule(LearningRule):
         self.config = config
         self.ema_decay = config.ema_decay
         self.consensus: RunningConsensus | None = None
-        self.n_judgements, self.n_items = 0, 0
+        self.n_judgements = 0
+        self.data: ItemDataset | None = None
         self.readout: FrozenReadout | None = None
 
     def prepare(self, model: nn.Module, data: ItemDataset) -> None:
         """Make the running consensus, where targets are corrected; switch the readout off until it is fitted."""
-        self.n_judgements, self.n_items = data.annotations.n_judgements, len(data)
+        self.n_judgements = data.annotations.n_judgements
         self.readout = FrozenReadout.of(model)
+        self.data = data
         if self.config.target_correction > 0:
             self.consensus = RunningConsensus(len(data), data.annotations.n_classes)
 
     def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
-        """Fit the readout, the first time. A resumed training fits it again, to the same frozen states."""
-        if self.readout is not None and not self.readout.fitted:
-            self.readout.fit(model, batches, self.n_items)
+        """Fit the readout, the first time, and start annotators from it.
+
+        A resumed training fits it again, to the same frozen states; its annotators are those of the checkpoint.
+        """
+        if self.readout is None or self.readout.fitted or self.data is None:
+            return
+        self.readout.fit(model, batches, len(self.data))
+        if epoch == 0 and self.readout.held_out is not None:
+            start_annotators(self.readout.tuner, self.data.annotations, self.readout.held_out)
 
     def finish(self, model: nn.Module, held_out: Iterable[Batch] | None) -> None:
         """Weigh the readout against the adapter."""

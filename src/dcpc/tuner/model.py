@@ -115,9 +115,9 @@ class DCPCModel(Readings):
             if tokens is not None:
                 state.noise = torch.randn(len(tokens), config.num_styles, device=tokens.device)
         if annotator_ids is not None and config.annotator_mode == "prefix":
-            state.effect = self._preferences()(annotator_ids)
+            state.effect = self.preferences(annotator_ids)
         elif annotator_ids is not None:
-            self._preferences()  # raises where the adapter knows no annotators
+            _ = self.preferences  # raises where the adapter knows no annotators
             state.annotator_ids = annotator_ids
         return state
 

@@ -52,7 +52,9 @@ class Readings(TunerStructure):
             return None
         return self.dcpc_readout[self.active_adapters[0]]
 
-    def _preferences(self) -> AnnotatorPreferences:
+    @property
+    def preferences(self) -> AnnotatorPreferences:
+        """The acting adapter's annotators; a UsageError where it knows none."""
         config = self.active_config
         if config is None or self.active_adapters[0] not in self.dcpc_annotators:
             raise UsageError(
@@ -63,15 +65,15 @@ class Readings(TunerStructure):
 
     def annotator_index(self, ids: Sequence[str]) -> Tensor:
         """Indices [J] of annotator ids; unknown ids fall back to their group's mean, else to -1."""
-        return self._preferences().index(ids)
+        return self.preferences.index(ids)
 
     def annotator_kl(self) -> Tensor:
         """KL of the annotators' posteriors to their priors, summed over annotators: a scalar, in nats."""
-        return self._preferences().kl()
+        return self.preferences.kl()
 
     def _item_mean(self, logits: Tensor) -> Tensor:
         """[B,K] μ̄, the last layer's mean in the latest forward pass; 0 without correction."""
-        preferences = self._preferences()
+        preferences = self.preferences
         if self.state is None or not self.state.layers:
             return logits.new_zeros(len(logits), preferences.mean.shape[1], dtype=preferences.mean.dtype)
         return list(self.state.layers.values())[-1].mean
@@ -89,7 +91,7 @@ class Readings(TunerStructure):
         Returns:
             [J,C].
         """
-        preferences = self._preferences()
+        preferences = self.preferences
         effect = preferences.effect(self._item_mean(logits)[item_index], preferences(annotator_ids))  # [J,C]
         return logits[item_index] + effect.to(logits.dtype)
 
@@ -102,6 +104,6 @@ class Readings(TunerStructure):
         Returns:
             [B,C], rows sum to 1.
         """
-        preferences = self._preferences()
+        preferences = self.preferences
         effect = preferences.effect(self._item_mean(logits).unsqueeze(1), preferences.mean)  # [B,A,C]
         return (logits.unsqueeze(1) + effect.to(logits.dtype)).softmax(dim=-1).mean(dim=1)

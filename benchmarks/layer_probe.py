@@ -1,0 +1,94 @@
+"""What each layer of the frozen base model knows about real judgements: the evidence for the cross-layer readout.
+
+    python benchmarks/layer_probe.py --data-folder DATA [--output results/layer_probe.jsonl]
+
+For every set of the suite `real-small`, budget and seed: ridge regressions (the ridge chosen by cross-validation on
+the noisy training judgements) on the pooled states of the last layer, of each layer, and of all layers together;
+scored on the test items like any method of the benchmark. Rows are appended as they come, and those that are there
+are not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import softmax
+
+from dcpc.benchmark.sources import load_source, make_case
+from dcpc.benchmark.suite import load_suite
+from dcpc.data import Annotations
+from dcpc.evaluation.decision import decide, fit_offsets
+from dcpc.evaluation.summary import evaluate_distribution
+from dcpc.models import load_base_model
+from dcpc.training import tokenize_items
+from dcpc.training.frozen_readout import fit_readout
+from dcpc.tuner.correction import pooled_state
+
+
+@torch.inference_mode()
+def layer_states(items: pd.DataFrame, base_model: str, max_length: int) -> np.ndarray:
+    """Pooled states of embeddings and layers, float32 [I, L+1, H]."""
+    model, tokenizer = load_base_model(base_model, ["no", "yes"])
+    encoded = tokenize_items(items, tokenizer, max_length)
+    order = np.argsort([-len(ids) for ids in encoded["input_ids"]], kind="stable")
+    found: list[np.ndarray] = [np.empty(0)] * len(order)
+    for start in range(0, len(order), 64):
+        rows = order[start : start + 64]
+        batch = {name: [values[row] for row in rows] for name, values in encoded.items()}
+        padded = tokenizer.pad(batch, return_tensors="pt")
+        hidden = model.eval()(**padded, output_hidden_states=True).hidden_states
+        pooled = torch.stack([pooled_state(layer, padded["attention_mask"]) for layer in hidden], dim=1)
+        for row, states in zip(rows, pooled.numpy(), strict=True):
+            found[row] = states
+    return np.stack(found)
+
+
+def score(states: list[np.ndarray], sides: tuple[Annotations, Annotations, Annotations]) -> dict[str, float]:
+    """Metrics of a ridge regression on [I, D] states of training, validation and test items."""
+    train, validation, test = sides
+    fitted = fit_readout(states[0], train.soft_labels)
+    p = [softmax(fitted.logits(x), axis=1) for x in states]
+    offsets = fit_offsets(p[1][validation.item_codes], validation.label_codes)
+    return evaluate_distribution(p[2], test.counts, test.scale, decide(p[2], offsets))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-folder", type=Path, required=True)
+    parser.add_argument("--output", type=Path, default=Path("results/layer_probe.jsonl"))
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    suite = load_suite("real-small")
+    rows = [json.loads(line) for line in arguments.output.open()] if arguments.output.exists() else []
+    done = {(row["dataset"], row["condition"], row["seed"]) for row in rows}
+    for seed in range(arguments.seeds):
+        for dataset in suite.datasets:
+            source = load_source(dataset, arguments.data_folder)
+            for condition in suite.conditions_of(dataset):
+                if (dataset.name, condition, seed) in done:
+                    continue
+                sides = make_case(source, dataset, condition, seed, suite).split
+                states = [
+                    layer_states(side.items, suite.training.base_model, suite.training.max_length)
+                    for side in sides
+                ]
+                kinds = {f"layer {k}": [x[:, k] for x in states] for k in range(states[0].shape[1])}
+                kinds["all layers"] = [x.reshape(len(x), -1) for x in states]
+                with arguments.output.open("a") as file:
+                    for kind, chosen in kinds.items():
+                        metrics = score(chosen, tuple(sides))
+                        row = {"dataset": dataset.name, "condition": condition, "seed": seed, "states": kind}
+                        rows.append({**row, **metrics})
+                        file.write(json.dumps(rows[-1]) + "\n")
+    table = pd.DataFrame(rows)
+    for metric in ("macro_f1", "jensen_shannon", "cross_entropy"):
+        print(table.pivot_table(index="states", columns="condition", values=metric).round(4).to_markdown())
+
+
+if __name__ == "__main__":
+    main()
