@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PrinterCallback,
     ProgressCallback,
+    TrainerCallback,
     set_seed,
 )
 
@@ -80,6 +81,7 @@ def train_adapter(
     resume: bool = False,
     progress: bool = True,
     trust_remote_code: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> TrainedAdapter:
     """Train an adapter on raw judgements.
 
@@ -98,6 +100,7 @@ def train_adapter(
         resume: go on from the last checkpoint in `checkpoints`.
         progress: show progress bars.
         trust_remote_code: run modelling code that the base model brings.
+        callbacks: further callbacks of the Trainer.
 
     Raises:
         ModelError: if the base model cannot be loaded or adapted.
@@ -118,6 +121,7 @@ def train_adapter(
                 checkpoints=folder,
                 progress=progress,
                 trust_remote_code=trust_remote_code,
+                callbacks=callbacks,
             )
     arguments = _arguments(method, training or {}, Path(checkpoints), validation is not None, progress)
     settings, options = adapter or {}, {**(base_options or {}), "trust_remote_code": trust_remote_code}
@@ -139,7 +143,7 @@ def train_adapter(
         None if validation is None else ItemDataset(validation, tokenizer, index, max_length),
         processing_class=tokenizer,
         rule=rule,
-        callbacks=[] if arguments.load_best_model_at_end else [BestWeights()],
+        callbacks=[*callbacks, *([] if arguments.load_best_model_at_end else [BestWeights()])],
     )
     trainer.remove_callback(PrinterCallback)
     if progress:
