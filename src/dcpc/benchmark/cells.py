@@ -151,9 +151,11 @@ def split_record(task: Task, case: Case) -> Record:
 def measure(fitted: Fitted, case: Case) -> Record:
     """Metrics of a fitted method, and what it predicted for every test item.
 
-    The decision offsets are fitted on the noisy validation labels. `consensus_annotator_error` is the share of
-    the test judgements that differ from the decision for the item; `annotator_error` the same with the method's
-    own decision for the annotator, where it makes one. `mean_annotator_error` weighs every annotator the same.
+    `macro_f1` and `accuracy` are of decisions with offsets, fitted on the noisy validation labels for macro-F1;
+    `macro_f1_argmax` and `accuracy_argmax` of the most probable labels. `consensus_annotator_error` is the share of
+    the test judgements that differ from the item's most probable label; `annotator_error` the same with what the
+    method finds most probable for the annotator, where it knows any: offsets that favour rare labels would only add
+    errors. `mean_annotator_error` weighs every annotator the same.
     """
     validation, test = case.split.validation, case.split.test
     seen = np.asarray(fitted.probabilities(validation.items), dtype=np.float64)[
@@ -163,11 +165,13 @@ def measure(fitted: Fitted, case: Case) -> Record:
     p = np.asarray(fitted.probabilities(test.items), dtype=np.float64)  # [I, C]
     decisions = decide(p, offsets)  # [I]
     metrics = evaluate_distribution(p, test.counts, test.scale, decisions)
+    plain = evaluate_distribution(p, test.counts, test.scale)
+    metrics |= {f"{name}_argmax": plain[name] for name in ("macro_f1", "accuracy")}
     wrong = None
     if test.has_annotators:
-        consensus = decisions[test.item_codes]  # [J]
+        consensus = p.argmax(axis=1)[test.item_codes]  # [J]
         own = fitted.annotator_probabilities(test.items, test.item_codes, test.table["annotator_id"].tolist())
-        personal = consensus if own is None else decide(own, offsets)  # [J]
+        personal = consensus if own is None else np.asarray(own).argmax(axis=1)  # [J]
         wrong = personal != test.label_codes  # [J]
         errors = per_annotator_error(personal, test.label_codes, test.annotator_codes)  # [A]
         metrics["annotator_error"] = float(wrong.mean())
