@@ -84,6 +84,8 @@ METRICS = (
     Metric("annotator_error", "Error for the person, %", False, 100, 1, weighted_ratio, _person_errors),
     Metric("consensus_annotator_error", "Error of the consensus for persons, %", False, 100, 1),
     Metric("mean_annotator_error", "Error for the person, mean over persons, %", False, 100, 1),
+    Metric("macro_f1_argmax", "Macro-F1 of the most probable labels, %", True, 100, 1),
+    Metric("accuracy_argmax", "Accuracy of the most probable labels, %", True, 100, 1),
     Metric("cross_entropy", "Cross-entropy, nats", False),
     Metric("manhattan", "Manhattan distance", False),
     Metric("soft_micro_f1", "Soft micro-F1, %", True, 100, 1),
