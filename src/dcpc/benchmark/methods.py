@@ -196,16 +196,6 @@ BUDGET: dict[str, dict[str, Any]] = {
 """Ranks at which low-rank adapters train as many numbers as sixteen positions of P-Tuning v2, 2·16 vectors of the
 hidden width per layer, and as bottlenecks of width sixteen."""
 
-PAPER: dict[str, Any] = {
-    "num_virtual_tokens": 16,
-    "rank": 0,
-    "readout": False,
-    "merge": "concat",
-    "gate": False,
-    "annotators": None,
-}
-"""The prefix carrier as published; the source knows no annotators."""
-
 
 def _crowdlab(settings: TrainingSettings, seed: int, train: Annotations) -> Targets:
     """Consensus labels one-hot, weighed by their quality; the classifier is a cross-validated linear probe."""
@@ -308,7 +298,7 @@ def _dcpc() -> list[BenchmarkMethod]:
 
     return [
         method("dcpc", "the preset `default`"),
-        method("dcpc-paper", "the equations as written", preset="paper", adapter=PAPER),
+        method("dcpc-paper", "the equations as written", preset="paper"),
         without("ambiguity", "L_amb (eq. 3-6)", ambiguity_weight=0.0),
         without("alignment", "prefix alignment (eq. 7-9)", alignment_weight=0.0),
         method(

@@ -57,13 +57,18 @@ DEFAULTS: dict[str, Any] = {
 LEARNING_RATES = {"dcpc": 3e-3, "p-tuning-v2": 1e-2, "lora": 1e-3}
 """Peak learning rates that suit small encoders; large base models want lower ones."""
 
-DCPC_DEFAULTS: dict[str, Any] = {
-    "num_virtual_tokens": 0,
-    "rank": 4,
-    "correction_hidden": 16,
-    "readout": True,
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "default": {"num_virtual_tokens": 0, "rank": 4, "correction_hidden": 16, "readout": True},
+    "paper": {
+        "num_virtual_tokens": 16,
+        "num_corrected_tokens": 16,
+        "merge": "concat",
+        "gate": False,
+        "annotator_mode": "none",
+    },
 }
-"""Fields of `DCPCConfig`: it trains as many numbers as P-Tuning v2 with sixteen positions, within 20 %."""
+"""Fields of `DCPCConfig` by preset. `default` trains as many numbers as P-Tuning v2 with sixteen positions, within
+20 %; `paper` corrects the whole prefix, inside one softmax with the text, and knows no annotators."""
 
 
 def train_adapter(
@@ -225,7 +230,8 @@ def _with_carrier(
 ) -> nn.Module:
     """The base model with what is to be trained."""
     if method == "dcpc":
-        return get_peft_model(base, _dcpc_config(base, train, changes))
+        preset = ADAPTERS.get(arguments.preset, ADAPTERS["default"])
+        return get_peft_model(base, _dcpc_config(base, train, {**preset, **changes}))
     batches = math.ceil(train.n_items / arguments.per_device_train_batch_size)
     per_epoch = math.ceil(batches / arguments.gradient_accumulation_steps)
     steps = arguments.max_steps if arguments.max_steps > 0 else per_epoch * arguments.num_train_epochs
@@ -243,7 +249,7 @@ def _annotators_of(model: nn.Module, train: Annotations, rule: LearningRule | No
 def _dcpc_config(base: PreTrainedModel, train: Annotations, changes: Mapping[str, Any]) -> DCPCConfig:
     # A single annotator cannot be told from the consensus.
     annotators = list(train.annotators) if len(train.annotators) > 1 else None
-    settings: dict[str, Any] = {"task_type": "SEQ_CLS", **DCPC_DEFAULTS}
+    settings: dict[str, Any] = {"task_type": "SEQ_CLS"}
     if isinstance(base, SentenceClassifier):
         # A task type would make PEFT's auto classes load transformers' own classifier, with another pooling.
         settings |= {"task_type": None, "modules_to_save": ["classifier"]}
