@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
+from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -128,9 +129,11 @@ class DCPCTrainer(Trainer):
         loss = self.rule.validation_loss(self.accelerator.unwrap_model(model), self._prepare_inputs(inputs))
         return loss, None, None
 
-    def training_items(self) -> Iterator[Batch]:
+    def training_items(self) -> Iterable[Batch]:
         """Batches of the training items in their order, on the model's device."""
-        return self._batches_of(self.train_dataset)
+        batches = self._batches_of(self.train_dataset)
+        n_batches = -(-len(self.train_dataset) // self.args.eval_batch_size)
+        return tqdm(batches, "Reading items", n_batches, leave=False, disable=self.args.disable_tqdm)
 
     def _batches_of(self, data: Dataset) -> Iterator[Batch]:
         for batch in self.get_eval_dataloader(data):
