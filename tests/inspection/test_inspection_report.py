@@ -58,6 +58,15 @@ def test_the_page_is_self_contained_and_every_figure_has_an_alternative(two_camp
     assert "text of i0" in html or "text of i" in html
 
 
+def test_of_equally_busy_annotators_the_clearest_leanings_are_shown_and_the_page_says_so(two_camps) -> None:
+    result = inspect_annotations(two_camps, pairs=False)
+    assert len({b.judgements for b in result.bias}) == 1
+    html = inspection_page(result)
+    assert "Of equally busy ones" in html
+    last = min(result.bias, key=lambda b: abs(b.z)).annotator
+    assert f"Confusion of {last}:" not in html
+
+
 def test_no_texts_hides_every_text(two_camps) -> None:
     result = inspect_annotations(two_camps, texts=False, pairs=False)
     assert "text of" not in inspection_page(result)

@@ -32,6 +32,7 @@ def inspection_page(inspection: Inspection) -> str:
         ordinal=ordinal,
         plots=_plots(inspection),
         confusions=_confusions(inspection),
+        busiest_tied=_busiest_tied(inspection.bias),
         bias=striking(inspection.bias)[:MOST_ANNOTATORS],
         clear_bias=sum(
             abs(b.z) > bonferroni_z(len(inspection.bias) * len(inspection.labels)) for b in inspection.bias
@@ -122,12 +123,21 @@ def _plots(inspection: Inspection) -> dict[str, Markup]:
 def _confusions(inspection: Inspection) -> list[Markup]:
     if len(inspection.labels) > MOST_CONFUSION_LABELS:
         return []
-    shown = [b for b in inspection.bias[:MOST_CONFUSIONS] if b.confusion is not None]
+    busiest = sorted(inspection.bias, key=lambda b: (-b.judgements, -abs(b.z), b.annotator))
+    shown = [b for b in busiest[:MOST_CONFUSIONS] if b.confusion is not None]
     return [
         figures.confusion_plot(b.confusion, inspection.labels, annotator=b.annotator)
         for b in shown
         if b.confusion is not None and np.sum(b.confusion) > 0
     ]
+
+
+def _busiest_tied(bias: list[AnnotatorBias]) -> bool:
+    """Whether the number of judgements alone does not tell whose confusion is shown."""
+    judgements = sorted((b.judgements for b in bias), reverse=True)
+    return (
+        len(judgements) > MOST_CONFUSIONS and judgements[MOST_CONFUSIONS - 1] == judgements[MOST_CONFUSIONS]
+    )
 
 
 def _differing(inspection: Inspection) -> list[dict[str, Any]]:

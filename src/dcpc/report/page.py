@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 import dcpc
 
@@ -16,7 +18,8 @@ def render_page(template: str, **context: Any) -> str:
 
     Templates extend `base.html.jinja` (blocks `title`, `lead`, `content`), which carries the style sheet for
     light, dark, phone and print; `macros.html.jinja` has tables, figures and key figures. Everything is
-    escaped unless it is `markupsafe.Markup`. Filters: `number(digits=3)`, `percent(digits=0)`, `count`.
+    escaped unless it is `markupsafe.Markup`. Filters: `number(digits=3)`, `percent(digits=0)`, `count`,
+    `breakable`.
 
     Args:
         template: the file name, with or without `.html.jinja`.
@@ -35,7 +38,9 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=format_number, percent=format_percent, count=format_count)
+    environment.filters.update(
+        number=format_number, percent=format_percent, count=format_count, breakable=format_breakable
+    )
     return environment
 
 
@@ -43,14 +48,14 @@ def format_number(value: float | None, digits: int = 3) -> str:
     """`0.417`; a dash where there is no value (None or NaN)."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:.{digits}f}".replace("-", "−")
+    return _minus(f"{value:.{digits}f}")
 
 
 def format_percent(value: float | None, digits: int = 0) -> str:
     """`42 %` from the share 0.42; a dash where there is no value (None or NaN)."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{100 * value:.{digits}f} %".replace("-", "−")
+    return f"{_minus(f'{100 * value:.{digits}f}')} %"
 
 
 def format_count(value: float | None) -> str:
@@ -58,3 +63,17 @@ def format_count(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:,.0f}"
+
+
+def format_breakable(name: str) -> Markup:
+    """A path or identifier that a narrow page may break behind `/`, `_`, `.` and `-`, not inside a word."""
+    return Markup("").join(
+        part + Markup("<wbr>") if part in "/_.-" else escape(part)
+        for part in re.split(r"([/_.-])", name)
+        if part
+    )
+
+
+def _minus(text: str) -> str:
+    # What rounds to nothing has no sign.
+    return text.replace("-", "−" if text.strip("-0.") else "")
