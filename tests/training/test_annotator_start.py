@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from peft import get_peft_model
 from scipy.special import log_softmax
 
-from dcpc.training.annotator_start import JudgedLogits, choose_effects, fit_effects, start_preferences
+from dcpc.models import load_base_model
+from dcpc.training.annotator_start import (
+    JudgedLogits,
+    choose_effects,
+    fit_effects,
+    start_annotators,
+    start_preferences,
+)
+from dcpc.tuner import DCPCConfig
 from dcpc.tuner.annotators import AnnotatorPreferences
+from tiny_models import judgements, save_tiny_bert, sentiment_judgements
 
 
 def simulated(spread: float, per_annotator: int, seed: int = 0) -> tuple[JudgedLogits, np.ndarray]:
@@ -59,6 +71,17 @@ def test_preferences_reproduce_effects_up_to_a_constant_with_the_spread_of_their
     np.testing.assert_allclose(difference - difference.mean(axis=1, keepdims=True), 0, atol=1e-5)
     used = preferences.mean.detach().square().mean(dim=0).sqrt()
     torch.testing.assert_close(used, torch.tensor([1.0, 1.0, 0.0, 0.0]), atol=1e-4, rtol=0)
+
+
+def test_judgements_without_ids_leave_annotators_at_their_start(tmp_path: Path) -> None:
+    base, _ = load_base_model(save_tiny_bert(tmp_path / "base"), ["no", "yes"])
+    config = DCPCConfig(task_type="SEQ_CLS", annotators=["ann", "bob"])
+    tuner = get_peft_model(base, config).base_model
+    unnamed = judgements([(f"item {i}", "the film", None, ("no", "yes")[i % 2]) for i in range(8)])
+    start_annotators(tuner, unnamed, np.full((8, 2), -np.log(2)))
+    assert not tuner.preferences.mean.any()
+    named = sentiment_judgements(8)
+    start_annotators(tuner, named, np.full((8, 2), -np.log(2)))
 
 
 def test_annotators_who_do_not_differ_keep_their_start() -> None:

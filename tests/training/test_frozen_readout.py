@@ -1,4 +1,4 @@
-"""The readout in training: fitted before, silent during, weighed and folded into the weights after."""
+"""The readout in training: fitted before, silent during, weighed after."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from peft import PeftModel, get_peft_model
 from scipy.special import log_softmax
 
 from dcpc.adapters import load_adapter
+from dcpc.errors import TrainingError
+from dcpc.models import load_base_model
 from dcpc.prediction import predict_distribution
+from dcpc.training import DCPCTrainer, DCPCTrainingArguments, ItemDataset, frozen_readout, objective_rule
 from dcpc.training.fit import train_adapter
 from dcpc.training.frozen_readout import PRIOR_STD, SHARES, FrozenReadout, fit_readout
 from dcpc.training.rule import LearningRule
 from dcpc.training.step import dcpc_tuner
+from dcpc.tuner import DCPCConfig
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 
@@ -28,6 +33,46 @@ def trained(folder: Path, *, validates: bool, epochs: int = 1, **training: Any) 
         base_model=save_tiny_bert(folder / "base", mean_pooling=True),
         training={"num_train_epochs": epochs, "per_device_train_batch_size": 8, **training},
         progress=False,
+    )
+
+
+def tiny_trainer(
+    folder: Path, *, validates: bool = True, task_type: str | None = "SEQ_CLS", annotator_mode: str = "output",
+    **training: Any,
+) -> DCPCTrainer:  # fmt: skip
+    """A trainer of two epochs of two steps, on sixteen items."""
+    data = sentiment_judgements(24)
+    path = str(folder / "base") if (folder / "base").is_dir() else save_tiny_bert(folder / "base")
+    torch.manual_seed(0)
+    base, tokenizer = load_base_model(path, data.labels)
+    annotators = list(data.annotators)
+    config = DCPCConfig(
+        task_type=task_type,
+        rank=2,
+        num_virtual_tokens=0,
+        readout=True,
+        annotators=annotators,
+        annotator_mode=annotator_mode,
+    )
+    settings = {
+        "output_dir": str(folder / "runs"),
+        "per_device_train_batch_size": 8,
+        "num_train_epochs": 2,
+        "eval_strategy": "epoch" if validates else "no",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+    }
+    index = {name: number for number, name in enumerate(annotators)}
+    train, held_out = (
+        ItemDataset(data.of_items(ids), tokenizer, index) for ids in (data.item_ids[:16], data.item_ids[16:])
+    )
+    return DCPCTrainer(
+        get_peft_model(base, config),
+        DCPCTrainingArguments(**{**settings, **training}),
+        train,
+        held_out if validates else None,
+        processing_class=tokenizer,
     )
 
 
@@ -112,6 +157,80 @@ def test_the_weights_are_the_most_probable_of_the_grid_given_held_out_judgements
     prior = {(a, b): ((a - 0.5) ** 2 + (b - 0.5) ** 2) / (2 * PRIOR_STD**2) for a, b in seen}
     assert seen[chosen] + prior[chosen] == pytest.approx(min(seen[key] + prior[key] for key in seen))
     assert after == pytest.approx(seen[chosen], rel=1e-4)
+
+
+def test_a_checkpoint_predicts_what_was_validated(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path, save_strategy="epoch", objective={"ema_decay": 0.0})
+    trainer.train()
+    validated = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    for step, expected in zip((2, 4), validated, strict=True):
+        base, _ = load_base_model(str(tmp_path / "base"), sentiment_judgements(24).labels)
+        checkpoint = tmp_path / "runs" / f"checkpoint-{step}"
+        trainer.model = PeftModel.from_pretrained(base, str(checkpoint)).eval()
+        assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_training_resumed_at_its_end_predicts_as_it_did(tmp_path: Path) -> None:
+    first = tiny_trainer(tmp_path, save_strategy="epoch")
+    first.train()
+    resumed = tiny_trainer(tmp_path, save_strategy="epoch")
+    resumed.train(resume_from_checkpoint=True)
+    assert dcpc_tuner(resumed.model).readout.enabled
+    assert resumed.evaluate()["eval_loss"] == pytest.approx(first.evaluate()["eval_loss"], rel=1e-5)
+
+
+def test_training_twice_goes_on_and_weighs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = []
+    monkeypatch.setattr(objective_rule, "start_annotators", lambda *args: starts.append(args))
+    trainer = tiny_trainer(tmp_path, validates=False)
+    for _ in range(2):
+        trainer.train()
+        readout = dcpc_tuner(trainer.model).readout
+        assert readout.enabled
+        assert readout.shares.tolist() == [0.5, 0.5]
+        assert trainer.rule.data is None  # predictions do not hold the training items
+    assert len(starts) == 1
+
+
+def test_the_head_is_left_as_it_was_trained_or_found(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path, task_type=None)  # the head is neither trained nor saved
+    head = trainer.model.base_model.model.classifier.weight
+    before = head.detach().clone()
+    trainer.train()
+    assert torch.equal(head, before)
+
+
+def test_items_are_read_in_their_order_however_batches_are_sampled(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path, train_sampling_strategy="group_by_length")
+    read = [item for batch in trainer.training_items() for item in batch["items"].tolist()]
+    assert read == list(range(16))
+
+
+def test_large_states_are_read_of_a_part_of_the_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    fit = frozen_readout.fit_readout
+    monkeypatch.setattr(frozen_readout, "MOST_NUMBERS", 8 * 48)  # eight items of three states of width 16
+    monkeypatch.setattr(frozen_readout, "fit_readout", lambda *args: seen.append(args) or fit(*args))
+    tiny_trainer(tmp_path, per_device_eval_batch_size=4).train()
+    assert seen[0][0].shape == (8, 48)
+
+
+def test_states_that_are_no_numbers_stop_the_training(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path)
+    with torch.no_grad():
+        trainer.model.get_base_model().get_input_embeddings().weight[5:].fill_(float("inf"))
+    with pytest.raises(TrainingError, match="states of some training items are not finite"):
+        trainer.train()
+
+
+@pytest.mark.parametrize("mode", ["prefix", "none"])
+def test_other_annotator_modes_and_accumulated_gradients(tmp_path: Path, mode: str) -> None:
+    trainer = tiny_trainer(tmp_path, annotator_mode=mode, gradient_accumulation_steps=2)
+    trainer.train()
+    assert dcpc_tuner(trainer.model).readout.enabled
+    assert np.isfinite(trainer.evaluate()["eval_loss"])
 
 
 def test_a_resumed_training_ends_as_an_undisturbed_one(tmp_path: Path) -> None:

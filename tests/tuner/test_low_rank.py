@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
-from architectures import ARCHITECTURES, Architecture, adapted, base_model, inputs
+from architectures import ARCHITECTURES, Architecture, adapted, base_model, inputs, randomise
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
@@ -86,14 +87,49 @@ def test_every_tensor_learns_and_padding_changes_nothing() -> None:
         torch.testing.assert_close(model(**padded).logits, model(**batch).logits, rtol=1e-4, atol=1e-5)
 
 
-def test_saved_and_loaded(tmp_path: Path) -> None:
-    model = adapted(BERT, rank=2, num_virtual_tokens=0).eval()
+@pytest.mark.parametrize("low_cpu_mem_usage", [True, False])
+def test_saved_and_loaded(tmp_path: Path, low_cpu_mem_usage: bool) -> None:
+    model = adapted(BERT, rank=2, num_virtual_tokens=0, rank_scale=0.7).eval()
     model.save_pretrained(tmp_path)
     saved = load_file(tmp_path / "adapter_model.safetensors")
     assert "base_model.model.bert.encoder.layer.0.attention.self.query.dcpc.dcpc_down" in saved
     assert not any("dcpc_key" in name for name in saved)
-    loaded = PeftModel.from_pretrained(base_model(BERT), str(tmp_path)).eval()
+    base = base_model(BERT)
+    loaded = PeftModel.from_pretrained(base, str(tmp_path), low_cpu_mem_usage=low_cpu_mem_usage).eval()
     torch.testing.assert_close(output(loaded), output(model))
+
+
+def test_a_copy_is_independent() -> None:
+    model = adapted(BERT, rank=2, num_virtual_tokens=0).eval()
+    before = output(model)
+    copy = deepcopy(model)
+    torch.testing.assert_close(output(copy), before)
+    with torch.no_grad():
+        for module in copy.modules():
+            if isinstance(module, LowRankLayer):
+                module.dcpc_up["default"].zero_()
+    assert not torch.allclose(output(copy), before)
+    torch.testing.assert_close(output(model), before)
+
+
+@pytest.mark.filterwarnings("ignore:Adapter .* was active which is now deleted")
+@pytest.mark.parametrize(("rank", "other_rank"), [(2, 0), (0, 2), (2, 3)])
+def test_two_adapters_switch_and_the_other_acts_when_one_is_deleted(rank: int, other_rank: int) -> None:
+    def settings(of: int) -> dict[str, int]:
+        return {"rank": of, "num_virtual_tokens": 0 if of else 3}
+
+    model = adapted(BERT, **settings(rank))
+    first = output(model)
+    model.add_adapter("other", DCPCConfig(task_type="SEQ_CLS", **settings(other_rank)))
+    model.set_adapter("other")
+    randomise(model, seed=3)
+    second = output(model.eval())
+    model.set_adapter("default")
+    assert not torch.allclose(output(model), second)
+    model.delete_adapter("default")
+    assert model.active_adapters == ["other"]
+    torch.testing.assert_close(output(model), second)
+    assert not torch.allclose(first, second)
 
 
 def test_gradients_are_the_same_under_checkpointing() -> None:
@@ -114,6 +150,11 @@ def test_gradients_are_the_same_under_checkpointing() -> None:
 def test_what_cannot_be_done_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing would be adapted"):
         DCPCConfig(num_virtual_tokens=0)
+    with pytest.raises(UsageError, match="what it adds depends on the input"):
+        adapted(BERT, rank=2, num_virtual_tokens=0).merge_and_unload()
     deberta = next(architecture for architecture in ARCHITECTURES if "DeBERTa" in architecture.name)
     with pytest.raises(ModelError, match="rank > 0 cannot gate them"):
         get_peft_model(base_model(deberta), DCPCConfig(rank=2))
+    model = get_peft_model(base_model(deberta), DCPCConfig())
+    with pytest.raises(ModelError, match=r"no linear layers .* that rank=2 could update"):
+        model.add_adapter("other", DCPCConfig(rank=2))

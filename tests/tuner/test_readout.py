@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
 
-from dcpc.errors import UsageError
+from dcpc.errors import ModelError, UsageError
 from dcpc.tuner import DCPCConfig
 from dcpc.tuner.correction import pooled_state
 
@@ -29,6 +30,7 @@ def filled(model: PeftModel) -> nn.Module:
         for tensor in (readout.weight, readout.bias, readout.centre):
             tensor.normal_()
         readout.spread.uniform_(0.5, 2)
+        readout.shares.copy_(torch.tensor([0.25, 0.75]))
     return readout
 
 
@@ -52,25 +54,28 @@ def test_it_adds_its_formula_of_the_frozen_states(correction: bool) -> None:
         states = model(**batch, output_hidden_states=True).hidden_states
     pooled = torch.cat([pooled_state(state, batch.get("attention_mask")) for state in states], dim=-1)
     expected = (pooled - readout.centre) / readout.spread @ readout.weight.T + readout.bias
-    torch.testing.assert_close(logits(model), without + expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits(model), 0.25 * without + 0.75 * expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_loss_is_that_of_the_changed_logits() -> None:
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_loss_is_that_of_the_logits(enabled: bool) -> None:
     model = adapted(BERT, readout=True).eval()
-    filled(model)
+    filled(model).enabled = enabled
     labels = torch.zeros(len(inputs(BERT)["input_ids"]), dtype=torch.long)
     output = model(**inputs(BERT), labels=labels)
     torch.testing.assert_close(output.loss, nn.functional.cross_entropy(output.logits, labels))
 
 
-def test_saved_and_loaded_with_its_standardisation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("low_cpu_mem_usage", [True, False])
+def test_saved_and_loaded_with_its_standardisation(tmp_path: Path, low_cpu_mem_usage: bool) -> None:
     model = adapted(BERT, readout=True).eval()
     filled(model)
     model.save_pretrained(tmp_path)
     saved = load_file(tmp_path / "adapter_model.safetensors")
     names = {name.rpartition(".")[2] for name in saved if "dcpc_readout" in name}
-    assert names == {"weight", "bias", "centre", "spread"}
-    loaded = PeftModel.from_pretrained(base_model(BERT), str(tmp_path)).eval()
+    assert names == {"weight", "bias", "centre", "spread", "shares"}
+    base = base_model(BERT)
+    loaded = PeftModel.from_pretrained(base, str(tmp_path), low_cpu_mem_usage=low_cpu_mem_usage).eval()
     torch.testing.assert_close(logits(loaded), logits(model))
 
 
@@ -96,3 +101,36 @@ def test_it_can_be_trained_with_the_rest_also_under_checkpointing() -> None:
 def test_it_is_refused_where_there_are_no_class_logits() -> None:
     with pytest.raises(UsageError, match="readout adds to one row of class logits"):
         DCPCConfig(task_type="CAUSAL_LM", readout=True)
+
+
+def test_logits_of_another_form_are_refused() -> None:
+    model = get_peft_model(base_model(BERT), DCPCConfig(readout=True)).eval()
+    model.base_model.model.classifier = nn.Linear(32, 7)
+    with pytest.raises(UsageError, match=r"one row of 3 class logits per input.* shape \[3, 7\]"):
+        model(**inputs(BERT))
+
+
+def test_hidden_states_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = adapted(BERT, readout=True).eval()
+    forward = model.base_model.model.forward
+
+    def with_states(count: int | None) -> None:
+        def changed(*args: Any, **kwargs: Any) -> Any:
+            output = forward(*args, **kwargs)
+            if output.get("hidden_states") is not None:
+                output["hidden_states"] = None if count is None else output.hidden_states[:count]
+            return output
+
+        monkeypatch.setattr(model.base_model.model, "forward", changed)
+
+    with_states(2)
+    with pytest.raises(ModelError, match=r"The readout reads 96 numbers .* which gives 64"):
+        logits(model)
+    with_states(None)
+    with pytest.raises(ModelError, match=r"The readout reads 96 numbers .* which gives 0"):
+        logits(model)
+
+
+def test_tuples_are_refused_with_the_way_out() -> None:
+    with pytest.raises(UsageError, match="return_dict=True"):
+        adapted(BERT, readout=True)(**inputs(BERT), return_dict=False)

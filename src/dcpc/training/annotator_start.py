@@ -100,7 +100,7 @@ def start_annotators(tuner: DCPCModel, annotations: Annotations, log_probabiliti
     numbers = tuner.annotator_index(list(annotations.annotators)).cpu().numpy()  # [A']
     preferences = tuner.preferences
     codes = annotations.annotator_codes  # [J], −1 unknown
-    annotators = np.where(codes >= 0, numbers[codes], -1)
+    annotators = np.append(numbers, -1)[codes]  # code −1 reads the last entry, −1
     known = (annotators >= 0) & (annotators < preferences.size)
     if known.sum() < FOLDS:
         return

@@ -5,8 +5,8 @@
 2. During training the readout is off, so that the adapter learns the judgements by itself. Trained on what the
    readout leaves over, it would learn little but the noise of labels.
 3. After training: logits = b · adapter + a · readout, with the (a, b) of a small grid that is most probable given the
-   held-out judgements and a normal prior around one half; without any, both count half. The factors are folded into
-   the weights, so a saved adapter is plain.
+   held-out judgements and a normal prior around one half; without any, both count half. The readout keeps the two,
+   and both are one half in checkpoints, so that what is saved predicts what was validated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scipy.special import log_softmax
 from torch import Tensor, nn
 
 from dcpc.baselines.probe.logistic import fit_logistic
-from dcpc.training.features import last_linear
+from dcpc.errors import TrainingError
 from dcpc.training.rule import Batch, tokens_of, votes_of
 from dcpc.training.step import dcpc_tuner, item_log_probabilities, task_loss
 from dcpc.tuner import DCPCModel
@@ -29,8 +29,9 @@ from dcpc.tuner import DCPCModel
 RIDGES = tuple(10.0 ** (k / 2) for k in range(12, -1, -1))
 """λ for standardised states, from strong to weak; the loss is summed over items."""
 FOLDS = 4
-MOST_ITEMS, MOST_DIRECTIONS = 20_000, 1_024
-"""Of more items a part is read, and of more directions of the states the widest: enough for a linear map."""
+MOST_ITEMS, MOST_NUMBERS, MOST_DIRECTIONS = 20_000, 2**27, 1_024
+"""Of more items, or more numbers in their states, a part is read (2²⁷ numbers are 1 GiB in double precision, of which
+a fit needs a few), and of more directions of the states the widest: enough for a linear map."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Factors that are tried for the readout and for the adapter."""
 PRIOR_STD = 0.25
@@ -69,19 +70,28 @@ class FrozenReadout:
             model: in any mode; it comes back in training mode.
             batches: goes through the training items.
             n_items: I.
+
+        Raises:
+            TrainingError: a state is not a number.
         """
-        every, states, votes = -(-n_items // MOST_ITEMS), [], []
-        n_classes = self.readout.weight.shape[0]
+        n_classes, width = self.readout.weight.shape
+        every, states, votes = -(-n_items // min(MOST_ITEMS, max(1, MOST_NUMBERS // width))), [], []
         model.eval()
         for number, batch in enumerate(batches()):
             if number % every == 0:
                 states.append(self.tuner.frozen_states(through=model, **tokens_of(batch)).cpu().numpy())
                 votes.append(votes_of(batch, n_classes).cpu().numpy())
         model.train()
+        if not all(np.isfinite(part).all() for part in states):
+            raise TrainingError(
+                "the base model's states of some training items are not finite, so the readout cannot be fitted.",
+                fix="Load the base model in float32 or bfloat16, or set readout=False.",
+            )
         found = fit_readout(np.concatenate(states), np.concatenate(votes))
         with torch.no_grad():
             for name in ("centre", "spread", "weight", "bias"):
                 getattr(self.readout, name).copy_(torch.from_numpy(getattr(found, name)))
+            self.readout.shares.fill_(0.5)
         self.fitted, self.held_out = True, found.held_out if every == 1 else None
 
     def item_log_probabilities(
@@ -92,7 +102,7 @@ class FrozenReadout:
         return item_log_probabilities(self.tuner, b * logits + a * read)
 
     def weigh(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
-        """Choose a and b, fold them into readout and head, and switch the readout on.
+        """Choose a and b, and switch the readout on; one that nothing was fitted for is left as it is.
 
         Args:
             model: trained.
@@ -101,6 +111,18 @@ class FrozenReadout:
         Returns:
             (a, b).
         """
+        # The weights decide, not `fitted`: a training that is resumed at its end has them from the checkpoint.
+        if self.fitted or self.readout.weight.any():
+            a, b = self._most_probable(model, held_out)
+            with torch.no_grad():
+                self.readout.shares.copy_(torch.tensor([b, a]))
+        self.readout.enabled = True
+        self.readout.requires_grad_(True)
+        b, a = self.readout.shares.tolist()
+        return a, b
+
+    def _most_probable(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
+        """The (a, b) of the grid that is most probable given held-out judgements and the prior."""
         grid = [pair for pair in product(SHARES, SHARES) if sum(pair) > 0]
         # From the log of the normal prior, so that held-out judgements have to make up for the distance.
         losses = ((np.array(grid) - 0.5) ** 2).sum(axis=1) / (2 * PRIOR_STD**2)
@@ -108,16 +130,7 @@ class FrozenReadout:
         with torch.no_grad():
             for batch in held_out or ():
                 losses += self._losses(model, batch, grid)
-        a, b = grid[int(losses.argmin())]
-        head = last_linear(model)
-        with torch.no_grad():
-            for factor, layer in ((a, self.readout), (b, head)):
-                layer.weight.mul_(factor)
-                if layer.bias is not None:
-                    layer.bias.mul_(factor)
-        self.readout.enabled = True
-        self.readout.requires_grad_(True)
-        return a, b
+        return grid[int(losses.argmin())]
 
     def _losses(self, model: nn.Module, batch: Batch, grid: list[tuple[float, float]]) -> np.ndarray:
         """Cross-entropy of a batch for every (a, b), summed over items."""
@@ -132,14 +145,9 @@ class FrozenReadout:
 
     def _both(self, model: nn.Module, tokens: Batch) -> tuple[Tensor, Tensor]:
         """Logits [B,C] of the adapter alone, and of the readout alone."""
-        self.readout.enabled = True
-        try:
-            together = model(**tokens).logits.float()
-        finally:
-            self.readout.enabled = False
-        assert self.tuner.state is not None
-        read = self.readout(self.tuner.state.frozen)
-        return together - read, read
+        read = self.readout(self.tuner.frozen_states(through=model, **tokens))
+        # Last, because predictions for annotators read the preferences of the latest forward pass.
+        return model(**tokens).logits.float(), read
 
 
 @dataclass(frozen=True)

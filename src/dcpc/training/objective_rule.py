@@ -28,14 +28,20 @@ class ObjectiveRule(LearningRule):
         self.n_judgements = 0
         self.data: ItemDataset | None = None
         self.readout: FrozenReadout | None = None
+        self.annotators_started = False
 
     def prepare(self, model: nn.Module, data: ItemDataset) -> None:
         """Make the running consensus, where targets are corrected; switch the readout off until it is fitted."""
         self.n_judgements = data.annotations.n_judgements
-        self.readout = FrozenReadout.of(model)
-        self.data = data
+        self.readout, self.annotators_started = None, False
+        self.begin(model, data)
         if self.config.target_correction > 0:
             self.consensus = RunningConsensus(len(data), data.annotations.n_classes)
+
+    def begin(self, model: nn.Module, data: ItemDataset) -> None:
+        """Switch the readout off, also where an earlier training has switched it on."""
+        if self.readout is None:
+            self.readout, self.data = FrozenReadout.of(model), data
 
     def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
         """Fit the readout, the first time, and start annotators from it.
@@ -45,14 +51,15 @@ class ObjectiveRule(LearningRule):
         if self.readout is None or self.readout.fitted or self.data is None:
             return
         self.readout.fit(model, batches, len(self.data))
-        if epoch == 0 and self.readout.held_out is not None:
+        if epoch == 0 and self.readout.held_out is not None and not self.annotators_started:
+            self.annotators_started = True
             start_annotators(self.readout.tuner, self.data.annotations, self.readout.held_out)
 
     def finish(self, model: nn.Module, held_out: Iterable[Batch] | None) -> None:
-        """Weigh the readout against the adapter."""
-        if self.readout is not None and self.readout.fitted:
+        """Weigh the readout against the adapter, and let go of the training items."""
+        if self.readout is not None:
             self.readout.weigh(model, held_out)
-            self.readout = None
+        self.readout = self.data = None
 
     def item_log_probabilities(self, model: nn.Module, tokens: Batch) -> Tensor:
         """Log of the predicted label distribution [B, C]; during training, readout and adapter count half each."""

@@ -4,9 +4,10 @@ Every method that is trained goes through one trainer and one prediction path; w
 (which tensors train) and its rule:
 
     rule.prepare(model, data)                   once: heads, memory banks, targets
+    rule.begin(model, data)                     whenever training begins
     rule.start_epoch(model, batches, epoch)     before every epoch
     rule.loss(model, batch, epoch)              a training step
-    rule.finish(model, held_out)                once, with the weights that are kept
+    rule.finish(model, held_out)                when it has ended, with the weights that are kept
     rule.item_log_probabilities(model, tokens)  what it predicts for an item, in validation and afterwards
     rule.annotator_probabilities(...)           what it predicts for a person, where it knows any
 """
@@ -51,11 +52,14 @@ class LearningRule:
             UsageError: the rule does not fit the model or the judgements.
         """
 
+    def begin(self, model: nn.Module, data: ItemDataset) -> None:
+        """Called before every training: a trainer may train again, from where it ended."""
+
     def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
         """Called before every epoch; `batches()` goes through the training items in order."""
 
     def finish(self, model: nn.Module, held_out: Iterable[Batch] | None) -> None:
-        """Called once after training, with the weights that are kept.
+        """Called after every training, with the weights that are kept.
 
         Args:
             model: trained.

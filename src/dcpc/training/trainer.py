@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -136,7 +136,9 @@ class DCPCTrainer(Trainer):
         return tqdm(batches, "Reading items", n_batches, leave=False, disable=self.args.disable_tqdm)
 
     def _batches_of(self, data: Dataset) -> Iterator[Batch]:
-        for batch in self.get_eval_dataloader(data):
+        # Not the Trainer's loader: that gives every process of a distributed training a part of the items, and may
+        # order them by length.
+        for batch in DataLoader(data, self.args.eval_batch_size, collate_fn=self.data_collator):
             yield self._prepare_inputs(batch)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -148,6 +150,7 @@ class DCPCTrainer(Trainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As `Trainer.train`; ends with the weights that are kept in the model: averaged, best, and finished."""
+        self.rule.begin(self.model, self.train_dataset)
         result = super().train(*args, **kwargs)
         if self._averaged is not None:
             self._averaged.copy_to(self.model)

@@ -15,7 +15,7 @@ ANNOTATOR_MODES = ("none", "prefix", "output")
 
 @dataclass
 class DCPCConfig(PeftConfig):
-    """Configuration of a DCPC adapter: per-layer prefixes that a preference module corrects for every input.
+    """Configuration of a DCPC adapter: prefixes or low-rank updates that a preference module corrects per input.
 
     Letters: m prefix length, K preference styles, C classes.
 
@@ -26,8 +26,8 @@ class DCPCConfig(PeftConfig):
         rank_scale: s, factor of the updates (LoRA's α / r).
         rank_dropout: dropout of the updates' r dimensions.
         num_styles: K, the number of latent preference styles over which `p_pref` is a distribution (eq. 10).
-        correction: whether the preference correction module (PCM) corrects the prefix per input (eq. 10-12).
-            Off, the adapter is plain per-layer prefix tuning.
+        correction: whether the preference correction module (PCM) corrects the prefix, and gates the rank
+            dimensions, per input (eq. 10-12). Off, the adapter is plain per-layer prefix tuning, or LoRA.
         correction_hidden: hidden width of the PCM, whose parameters all layers share.
         num_corrected_tokens: how many of the m positions `M p_pref` corrects. m is the paper's form; 1 keeps
             the parameter count near that of P-Tuning v2.
@@ -59,7 +59,9 @@ class DCPCConfig(PeftConfig):
     rank_scale: float = field(default=2.0, metadata={"help": "Factor of the low-rank updates."})
     rank_dropout: float = field(default=0.1, metadata={"help": "Dropout in the low-rank updates."})
     num_styles: int = field(default=4, metadata={"help": "Latent preference styles K."})
-    correction: bool = field(default=True, metadata={"help": "Correct the prefix per input (eq. 10-12)."})
+    correction: bool = field(
+        default=True, metadata={"help": "Correct prefix and rank dimensions per input (eq. 10-12)."}
+    )
     correction_hidden: int = field(default=32, metadata={"help": "Hidden width of the correction module."})
     num_corrected_tokens: int = field(
         default=1, metadata={"help": "Prefix positions that M p_pref corrects; m is the paper's form."}

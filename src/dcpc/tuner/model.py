@@ -1,11 +1,13 @@
-"""The PEFT tuner: injects prefixes, and corrects them in every forward pass of the base model.
+"""The PEFT tuner: injects prefixes and low-rank updates, and corrects them in every forward pass of the base model.
 
 What happens in one forward pass:
 
-    base model's pre-hook      start a ForwardState: padding mask, ε, the annotators' preferences
+    base model's pre-hook      start a ForwardState: padding mask, ε, the annotators' preferences;
+                               where there is a readout, a pass without the adapter for its states
       attention's pre-hook     pool the hidden state, PCM -> p_pref, prefix P + M p_pref       (eq. 10-12)
         attention function     attend to the text and to that prefix
-    base model's hook          add the annotators' effect to the logits, where asked for
+        linear layers' hooks   add the low-rank updates, gated by 1 + M p_pref
+    base model's hook          join the readout, and add the annotators' effect where asked for
 
 Hooks sit on the base model, not on this class, because PEFT calls the base model directly in places.
 """
@@ -97,10 +99,11 @@ class DCPCModel(Readings):
             self.state.keep = True
             return args, kwargs
         state = self._new_state(config, given, annotator_ids, noise)
-        if state.annotator_ids is not None or self.readout is not None:
+        reads = self.readout is not None and self.readout.enabled
+        if state.annotator_ids is not None or reads:
             # The loss belongs to the logits that the tuner has changed, so it is computed after the change.
             state.labels = kwargs.pop("labels", None)
-        if self.readout is not None and self.readout.enabled:
+        if reads:
             state.frozen = self.frozen_states(*args, **kwargs)
         self.state = state
         return args, kwargs
@@ -180,17 +183,21 @@ class DCPCModel(Readings):
         return LayerPreference(mean, std, preference_probabilities(mean, std, noise, effect))
 
     def frozen_states(self, *args: Any, through: nn.Module | None = None, **kwargs: Any) -> Tensor:
-        """Pooled states [B,D] of the base model without prefixes, embeddings and layers side by side.
+        """Pooled states [B,D] of the base model without the adapter, embeddings and layers side by side.
 
         Args:
             *args: as for the base model.
             through: a module around the base model to be called in its place, for what it adds (autocast).
             **kwargs: as for the base model, without labels.
+
+        Raises:
+            ModelError: the base model gives no hidden states, or others than the readout was made for.
         """
         given = {
             **dict(zip(self.parameter_names, args, strict=False)),
             **kwargs,
             "output_hidden_states": True,
+            "return_dict": True,
         }
         self.frozen_pass = True
         try:
@@ -201,10 +208,17 @@ class DCPCModel(Readings):
         hidden = output.get("hidden_states")
         hidden = output.get("encoder_hidden_states") if hidden is None else hidden
         mask = pooling_mask(given.get("attention_mask"), None)
-        return torch.cat([pooled_state(layer, mask) for layer in hidden], dim=-1)
+        states = torch.cat([pooled_state(layer, mask) for layer in hidden or ()] or [torch.empty(0)], dim=-1)
+        if self.readout is not None and states.shape[-1] != len(self.readout.centre):
+            raise ModelError(
+                f"The readout reads {len(self.readout.centre)} numbers from the layers of {describe(self.model)}, "
+                f"which gives {states.shape[-1]}.",
+                fix="Set readout=False for this base model.",
+            )
+        return states
 
     def _finish(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        """After the base model: check that the prefixes acted; add readout and annotator's effect to the logits."""
+        """After the base model: check that the adapter acted; join the readout, add the annotator's effect."""
         state = self.state
         if state is None:
             return output
@@ -226,7 +240,13 @@ class DCPCModel(Readings):
                 fix="Pass return_dict=True.",
             )
         if state.frozen is not None and self.readout is not None:
-            output["logits"] = output.logits + self.readout(state.frozen).to(output.logits.dtype)
+            if output.logits.shape != (len(state.frozen), len(self.readout.bias)):
+                raise UsageError(
+                    f"The readout adds to one row of {len(self.readout.bias)} class logits per input, but "
+                    f"{describe(self.model)} gives logits of shape {list(output.logits.shape)}.",
+                    fix="Set readout=False for this base model.",
+                )
+            output["logits"] = self.readout.joined(output.logits, state.frozen)
         if state.annotator_ids is not None:
             items = torch.arange(len(output.logits), device=output.logits.device)
             output["logits"] = self.annotator_logits(output.logits, state.annotator_ids, items)

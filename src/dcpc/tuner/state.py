@@ -19,7 +19,8 @@ class PreferenceState:
         mean: [L,B,K] μ (eq. 10), without the annotator.
         std: [L,B,K] σ.
         probabilities: [L,B,K] p_pref (eq. 11).
-        prefixes: L tensors [B,m,w] P_new (eq. 12), keys and values side by side (w = both widths together).
+        prefixes: L tensors [B,m,w] P_new (eq. 12), keys and values side by side (w = both widths together);
+            [B,1,w] gates of the rank dimensions, linear layers side by side, where there is no prefix.
         positions: which layers of the encoder the first of these are, counted from 0; those of a decoder follow.
     """
 
@@ -57,9 +58,9 @@ class ForwardState:
         labels: labels of the logits that the tuner changes; the loss is computed after the change.
         keep: use the recorded preferences again (later steps of a generation).
         layers: preference by layer name, in the order in which layers ran.
-        frozen: pooled states of the base model without prefixes, side by side [B,D], for the readout.
+        frozen: pooled states of the base model without the adapter, side by side [B,D], for the readout.
         latest: p_pref [B,K] by layer name as the low-rank updates take it; fresh where a layer is recomputed.
-        prefixes: corrected prefix [B,m,w] by layer name.
+        prefixes: what alignment compares by layer name: the corrected prefix [B,m,w], or gates [B,1,w].
         ran: whether any adapted layer ran.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -72,6 +73,11 @@ class TunerStructure(BaseTuner):
             raise ModelError(
                 f"target_modules={config.target_modules!r} matches no self-attention of {describe(model)}.",
                 fix=f"It has these: {', '.join(self.shapes)}.",
+            )
+        if config.rank > 0 and not any(_targeted(config, owner) for owner in self.linears.values()):
+            raise ModelError(
+                f"{describe(model)} has no linear layers in its self-attention that rank={config.rank} could update.",
+                fix="Use a prefix: rank=0 and num_virtual_tokens above 0.",
             )
         device = next(model.parameters()).device
         with torch.device(device), init_empty_weights() if low_cpu_mem_usage else nullcontext():
@@ -219,7 +225,15 @@ class TunerStructure(BaseTuner):
                 module.requires_grad_(requires_grad)
 
     def delete_adapter(self, adapter_name: str) -> None:
-        """Delete an adapter with its share of the shared modules."""
+        """Delete an adapter with its share of the shared modules; if it acts, the first of the others takes over."""
+        others = sorted(name for name in self.peft_config if name != adapter_name)
+        if adapter_name in self.active_adapters and others:
+            # Before the deletion: layers choose among the adapters that they hold, and not every layer holds all.
+            warnings.warn(
+                f"Adapter {adapter_name} was active which is now deleted. Setting active adapter to {others[0]}.",
+                stacklevel=2,
+            )
+            self.set_adapter(others[0])
         super().delete_adapter(adapter_name)
         for container in SHARED:
             if adapter_name in getattr(self, container):
@@ -247,7 +261,7 @@ class TunerStructure(BaseTuner):
     def _unload_and_optionally_merge(self, merge: bool = True, *args: Any, **kwargs: Any) -> nn.Module:
         if merge:
             raise UsageError(
-                "A DCPC adapter cannot be merged into the base weights: its prefix depends on the input.",
+                "A DCPC adapter cannot be merged into the base weights: what it adds depends on the input.",
                 fix="Keep the adapter, or take the base model back with unload().",
             )
         for handle in self.handles:
