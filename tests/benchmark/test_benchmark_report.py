@@ -223,6 +223,26 @@ def test_the_complete_block_leaves_out_the_emptiest() -> None:
     assert complete_block(there) == ([0, 1, 2], [0, 1])
 
 
+def test_a_method_that_is_ahead_of_the_others_in_the_run_is_not_ranked_alone(tmp_path: Path) -> None:
+    there = np.zeros((3, 5), dtype=bool)
+    there[0], there[:, 0] = True, True
+    assert complete_block(there) == ([0, 1, 2], [0])
+    content = content_of(
+        tmp_path / "one",
+        datasets=("a", "b", "c"),
+        keep=lambda dataset, condition, method, seed: method == "lora" or dataset == "a",
+    )
+    t = table(content, "macro_f1")
+    lora = t.methods.index("lora")
+    assert t.marks[lora][1:] == ["", ""]
+    assert not t.unequal()
+    assert content.headlines[0].shared == 1
+    only = content_of(tmp_path / "two", methods=("lora",))
+    assert table(only, "macro_f1").ranked == []
+    assert "★" not in to_markdown(only).replace("★ the best", "")
+    assert "No mean or rank over sets" in to_markdown(only)
+
+
 def test_forms_of_the_reference_are_no_rivals() -> None:
     assert is_variant("dcpc-paper", "dcpc")
     assert not is_variant("linear-probe", "dcpc")

@@ -83,8 +83,9 @@ def _missing(results: Results) -> list[str]:
     n_sets = len({column for column, _ in results.planned})
     return [
         f"{len(results.cells):,} of {results.n_planned:,} cells are there, {sum(missing.values()):,} are still to "
-        f"be run, on {len(sets)} of {n_sets} sets. Methods are compared only on sets and seeds that both have, and "
-        "means and ranks over sets only include sets that every ranked method has."
+        f"be run, on {len(sets)} of {n_sets} sets (a data set under one condition). Methods are compared only on "
+        "sets and seeds that both have, and means and ranks over sets only include sets that every ranked method "
+        "has."
     ]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from dcpc.benchmark.report.content import Content
 from dcpc.benchmark.report.figures import GREY, colour_of, method_axes
@@ -41,11 +43,23 @@ def _plot(content: Content, table: MetricTable, cost: str, title: str) -> Markup
         axes.text(value, mean, str(number), ha="center", va="center", fontsize=7)
     axes.set_xscale("log")
     axes.margins(0.12)
+    _widen(axes, [value for *_, value, _ in points])
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 40 * low else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(title)
     axes.set_ylabel(f"{table.metric.title}, mean")
     axes.spines[["top", "right"]].set_visible(False)
     named = ", ".join(f"{number} {method}: {value:,.0f}" for number, method, value, _ in points)
     return figure_to_svg(figure, f"{table.metric.title} against {title}. {named}.")
+
+
+def _widen(axes: Axes, values: list[float]) -> None:
+    # Costs that hardly differ should look so, and the axis should show two ticks at least.
+    middle = float(np.sqrt(min(values) * max(values)))
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, middle / 2.4), max(high, middle * 2.4))
 
 
 def edge_plot(content: Content) -> Markup | None:
@@ -69,6 +83,7 @@ def edge_plot(content: Content) -> Markup | None:
         edgecolor=GREY,
         label="on the edge",
     )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("searches")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     named = ", ".join(f"{m} {edge} of {ins + edge}" for m, (ins, edge) in counts.items())

@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from dcpc.benchmark.report.content import Content
 from dcpc.benchmark.report.families import Family, strength_of
@@ -55,14 +56,17 @@ def shift_plot(content: Content, family: Family, dataset: str, metric: Metric) -
     order = control + sorted(columns, key=lambda c: strength_of(c.condition) or 0.0)
     strengths = [strength_of(c.condition) or 0.0 for c in order]
     shown = shown_methods(content, family, metric)
+    every = {m: [interval_of(content.scores, metric, c, m) for c in order] for m in content.results.methods}
+    lowest, highest = _picture([f.difference for own in every.values() for f in own if f is not None])
 
     def line(axes: Axes, method: str, style: dict[str, Any]) -> list[str]:
-        found = [interval_of(content.scores, metric, c, method) for c in order]
+        found = every[method]
         there = [(100 * x, f) for x, f in zip(strengths, found, strict=True) if f is not None]
         if not there:
             return []
         x, y, low, high = np.array([(x, f.difference, f.low, f.high) for x, f in there]).T
-        scaled = metric.factor * np.stack([y, low, high])  # [3, strengths]
+        bars = np.clip([low, high], lowest, highest)
+        scaled = metric.factor * np.stack([y, *bars])  # [3, strengths]
         axes.plot(x, scaled[0], **style)
         if method in shown:
             shift = (shown.index(method) - len(shown) / 2) * 0.5  # apart, so that intervals stay readable
@@ -77,6 +81,15 @@ def shift_plot(content: Content, family: Family, dataset: str, metric: Metric) -
         metric.title,
         f"{dataset}, {family.name}",
     )
+
+
+def _picture(means: list[float]) -> tuple[float, float]:
+    """How far bars are drawn: the intervals of two seeds are so long that lines beside them would be flat."""
+    if not means:
+        return 0.0, 1.0
+    low, high = min(means), max(means)
+    beyond = 0.35 * max(high - low, 0.02 * abs(high))
+    return max(low - beyond, 0.0), high + beyond
 
 
 def learning_plot(content: Content, column: Column, metric: Metric) -> Markup | None:
@@ -97,7 +110,13 @@ def learning_plot(content: Content, column: Column, metric: Metric) -> Markup | 
         return [f"{method} from {means[0]:.3f} to {means[-1]:.3f}"]
 
     return _lines(
-        content, shown, line, "epoch", "validation loss, nats", f"{column.dataset}, {column.condition}"
+        content,
+        shown,
+        line,
+        "epoch",
+        "validation loss, nats",
+        f"{column.dataset}, {column.condition}",
+        whole=True,
     )
 
 
@@ -108,25 +127,31 @@ def _lines(
     xlabel: str,
     ylabel: str,
     title: str,
+    *,
+    whole: bool = False,
 ) -> Markup | None:
     figure = Figure(figsize=(4.6, 3.4), layout="constrained")
     axes = figure.add_subplot()
     said = []
+    # The reference has the colour that it has in the other figures.
+    colours = (PALETTE[1], PALETTE[0], *PALETTE[2:])
     grey = [m for m in content.results.methods if m not in shown]
     for method in grey:
         line(axes, method, {"color": GREY, "linewidth": 0.6, "alpha": 0.6})
     for i, method in enumerate(shown):
         style = {
-            "color": PALETTE[i],
+            "color": colours[i],
             "marker": MARKERS[i],
             "markersize": 4,
-            "linewidth": 1.4,
+            "linewidth": 2.2 if method == content.reference else 1.4,
             "label": method,
         }
         said += line(axes, method, style)
     if not said:
         return None
     axes.set_title(title, fontsize=9, loc="left")
+    if whole:  # no half epochs
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.spines[["top", "right"]].set_visible(False)

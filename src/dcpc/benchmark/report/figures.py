@@ -6,6 +6,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from dcpc.benchmark.report.scores import Scores
 from dcpc.benchmark.report.tables import MetricTable
@@ -47,7 +48,7 @@ def cliques(ranks: np.ndarray, distance: float) -> list[tuple[int, int]]:
 
 
 def rank_plot(table: MetricTable, reference: str) -> Markup | None:
-    """Mean ranks; bars on the right join methods that do not differ. None where ranks cannot be tested."""
+    """Mean ranks; bars on the right join methods that are not shown to differ. None where ranks cannot be tested."""
     if table.ranking is None:
         return None
     methods = table.ranked
@@ -67,10 +68,11 @@ def rank_plot(table: MetricTable, reference: str) -> Markup | None:
     axes.text(1.2, below - 0.15, f"critical difference {distance:.1f}", ha="left", va="bottom", fontsize=8)
     axes.set_ylim(below + 0.6, -0.6)
     axes.set_xlim(0.8, right * (1.05 + 0.03 * len(groups)))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("mean rank, 1 is best")
     named = ", ".join(f"{m} {r:.1f}" for m, r in zip(methods, ranks, strict=True))
     joined = "; ".join(f"{methods[a]} to {methods[b]}" for a, b in groups) or "none"
-    alt = f"Mean ranks: {named}. Critical difference {distance:.1f}. Groups that do not differ: {joined}."
+    alt = f"Mean ranks: {named}. Critical difference {distance:.1f}. Groups not shown to differ: {joined}."
     return figure_to_svg(figure, alt)
 
 

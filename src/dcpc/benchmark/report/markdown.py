@@ -14,9 +14,9 @@ METHOD_NOTE = (
 )
 HEADLINE_NOTE = (
     "The best other method is chosen by its mean over the sets, on the test items, which flatters it; forms of "
-    "{reference} itself are left out. The result goes by the corrected p-value over all these sets; wins, ties and "
-    "losses count single sets by their 95 % interval. Best or level: sets where {reference} is "
-    "the best, or within the 95 % interval of the best."
+    "{reference} itself, and methods that its table cannot rank yet, are left out. The result goes by the corrected "
+    "p-value over all these sets; wins, ties and losses count single sets by their 95 % interval. Best or level: "
+    "sets where {reference} is the best, or within the 95 % interval of the best, of those that it shares."
 )
 
 

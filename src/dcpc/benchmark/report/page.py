@@ -92,6 +92,7 @@ def _table(content: Content, table: MetricTable) -> dict[str, Any]:
     return {
         "anchor": table.anchor,
         "title": table.metric.title,
+        "short": table.metric.short,
         "direction": "higher" if table.metric.higher_is_better else "lower",
         "header": rows.metric_header(table),
         "rows": rows.metric_rows(table),
@@ -127,7 +128,7 @@ def _costs(content: Content) -> list[dict[str, Any]]:
         tables = content.of_family(family, tested=True)
         plots = cost_plots(content, tables[0]) if tables else []
         if plots:
-            names = ", ".join(f"{i} {m}" for i, m in enumerate(tables[0].ranked, start=1))
+            names = ", ".join(f"{i}\u00a0{m}" for i, m in enumerate(tables[0].ranked, start=1))
             sources = _sources(content, tables[0].complete)
             found.append({"title": family.title, "plots": plots, "names": names, "sources": sources})
     return found

@@ -58,6 +58,8 @@ def complete_note(table: MetricTable) -> str:
     """Over which sets and methods mean and rank run."""
     left_out = [table.family.label(c) for c in table.columns if c not in table.complete]
     unranked = [m for m, rank in zip(table.methods, table.ranks, strict=True) if not np.isfinite(rank)]
+    if not table.complete:
+        return "No mean or rank over sets: no two methods have cells on the same sets yet."
     text = f"Mean and rank over {len(table.complete)} of {len(table.columns)} sets"
     if left_out:
         text += f" (left out, not every ranked method has them: {', '.join(left_out)})"
@@ -138,7 +140,7 @@ def headline_row(h: Headline) -> list[str]:
         f"{100 * d.relative:+.1f} %".replace("-", "−") if np.isfinite(d.relative) else "–",
         p_value(h.adjusted),
         " / ".join(map(str, t.counts(d.other))),
-        f"{h.top} of {len(t.columns)}",
+        f"{h.top} of {h.shared}",
     ]
 
 

@@ -22,6 +22,7 @@ class Headline:
         difference: over the columns that both have; its `other` is the best other method.
         adjusted: p-value after Holm over the headlines.
         top: columns where the reference is the best, or level with the best.
+        shared: columns that the reference and another method have.
     """
 
     table: MetricTable
@@ -31,6 +32,7 @@ class Headline:
     difference: Difference
     adjusted: float
     top: int
+    shared: int
 
     @property
     def verdict(self) -> str:
@@ -68,9 +70,11 @@ def headlines(tables: list[MetricTable], reference: str) -> list[Headline]:
             difference = next((d for d in table.pooled if d.other == table.methods[best]), None)
         if difference is not None:
             top = sum(mark != "" for mark in table.marks[index])
-            found.append((table, table.overall[index], table.overall[best], difference, top))
+            there = np.isfinite(table.means)
+            shared = int((there[index] & (there.sum(axis=0) > 1)).sum())
+            found.append((table, table.overall[index], table.overall[best], difference, top, shared))
     adjusted = holm([f[3].result.p_value for f in found])
     return [
-        Headline(table, reference, float(own), float(other), difference, float(p), top)
-        for (table, own, other, difference, top), p in zip(found, adjusted, strict=True)
+        Headline(table, reference, float(own), float(other), difference, float(p), top, shared)
+        for (table, own, other, difference, top, shared), p in zip(found, adjusted, strict=True)
     ]

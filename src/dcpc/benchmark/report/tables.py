@@ -74,8 +74,8 @@ class MetricTable:
         return sum(self.metric.better(d, 0.0) for d in own)
 
     def unequal(self) -> bool:
-        """Whether some method has fewer seeds on a column than another."""
-        return bool((self.seeds != self.seeds.max(axis=0)).any())
+        """Whether some method has fewer seeds on a column than another, though it has some."""
+        return bool(((self.seeds > 0) & (self.seeds < self.seeds.max(axis=0))).any())
 
 
 def metric_table(scores: Scores, metric: Metric, family: Family, reference: str) -> MetricTable | None:
@@ -87,10 +87,11 @@ def metric_table(scores: Scores, metric: Metric, family: Family, reference: str)
     values = [[list(scores.points(metric, c, m).values()) for c in columns] for m in methods]
     means = np.array([[np.mean(v) if v else np.nan for v in row] for row in values])  # [M, N]
     rows, kept = complete_block(np.isfinite(means))
+    several = len(rows) > 1  # the mean of one method alone is no comparison, and it has no rank
     complete, level = _common(scores, metric, [methods[i] for i in rows], [columns[i] for i in kept])
     overall, ranks = np.full(len(methods), np.nan), np.full(len(methods), np.nan)
     ranking = None
-    if complete:
+    if complete and several:
         overall[rows] = level.mean(axis=1)
         by_dataset = _by_dataset(level, complete)  # [rows, data sets]
         sign = -1 if metric.higher_is_better else 1
@@ -112,7 +113,7 @@ def metric_table(scores: Scores, metric: Metric, family: Family, reference: str)
         overall_marks=_marks(scores, metric, complete, methods, overall),
         ranks=ranks,
         ranking=ranking,
-        complete=complete,
+        complete=complete if several else [],
         pooled=differences(scores, metric, family, reference) if tested else [],
         by_set=differences_by_set(scores, metric, family, reference) if tested else [],
     )
@@ -121,8 +122,11 @@ def metric_table(scores: Scores, metric: Metric, family: Family, reference: str)
 def complete_block(there: np.ndarray) -> tuple[list[int], list[int]]:
     """Rows and columns of a table [M, N] without gaps: the emptiest row or column is left out until none is.
 
-    Of equally empty ones the column goes, and the last of them.
+    Of equally empty ones the column goes, and the last of them. Where that leaves one row, all rows and the
+    columns that they share are kept instead, if there are any: the methods that a run did first would else be
+    ranked against nobody.
     """
+    shared = np.flatnonzero(there.all(axis=0)).tolist()
     rows, columns = list(range(there.shape[0])), list(range(there.shape[1]))
     while rows and columns and not there[np.ix_(rows, columns)].all():
         gaps = ~there[np.ix_(rows, columns)]
@@ -131,6 +135,8 @@ def complete_block(there: np.ndarray) -> tuple[list[int], list[int]]:
             columns.pop(len(columns) - 1 - int(of_columns[::-1].argmax()))
         else:
             rows.pop(len(rows) - 1 - int(of_rows[::-1].argmax()))
+    if len(rows) == 1 and shared:
+        return list(range(there.shape[0])), shared
     return rows, columns
 
 
@@ -160,7 +166,7 @@ def _marks(
     scores: Scores, metric: Metric, columns: list[Column], methods: list[str], means: np.ndarray
 ) -> list[str]:
     known = [i for i in range(len(methods)) if np.isfinite(means[i])]
-    if not known:
+    if len(known) < 2:  # nobody to be better than
         return [""] * len(methods)
     best = max(known, key=lambda i: means[i] if metric.higher_is_better else -means[i])
     others = [methods[i] for i in known if i != best]
