@@ -37,7 +37,8 @@ class DCPCConfig(PeftConfig):
         gate: with `concat`, a learned scalar per head, zero at the start, scales what the prefix changes, so
             that a fresh adapter changes nothing. Without it, `concat` is prefix tuning as published.
         readout: add a linear readout of the pooled states of all layers of the frozen base model to the class
-            logits; it starts at zero, and costs a second pass. Only for models that give one row of logits per input.
+            logits; it starts at zero, and costs a second pass. `DCPCTrainer` fits it in closed form; in other loops
+            it trains with the rest. Only for models that give one row of logits per input.
         annotators: ids of the known annotators, in the order of their indices; None where there are none.
         annotator_groups: the group of an annotator, by id. Ids that `annotators` does not list fall back to
             the mean preference of their group.
