@@ -16,15 +16,22 @@ if TYPE_CHECKING:
 
 
 def command(
-    data: Annotated[str, typer.Argument(help="Annotations: a file, folder or Hugging Face data set.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Annotations: a file, folder or Hugging Face data set.")
+    ],
     output: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
     columns: Annotated[
-        list[str] | None, typer.Option(help="Your column for one of ours, as `label=rating`; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=YOURS,…", help="Your column names, as text=comment,label=rating; repeatable."
+        ),
     ] = None,
     scale: Annotated[
-        str | None, typer.Option(help="nominal, ordinal or preference; default: told apart.")
+        str | None, typer.Option(help="nominal, ordinal or preference; told from the labels by default.")
     ] = None,
-    labels: Annotated[str | None, typer.Option(help="All labels in their order, `low,middle,high`.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="The whole label set in its order, as low,middle,high.")
+    ] = None,
     texts: Annotated[bool, typer.Option("--texts/--no-texts", help="Show item texts in the report.")] = True,
     pairs: Annotated[
         bool,
@@ -74,7 +81,7 @@ def _read(data: str, columns: list[str] | None, scale: str | None, labels: str |
     if scale is not None and scale not in get_args(Scale):
         raise UsageError(f"unknown scale {scale!r}.", fix=f"Choose one of {', '.join(get_args(Scale))}.")
     mapping = {}
-    for entry in columns or []:
+    for entry in _single(columns or []):
         ours, separator, theirs = entry.partition("=")
         if not (ours and separator and theirs):
             raise UsageError(
@@ -87,6 +94,15 @@ def _read(data: str, columns: list[str] | None, scale: str | None, labels: str |
         scale=cast("Scale | None", scale),
         labels=[label.strip() for label in labels.split(",")] if labels else None,
     )
+
+
+def _single(entries: list[str]) -> list[str]:
+    """`text=comment,label=rating` as two; a comma inside a column's name stays."""
+    found = []
+    for entry in entries:
+        parts = entry.split(",")
+        found += parts if all("=" in part for part in parts) else [entry]
+    return found
 
 
 def _print_summary(console: Console, result: Inspection) -> None:

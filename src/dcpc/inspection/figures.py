@@ -88,7 +88,7 @@ def bias_plot(bias: list[AnnotatorBias], *, ordinal: bool) -> Markup:
         kept = [(b, s) for b, s in zip(bias, sizes, strict=True) if b.extremity is not None]
         x = np.array([b.leniency for b, _ in kept], dtype=float)
         y = np.array([b.extremity for b, _ in kept], dtype=float)
-        axes.scatter(x, y, s=[s for _, s in kept], alpha=0.55, color=PALETTE[0], lw=0)
+        axes.scatter(x, y, s=[s for _, s in kept], alpha=0.7, color=PALETTE[0], lw=0)
         axes.axvline(0, color="#808080", lw=0.8)
         axes.axhline(1, color="#808080", lw=0.8)
         axes.set_xlabel("leniency: steps above (+) or below (−) the others")
@@ -97,7 +97,7 @@ def bias_plot(bias: list[AnnotatorBias], *, ordinal: bool) -> Markup:
     else:
         x = np.array([b.excess for b in bias])
         y = np.array([b.agreement for b in bias])
-        axes.scatter(x, y, s=sizes, alpha=0.55, color=PALETTE[0], lw=0)
+        axes.scatter(x, y, s=sizes, alpha=0.7, color=PALETTE[0], lw=0)
         axes.set_xlabel("excess use of the most over-used label")
         axes.set_ylabel("agreement with the others")
         alt = f"Scatter plot of {len(bias)} annotators by excess use of one label and by agreement with the others."
