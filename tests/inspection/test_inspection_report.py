@@ -143,9 +143,11 @@ def test_wrong_options_are_usage_errors_and_write_nothing(
     assert not (tmp_path / "report").exists()
 
 
-def test_columns_are_named_one_by_one_or_together() -> None:
-    assert cli._single(["text=a,label=b"]) == cli._single(["text=a", "label=b"]) == ["text=a", "label=b"]
-    assert cli._single(["text=a, b"]) == ["text=a, b"]
+def test_the_format_can_be_forced(app, data: Path, tmp_path: Path) -> None:
+    done = runner.invoke(app, [str(data), "--output", str(tmp_path / "report"), "--format", "prodigy"])
+    assert done.exit_code != 0
+    assert "malformed JSON" in str(done.exception)  # read as JSON Lines, as was asked
+    assert not (tmp_path / "report").exists()
 
 
 def test_the_page_says_how_the_scale_was_told_and_how_to_set_it(two_camps) -> None:

@@ -10,28 +10,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dcpc.cli import options
+
 if TYPE_CHECKING:
-    from dcpc.data.annotations import Annotations
     from dcpc.inspection import Inspection
 
 
 def command(
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="Annotations: a file, folder or Hugging Face data set.")
-    ],
+    data: options.Data,
     output: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="OURS=YOURS,…", help="Your column names, as text=comment,label=rating; repeatable."
-        ),
-    ] = None,
-    scale: Annotated[
-        str | None, typer.Option(help="nominal, ordinal or preference; told from the labels by default.")
-    ] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="The whole label set in its order, as low,middle,high.")
-    ] = None,
+    columns: options.Columns = None,
+    format: options.Format = None,
+    scale: options.Scale = None,
+    labels: options.Labels = None,
     texts: Annotated[bool, typer.Option("--texts/--no-texts", help="Show item texts in the report.")] = True,
     pairs: Annotated[
         bool,
@@ -51,7 +42,7 @@ def command(
     from dcpc.inspection.page import inspection_page
 
     check_output_folder(output, force=force)
-    annotations = _read(data, columns, scale, labels)
+    annotations = options.read(data, columns, format, scale, options.parse_list(labels))
     console = Console(highlight=False)
     result = inspect_annotations(
         annotations,
@@ -69,40 +60,6 @@ def command(
         (folder / "report.json").write_text(report, encoding="utf-8")
     _print_summary(console, result)
     console.print(f"Report: {output / 'report.html'}", soft_wrap=True)
-
-
-def _read(data: str, columns: list[str] | None, scale: str | None, labels: str | None) -> Annotations:
-    from typing import cast, get_args
-
-    from dcpc.data.annotations import Scale
-    from dcpc.data.readers import read_annotations
-    from dcpc.errors import UsageError
-
-    if scale is not None and scale not in get_args(Scale):
-        raise UsageError(f"unknown scale {scale!r}.", fix=f"Choose one of {', '.join(get_args(Scale))}.")
-    mapping = {}
-    for entry in _single(columns or []):
-        ours, separator, theirs = entry.partition("=")
-        if not (ours and separator and theirs):
-            raise UsageError(
-                f"--columns {entry!r} is not of the form ours=yours.", fix="Write `label=rating`."
-            )
-        mapping[ours.strip()] = theirs.strip()
-    return read_annotations(
-        data,
-        columns=mapping or None,
-        scale=cast("Scale | None", scale),
-        labels=[label.strip() for label in labels.split(",")] if labels else None,
-    )
-
-
-def _single(entries: list[str]) -> list[str]:
-    """`text=comment,label=rating` as two; a comma inside a column's name stays."""
-    found = []
-    for entry in entries:
-        parts = entry.split(",")
-        found += parts if all("=" in part for part in parts) else [entry]
-    return found
 
 
 def _print_summary(console: Console, result: Inspection) -> None:
