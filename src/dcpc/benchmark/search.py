@@ -22,20 +22,23 @@ Setting = dict[str, Any]
 
 
 def draw_trials(grid: Mapping[str, Sequence[Any]], n: int, seed: int = 0) -> list[Setting]:
-    """`n` different points of a grid, spread evenly by a scrambled Sobol sequence; all points if it has fewer.
+    """`n` different points of a grid from a Latin hypercube; all points if it has fewer.
+
+    Every axis is covered evenly by itself, however many axes a method has: with as many trials as learning rates,
+    every method tries every rate.
 
     Args:
         grid: values of every axis, in order from weak to strong.
         n: number of points.
-        seed: of the scrambling.
+        seed: of the hypercube.
     """
     sizes = [len(values) for values in grid.values()]
     if math.prod(sizes) <= n:
         return [dict(zip(grid, point, strict=True)) for point in product(*grid.values())]
     chosen: dict[tuple[int, ...], None] = {}
-    sobol = qmc.Sobol(len(sizes), seed=seed)
+    hypercube = qmc.LatinHypercube(len(sizes), rng=seed)
     while len(chosen) < n:
-        points = (sobol.random(64) * sizes).astype(int)  # [64, axes]
+        points = (hypercube.random(n) * sizes).astype(int)  # [n, axes]
         for point in np.minimum(points, np.array(sizes) - 1):
             if len(chosen) < n:
                 chosen[tuple(map(int, point))] = None
