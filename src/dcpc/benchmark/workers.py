@@ -58,7 +58,8 @@ class Worker:
         if method == "forkserver":
             context.set_forkserver_preload(_PRELOADED)
         self.output, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=_work, args=(theirs, task, suite, data_folder, setting, log))
+        arguments = (theirs, task, suite, data_folder, setting, log, os.getpid())
+        self._process = context.Process(target=_work, args=arguments)
         with _single_threaded(suite.training.threads):
             self._process.start()
         theirs.close()
@@ -99,9 +100,10 @@ def _work(
     data_folder: Path | None,
     setting: dict[str, Any] | None,
     log: Path,
+    command: int,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starting command decides what a Ctrl-C stops
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(command,), daemon=True).start()
     with (
         suppress(OSError),
         log.open("ab") as file,
@@ -114,10 +116,20 @@ def _work(
     output.send(run_task(task, suite, data_folder, setting))
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
+def _end_with(command: int) -> None:
+    # The parent is multiprocessing's fork server, which was seen to outlive the command that started it.
+    parent = os.getppid()
+    while os.getppid() == parent and _runs(command):
         time.sleep(_ORPHAN_CHECK)
     os._exit(1)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class _single_threaded:
