@@ -116,16 +116,31 @@ def check_baseline(name: str, annotations: Annotations) -> None:
         UsageError: it needs annotator ids (of two annotators at least) or items that were judged twice.
     """
     baseline = find_baseline(name)
-    if baseline.needs_annotators and len(annotations.annotators) < 2:
+    check_needs(name, annotations, annotators=baseline.needs_annotators, overlap=baseline.needs_overlap)
+
+
+def check_needs(name: str, annotations: Annotations, *, annotators: bool, overlap: bool) -> None:
+    """Make sure that judgements have what a method of this name needs.
+
+    Args:
+        name: of the method, for the message.
+        annotations: to train on.
+        annotators: it needs the ids of two annotators or more.
+        overlap: it needs items with two judgements or more.
+
+    Raises:
+        UsageError: they lack it.
+    """
+    if annotators and len(annotations.annotators) < 2:
         found = f"{len(annotations.annotators)} named" if annotations.has_annotators else "none named"
         raise UsageError(
-            f"{name} compares annotators and needs two or more; there are {found}",
+            f"{name} compares annotators and needs two or more; there are {found}.",
             where=annotations.source,
-            fix="Name the column of the annotator ids, or leave this baseline out.",
+            fix="Name the column of the annotator ids, or leave this method out.",
         )
-    if baseline.needs_overlap and annotations.counts.sum(axis=1).max(initial=0) < 2:
+    if overlap and annotations.counts.sum(axis=1).max(initial=0) < 2:
         raise UsageError(
-            f"{name} needs items with two judgements or more, and here every item has one",
+            f"{name} needs items with two judgements or more, and here every item has one.",
             where=annotations.source,
-            fix="Train on all annotations, or leave this baseline out.",
+            fix="Train on all annotations, or leave this method out.",
         )

@@ -12,7 +12,7 @@ import torch
 
 from dcpc.baselines.heads import AnnotatorEmbeddings, AnnotatorHeads, CrowdLayer
 from dcpc.baselines.probe import fit_linear_probe
-from dcpc.baselines.registry import BASELINES
+from dcpc.baselines.registry import BASELINES, check_needs
 from dcpc.baselines.rules import (
     AnnotatorHead,
     CleanRouting,
@@ -29,7 +29,6 @@ from dcpc.baselines.targets import crowdlab, dawid_skene, majority_vote, soft_la
 from dcpc.benchmark.fitted import Fitted, FittedAdapter, FittedProbe, embedded
 from dcpc.benchmark.grids import LOW_RANK, Grid, carrier_grid, rule_grid
 from dcpc.data.annotations import Annotations
-from dcpc.errors import UsageError
 from dcpc.training.rule import LearningRule
 
 Backbone = Literal["lora", "p-tuning-v2"]
@@ -102,19 +101,7 @@ class BenchmarkMethod:
         Raises:
             UsageError: they lack annotator ids, a second annotator, or items that were judged twice.
         """
-        if self.needs_annotators and len(train.annotators) < 2:
-            found = f"{len(train.annotators)} named" if train.has_annotators else "none named"
-            raise UsageError(
-                f"{self.name} compares annotators and needs two or more; there are {found}.",
-                where=train.source,
-                fix="Name the column of the annotator ids, or leave this method out.",
-            )
-        if self.needs_overlap and train.counts.sum(axis=1).max(initial=0) < 2:
-            raise UsageError(
-                f"{self.name} needs items with two judgements or more, and here every item has one.",
-                where=train.source,
-                fix="Train on all annotations, or leave this method out.",
-            )
+        check_needs(self.name, train, annotators=self.needs_annotators, overlap=self.needs_overlap)
 
     def train(
         self,

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from dcpc.baselines.probe.logistic import fit_logistic
 from dcpc.errors import TrainingError
 from dcpc.training.rule import Batch, tokens_of, votes_of
-from dcpc.training.step import dcpc_tuner, item_log_probabilities, task_loss
+from dcpc.training.step import dcpc_tuner, item_log_probabilities, judged_loss
 from dcpc.tuner import DCPCModel
 
 RIDGES = tuple(10.0 ** (k / 2) for k in range(12, -1, -1))
@@ -94,12 +94,10 @@ class FrozenReadout:
             self.readout.shares.fill_(0.5)
         self.fitted, self.held_out = True, found.held_out if every == 1 else None
 
-    def item_log_probabilities(
-        self, model: nn.Module, tokens: Batch, a: float = 0.5, b: float = 0.5
-    ) -> Tensor:
-        """Log of the label distribution of b · adapter + a · readout, [B,C]."""
+    def item_log_probabilities(self, model: nn.Module, tokens: Batch) -> Tensor:
+        """Log of the label distribution while neither is weighed: half adapter, half readout, [B,C]."""
         logits, read = self._both(model, tokens)
-        return item_log_probabilities(self.tuner, b * logits + a * read)
+        return item_log_probabilities(self.tuner, 0.5 * logits + 0.5 * read)
 
     def weigh(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
         """Choose a and b, and switch the readout on; one that nothing was fitted for is left as it is.
@@ -134,14 +132,11 @@ class FrozenReadout:
 
     def _losses(self, model: nn.Module, batch: Batch, grid: list[tuple[float, float]]) -> np.ndarray:
         """Cross-entropy of a batch for every (a, b), summed over items."""
-        tokens, n_items = tokens_of(batch), len(batch["items"])
-        logits, read = self._both(model, tokens)
-        targets = nn.functional.one_hot(batch["labels"], logits.shape[-1]).float()  # [J,C]
-        found = []
-        for a, b in grid:
-            log_p = item_log_probabilities(self.tuner, b * logits + a * read)
-            found.append(task_loss(log_p[batch["item_index"]], targets, batch["item_index"], n_items))
-        return np.array([float(loss) * n_items for loss in found])
+        logits, read = self._both(model, tokens_of(batch))
+        found = [
+            judged_loss(item_log_probabilities(self.tuner, b * logits + a * read), batch) for a, b in grid
+        ]
+        return np.array([float(loss) * len(batch["items"]) for loss in found])
 
     def _both(self, model: nn.Module, tokens: Batch) -> tuple[Tensor, Tensor]:
         """Logits [B,C] of the adapter alone, and of the readout alone."""

@@ -27,7 +27,7 @@ from dcpc.training.step import (
     annotator_mode,
     dcpc_tuner,
     item_log_probabilities,
-    task_loss,
+    judged_loss,
 )
 
 Batch = dict[str, Tensor]
@@ -105,9 +105,7 @@ class LearningRule:
     @torch.no_grad()
     def validation_loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Cross-entropy of the predicted label distribution against held-out judgements, whoever gave them."""
-        log_p = self.item_log_probabilities(model, tokens_of(batch))
-        targets = one_hot(batch["labels"], log_p.shape[-1]).float()
-        return task_loss(log_p[batch["item_index"]], targets, batch["item_index"], len(log_p))
+        return judged_loss(self.item_log_probabilities(model, tokens_of(batch)), batch)
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold, besides the weights, for an exact resume."""
