@@ -14,6 +14,7 @@ from dcpc.adapters import TrainedAdapter
 from dcpc.baselines.probe import LinearProbe
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations
 from dcpc.data.embeddings import embed_texts
+from dcpc.data.pairs import embedding_cache
 from dcpc.evaluation.distribution import SMALLEST
 
 
@@ -121,4 +122,4 @@ def embedded(items: pd.DataFrame, encoder: str) -> np.ndarray:
     """Embeddings of items, float64 [I, H]; several texts of an item are joined by a line break."""
     columns = [column for column in ITEM_COLUMNS if column in items]
     texts = items[columns].agg("\n".join, axis=1).tolist()
-    return embed_texts(texts, encoder, progress=False).astype(np.float64)
+    return embed_texts(texts, encoder, cache_dir=embedding_cache(), progress=False).astype(np.float64)

@@ -47,6 +47,7 @@ class TrainingSettings:
         max_length: tokens after which texts are cut.
         bf16: autocast to bfloat16.
         attention: implementation, `sdpa` or `eager`; None for transformers' choice.
+        group_by_length: draw the items of a training batch from those of similar length, which saves padding.
         threads: of the CPU.
         backbone: PEFT method that carries the learning rules.
     """
@@ -57,6 +58,7 @@ class TrainingSettings:
     max_length: int = 64
     bf16: bool = False
     attention: str | None = None
+    group_by_length: bool = False
     threads: int = 1
     backbone: Backbone = "lora"
 
@@ -166,6 +168,7 @@ class BenchmarkMethod:
                 "num_train_epochs": settings.epochs,
                 "per_device_train_batch_size": settings.batch_size,
                 "bf16": settings.bf16,
+                "train_sampling_strategy": "group_by_length" if settings.group_by_length else "random",
             },
             rule=None if self.rule is None else self.rule(settings, setting, seed),
             base_options={} if settings.attention is None else {"attn_implementation": settings.attention},

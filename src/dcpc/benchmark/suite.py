@@ -73,6 +73,7 @@ class Training(_Strict):
     max_length: int = Field(default=64, gt=0)
     bf16: bool = False
     attention: str | None = None
+    group_by_length: bool = False
     threads: int = Field(default=1, gt=0)
 
 

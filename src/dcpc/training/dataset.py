@@ -57,6 +57,11 @@ class ItemDataset(Dataset[dict[str, Any]]):
             example["partners"] = self._partners[item]
         return example
 
+    @property
+    def token_ids(self) -> Sequence[list[int]]:
+        """Tokens of every item."""
+        return self._tokens["input_ids"]
+
     def conflicting_items(self) -> np.ndarray:
         """Item numbers of the two sides of every mined pair, int64 [P, 2]."""
         if self.conflicts is None:

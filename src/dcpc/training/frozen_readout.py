@@ -75,19 +75,22 @@ class FrozenReadout:
             TrainingError: a state is not a number.
         """
         n_classes, width = self.readout.weight.shape
-        every, states, votes = -(-n_items // min(MOST_ITEMS, max(1, MOST_NUMBERS // width))), [], []
+        every = -(-n_items // min(MOST_ITEMS, max(1, MOST_NUMBERS // width)))
+        states, votes, items = [], [], []
         model.eval()
         for number, batch in enumerate(batches()):
             if number % every == 0:
                 states.append(self.tuner.frozen_states(through=model, **tokens_of(batch)).cpu().numpy())
                 votes.append(votes_of(batch, n_classes).cpu().numpy())
+                items.append(batch["items"].cpu().numpy())
         model.train()
         if not all(np.isfinite(part).all() for part in states):
             raise TrainingError(
                 "the base model's states of some training items are not finite, so the readout cannot be fitted.",
                 fix="Load the base model in float32 or bfloat16, or set readout=False.",
             )
-        found = fit_readout(np.concatenate(states), np.concatenate(votes))
+        order = np.argsort(np.concatenate(items))  # in whatever order they were read
+        found = fit_readout(np.concatenate(states)[order], np.concatenate(votes)[order])
         with torch.no_grad():
             for name in ("centre", "spread", "weight", "bias"):
                 getattr(self.readout, name).copy_(torch.from_numpy(getattr(found, name)))

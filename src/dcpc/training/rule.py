@@ -56,7 +56,7 @@ class LearningRule:
         """Called before every training: a trainer may train again, from where it ended."""
 
     def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
-        """Called before every epoch; `batches()` goes through the training items in order."""
+        """Called before every epoch; `batches()` goes through the training items."""
 
     def finish(self, model: nn.Module, held_out: Iterable[Batch] | None) -> None:
         """Called after every training, with the weights that are kept.

@@ -22,6 +22,7 @@ from dcpc.training.best import BestWeights
 from dcpc.training.checks import check_finite, check_gradients, gradient_norm
 from dcpc.training.collator import ItemCollator
 from dcpc.training.dataset import ItemDataset
+from dcpc.training.length_order import LongestFirst
 from dcpc.training.objective_rule import ObjectiveRule
 from dcpc.training.partner_sampling import PartnerSampler
 from dcpc.training.rank_allocation import AllocateRanks, rank_orthogonality
@@ -99,6 +100,12 @@ class DCPCTrainer(Trainer):
             lambda: int(self.state.epoch or 0),
         )
 
+    def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler | None:
+        """Longest first: the validation loss is a mean over items, whatever their order."""
+        if isinstance(eval_dataset, ItemDataset):
+            return LongestFirst(eval_dataset.token_ids)
+        return super()._get_eval_sampler(eval_dataset)
+
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
     ) -> Any:
@@ -130,15 +137,17 @@ class DCPCTrainer(Trainer):
         return loss, None, None
 
     def training_items(self) -> Iterable[Batch]:
-        """Batches of the training items in their order, on the model's device."""
+        """Batches of the training items, longest first, on the model's device; `items` says which they are."""
         batches = self._batches_of(self.train_dataset)
         n_batches = -(-len(self.train_dataset) // self.args.eval_batch_size)
         return tqdm(batches, "Reading items", n_batches, leave=False, disable=self.args.disable_tqdm)
 
     def _batches_of(self, data: Dataset) -> Iterator[Batch]:
-        # Not the Trainer's loader: that gives every process of a distributed training a part of the items, and may
-        # order them by length.
-        for batch in DataLoader(data, self.args.eval_batch_size, collate_fn=self.data_collator):
+        # Not the Trainer's loader: that gives every process of a distributed training a part of the items.
+        order = LongestFirst(data.token_ids) if isinstance(data, ItemDataset) else None
+        for batch in DataLoader(
+            data, self.args.eval_batch_size, sampler=order, collate_fn=self.data_collator
+        ):
             yield self._prepare_inputs(batch)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
