@@ -147,9 +147,8 @@ class TestHeads:
         plain = model(**tokens_of(batch)).logits.log_softmax(-1)
         rule = AnnotatorHead(head)
         rule.prepare(model, data)
-        torch.testing.assert_close(
-            rule.item_log_probabilities(model, tokens_of(batch)), plain, atol=near, rtol=0
-        )
+        items = rule.predict(model, tokens_of(batch)).items
+        torch.testing.assert_close(items, plain, atol=near, rtol=0)
 
     @pytest.mark.parametrize("head", [CrowdLayer, AnnotatorEmbeddings, AnnotatorHeads])
     def test_the_loss_is_the_cross_entropy_of_each_judgement_under_its_own_annotator(
@@ -159,8 +158,8 @@ class TestHeads:
         rule = AnnotatorHead(head)
         loss = loss_of(rule, model, data, batch)
         item, who = batch["item_index"], batch["annotator_ids"]
-        p = rule.annotator_probabilities(model, tokens_of(batch), who, item)
-        each = -p[torch.arange(6), batch["labels"]].log()
+        log_p = rule.predict(model, tokens_of(batch), who, item).judgements
+        each = -log_p[torch.arange(6), batch["labels"]]
         torch.testing.assert_close(loss, (each[:3].mean() + each[3] + each[4:].mean()) / 3)
         loss.backward()
         assert [n for n, t in model.named_parameters() if t.requires_grad and t.grad is None] == []
@@ -170,8 +169,16 @@ class TestHeads:
         rule = AnnotatorHead(AnnotatorHeads)
         rule.prepare(model, data)
         batch["annotator_ids"] = torch.full((6,), -1)
-        expected = -(SOFT * rule.item_log_probabilities(model, tokens_of(batch))).sum(-1).mean()
+        expected = -(SOFT * rule.predict(model, tokens_of(batch)).items).sum(-1).mean()
         torch.testing.assert_close(rule.loss(model, batch, 0.0).loss, expected)
+
+    def test_validation_predicts_every_judgement_as_anybodys_and_as_its_annotators(self, folder: str) -> None:
+        model, data, batch = setup(folder)
+        rule = AnnotatorHead(AnnotatorHeads)
+        rule.prepare(model, data)
+        own = rule.loss(model, batch, 0.0).loss
+        anybodys = -(SOFT * rule.predict(model, tokens_of(batch)).items).sum(-1).mean()
+        torch.testing.assert_close(rule.validation_loss(model, batch), (own + anybodys).detach() / 2)
 
     def test_data_without_annotators_are_refused(self, folder: str) -> None:
         model, data, _ = setup(folder, [(item, text, None, label) for item, text, _, label in ROWS])

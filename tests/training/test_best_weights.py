@@ -16,7 +16,7 @@ from dcpc.adapters import TrainedAdapter, load_adapter
 from dcpc.baselines.heads import CrowdLayer
 from dcpc.baselines.rules import AnnotatorHead
 from dcpc.errors import UsageError
-from dcpc.prediction import predict_distribution
+from dcpc.prediction import predict_annotators, predict_distribution
 from dcpc.training.best import BestWeights
 from dcpc.training.fit import train_adapter
 from tiny_models import save_tiny_bert, sentiment_judgements
@@ -50,8 +50,15 @@ def train(folder: str, method: str, checkpoints: Path | None = None, **options: 
 
 
 def validation_loss(adapter: TrainedAdapter) -> float:
-    p = predict_distribution(adapter, HELD_OUT.items)
-    return float(-(HELD_OUT.soft_labels * np.log(p)).sum(axis=1).mean())
+    """Cross-entropy of each judgement as anybody's and, where annotators are known, as its annotator's."""
+    items, codes = HELD_OUT.items, HELD_OUT.item_codes
+    ways = [predict_distribution(adapter, items)[codes]]
+    if adapter.task.method == "dcpc":
+        names = HELD_OUT.annotators[HELD_OUT.annotator_codes].tolist()
+        ways.append(predict_annotators(adapter, items, codes, names))
+    weights = 1 / np.bincount(codes)[codes] / len(items)
+    rows = np.arange(len(codes))
+    return float(np.mean([-(weights * np.log(p[rows, HELD_OUT.label_codes])).sum() for p in ways]))
 
 
 def losses(adapter: TrainedAdapter) -> list[float]:

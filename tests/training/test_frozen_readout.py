@@ -9,19 +9,28 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
-from scipy.special import log_softmax
 
 from dcpc.adapters import load_adapter
 from dcpc.errors import TrainingError
 from dcpc.models import load_base_model
+from dcpc.objective import ObjectiveConfig
 from dcpc.prediction import predict_distribution
-from dcpc.training import DCPCTrainer, DCPCTrainingArguments, ItemDataset, frozen_readout, objective_rule
+from dcpc.training import (
+    DCPCTrainer,
+    DCPCTrainingArguments,
+    ItemCollator,
+    ItemDataset,
+    frozen_readout,
+    objective_rule,
+)
 from dcpc.training.fit import train_adapter
-from dcpc.training.frozen_readout import PRIOR_STD, SHARES, FrozenReadout, fit_readout
-from dcpc.training.rule import LearningRule
+from dcpc.training.frozen_readout import PRIOR_STD, SHARES, FrozenReadout
+from dcpc.training.objective_rule import ObjectiveRule
+from dcpc.training.readout_regression import fit_readout
+from dcpc.training.rule import LearningRule, tokens_of
 from dcpc.training.step import dcpc_tuner
 from dcpc.tuner import DCPCConfig
-from tiny_models import save_tiny_bert, sentiment_judgements
+from tiny_models import judgements, save_tiny_bert, sentiment_judgements
 
 
 def trained(folder: Path, *, validates: bool, epochs: int = 1, **training: Any) -> Any:
@@ -74,37 +83,6 @@ def tiny_trainer(
         held_out if validates else None,
         processing_class=tokenizer,
     )
-
-
-def test_the_regression_finds_a_linear_rule_and_shrinks_where_there_is_none() -> None:
-    rng = np.random.default_rng(0)
-    states = rng.normal(3.0, 2.0, (400, 20)).astype(np.float32)
-    label = (states[:, 0] > 3).astype(int)
-    fitted = fit_readout(states, np.eye(2)[label])
-    p = np.exp(log_softmax(fitted.logits(states), axis=1))
-    assert (p.argmax(axis=1) == label).mean() > 0.95
-    noise = np.eye(2)[rng.integers(2, size=400)]
-    fitted = fit_readout(states, noise)
-    p = np.exp(log_softmax(fitted.logits(states), axis=1))
-    assert np.abs(p - noise.mean(axis=0)).max() < 0.1
-
-
-def test_one_item_and_a_label_that_nobody_gave_do_not_break_it() -> None:
-    fit_readout(np.ones((1, 3), dtype=np.float32), np.array([[1.0, 0.0]]))
-    rng = np.random.default_rng(0)
-    fitted = fit_readout(rng.normal(size=(30, 4)).astype(np.float32), np.eye(3)[rng.integers(2, size=30)])
-    assert all(np.isfinite(part).all() for part in vars(fitted).values())
-
-
-def test_held_out_predictions_come_from_regressions_that_did_not_see_the_item() -> None:
-    rng = np.random.default_rng(0)
-    states = rng.normal(size=(60, 200)).astype(
-        np.float32
-    )  # more directions than items: everything can be learned
-    votes = np.eye(2)[rng.integers(2, size=60)]
-    fitted = fit_readout(states, votes)
-    surprise = -(votes * fitted.held_out).sum(axis=1).mean()
-    assert surprise > 0.6  # random labels cannot be predicted
 
 
 @pytest.mark.parametrize("validates", [True, False])
@@ -181,7 +159,7 @@ def test_a_training_resumed_at_its_end_predicts_as_it_did(tmp_path: Path) -> Non
 
 def test_training_twice_goes_on_and_weighs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts = []
-    monkeypatch.setattr(objective_rule, "start_annotators", lambda *args: starts.append(args))
+    monkeypatch.setattr(objective_rule, "start_preferences", lambda *args: starts.append(args))
     trainer = tiny_trainer(tmp_path, validates=False)
     for _ in range(2):
         trainer.train()
@@ -200,10 +178,46 @@ def test_the_head_is_left_as_it_was_trained_or_found(tmp_path: Path) -> None:
     assert torch.equal(head, before)
 
 
-def test_items_are_read_in_their_order_however_batches_are_sampled(tmp_path: Path) -> None:
+def test_every_item_is_read_once_longest_first_however_batches_are_sampled(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, train_sampling_strategy="group_by_length")
     read = [item for batch in trainer.training_items() for item in batch["items"].tolist()]
-    assert read == list(range(16))
+    lengths = [len(ids) for ids in trainer.train_dataset.token_ids]
+    assert read == sorted(range(16), key=lambda item: -lengths[item])
+
+
+def test_states_and_judgements_stay_together_in_whatever_order_items_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        frozen_readout, "fit_readout", lambda judged: seen.append(judged) or fit_readout(judged)
+    )
+    trainer = tiny_trainer(tmp_path)
+    trainer.train()
+    annotations, tuner = trainer.train_dataset.annotations, dcpc_tuner(trainer.model)
+    judged = seen[0]
+    np.testing.assert_array_equal(judged.labels, annotations.label_codes)
+    np.testing.assert_array_equal(judged.items, annotations.item_codes)
+    names = annotations.annotators[annotations.annotator_codes].tolist()
+    np.testing.assert_array_equal(judged.annotators, tuner.annotator_index(names).numpy())
+    one = trainer.data_collator([trainer.train_dataset[3]])
+    states = tuner.frozen_states(**tokens_of(one)).numpy()
+    np.testing.assert_allclose(judged.features[3:4], states, atol=1e-5)
+
+
+def test_judgements_without_ids_leave_annotators_at_their_start(tmp_path: Path) -> None:
+    base, tokenizer = load_base_model(save_tiny_bert(tmp_path / "base"), ["no", "yes"])
+    config = DCPCConfig(task_type="SEQ_CLS", annotators=["ann", "bob"], readout=True)
+    model = get_peft_model(base, config)
+    unnamed = judgements([(f"item {i}", "the film", None, ("no", "yes")[i % 2]) for i in range(8)])
+    data = ItemDataset(unnamed, tokenizer)
+    rule = ObjectiveRule(ObjectiveConfig())
+    rule.prepare(model, data)
+    batch = ItemCollator(tokenizer)([data[i] for i in range(8)])
+    rule.start_epoch(model, lambda: [batch], 0.0)
+    assert rule.readout.fitted
+    assert rule.readout.effects is None
+    assert not dcpc_tuner(model).preferences.mean.any()
 
 
 def test_large_states_are_read_of_a_part_of_the_items(
@@ -214,7 +228,8 @@ def test_large_states_are_read_of_a_part_of_the_items(
     monkeypatch.setattr(frozen_readout, "MOST_NUMBERS", 8 * 48)  # eight items of three states of width 16
     monkeypatch.setattr(frozen_readout, "fit_readout", lambda *args: seen.append(args) or fit(*args))
     tiny_trainer(tmp_path, per_device_eval_batch_size=4).train()
-    assert seen[0][0].shape == (8, 48)
+    assert seen[0][0].features.shape == (8, 48)
+    assert set(seen[0][0].items) == set(range(8))
 
 
 def test_states_that_are_no_numbers_stop_the_training(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from dcpc import DCPCConfig
 from dcpc.models import load_base_model
 from dcpc.objective import ObjectiveConfig, RunningConsensus, corrected_targets
-from dcpc.training import ItemCollator, ItemDataset, training_loss, validation_loss
+from dcpc.training import ItemCollator, ItemDataset, LearningRule, training_loss
 from dcpc.training.step import annotator_mode, dcpc_tuner, task_loss
 from tiny_models import judgements, save_tiny_bert
 
@@ -207,18 +207,23 @@ class TestValidationLoss:
         model, batch = build(folder, config=LoraConfig(task_type="SEQ_CLS"))
         soft = torch.tensor([[1 / 3, 2 / 3], [1.0, 0.0], [0.5, 0.5]])
         expected = cross_entropy(model.eval()(**tokens_of(batch)).logits, soft)
-        torch.testing.assert_close(validation_loss(model, batch), expected)
+        torch.testing.assert_close(LearningRule().validation_loss(model, batch), expected)
 
-    def test_averages_over_the_known_annotators_in_probability_space(self, folder):
+    def test_is_the_mean_of_a_judgement_as_anybodys_and_as_its_annotators(self, folder):
         model, batch = build(folder, "output")
         model.eval()
-        population = dcpc_tuner(model).population_probabilities(model(**tokens_of(batch)).logits)
+        logits = model(**tokens_of(batch)).logits
+        population = dcpc_tuner(model).population_probabilities(logits)
         soft = torch.tensor([[1 / 3, 2 / 3], [1.0, 0.0], [0.5, 0.5]])
-        expected = -(soft * population.log()).sum(-1).mean()
-        torch.testing.assert_close(validation_loss(model, batch), expected)
+        anybodys = -(soft * population.log()).sum(-1).mean()
+        who, item = batch["annotator_ids"], batch["item_index"]
+        own = dcpc_tuner(model).annotator_logits(logits, who, item)
+        own = torch.where((who < 0)[:, None], population[item].log(), own)
+        expected = (anybodys + task_loss(own, one_hot(batch["labels"], 2), item, 3)) / 2
+        torch.testing.assert_close(LearningRule().validation_loss(model, batch), expected)
 
     def test_carries_no_graph_and_draws_no_noise(self, folder):
         model, batch = build(folder, "prefix")
-        first = validation_loss(model.eval(), batch)
+        first = LearningRule().validation_loss(model.eval(), batch)
         assert not first.requires_grad
-        assert first == validation_loss(model, batch)
+        assert first == LearningRule().validation_loss(model, batch)

@@ -190,8 +190,7 @@ hidden width per layer, and as bottlenecks of width sixteen."""
 def _crowdlab(settings: TrainingSettings, seed: int, train: Annotations) -> Targets:
     """Consensus labels one-hot, weighed by their quality; the classifier is a cross-validated linear probe."""
     probe = fit_linear_probe(embedded(train.items, settings.base_model), train, seed=seed)
-    _, first = np.unique(train.item_codes, return_index=True)
-    consensus = crowdlab(train, probe.held_out[first])
+    consensus = crowdlab(train, probe.held_out)
     return Targets(np.eye(train.n_classes)[consensus.classes], consensus.weights)
 
 

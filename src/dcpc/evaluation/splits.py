@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -69,8 +68,8 @@ def draw_budget(annotations: Annotations, budget: Budget, seed: int) -> Annotati
     return annotations.where(np.sort(order[first]))
 
 
-def folds_by_item(annotations: Annotations, n_folds: int, seed: int) -> Sequence[np.ndarray]:
-    """For cross-validation: boolean masks over the J judgements, one per fold, each item in exactly one.
+def folds_by_item(annotations: Annotations, n_folds: int, seed: int) -> np.ndarray:
+    """For cross-validation: the fold of every item, 0 … n_folds − 1, int [I].
 
     Raises:
         DataError: fewer items than folds.
@@ -79,5 +78,4 @@ def folds_by_item(annotations: Annotations, n_folds: int, seed: int) -> Sequence
         raise DataError(
             f"{annotations.n_items} items cannot be divided into {n_folds} folds", where=annotations.source
         )
-    fold = np.random.default_rng(seed).permutation(annotations.n_items) % n_folds  # [I]
-    return [fold[annotations.item_codes] == k for k in range(n_folds)]
+    return np.random.default_rng(seed).permutation(annotations.n_items) % n_folds

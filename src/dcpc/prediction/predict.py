@@ -34,8 +34,7 @@ def predict_distribution(
     """
     result = np.empty((len(items), len(adapter.task.labels)))
     for rows, tokens in _batches(adapter, items, batch_size, progress):
-        log_p = adapter.rule.item_log_probabilities(adapter.model, tokens)
-        result[rows] = log_p.exp().cpu().numpy()
+        result[rows] = adapter.rule.predict(adapter.model, tokens).items.exp().cpu().numpy()
     return result / result.sum(axis=1, keepdims=True)
 
 
@@ -82,8 +81,9 @@ def predict_annotators(
             continue
         at = torch.tensor(position[item_codes[chosen]].to_numpy()).to(adapter.device)
         who = numbers[torch.from_numpy(chosen).to(numbers.device)].to(adapter.device)
-        p = adapter.rule.annotator_probabilities(adapter.model, tokens, who, at)
-        result[chosen] = p.float().cpu().numpy()
+        found = adapter.rule.predict(adapter.model, tokens, who, at).judgements
+        assert found is not None  # there are annotators, and they were asked for
+        result[chosen] = found.exp().cpu().numpy()
     return result / result.sum(axis=1, keepdims=True)
 
 

@@ -3,7 +3,8 @@
 from dcpc.training.arguments import DCPCTrainingArguments
 from dcpc.training.collator import ItemCollator
 from dcpc.training.dataset import ItemDataset, tokenize_items
-from dcpc.training.step import StepOutput, training_loss, validation_loss
+from dcpc.training.rule import LearningRule
+from dcpc.training.step import StepOutput, training_loss
 from dcpc.training.trainer import DCPCTrainer
 
 __all__ = [
@@ -11,8 +12,8 @@ __all__ = [
     "DCPCTrainingArguments",
     "ItemCollator",
     "ItemDataset",
+    "LearningRule",
     "StepOutput",
     "tokenize_items",
     "training_loss",
-    "validation_loss",
 ]

@@ -1,7 +1,10 @@
 """Fitting the cross-layer readout: in closed form before training, weighed against the adapter after it.
 
-1. Before the first step: a ridge regression from the frozen base model's pooled states to the judgements, the
-   ridge chosen by cross-validation on the training judgements. It is convex and has no seed.
+1. Before the first step: a logistic ridge regression from the frozen base model's pooled states to the judgements,
+   with an effect of every annotator where preferences act on the logits. What strict and lenient annotators differ in
+   is then no noise to the states' weights, and annotators start at their effects: from zero, short trainings reached
+   a quarter of them. The ridges are chosen by cross-validation on the training judgements. It is convex and has no
+   seed.
 2. During training the readout is off, so that the adapter learns the judgements by itself. Trained on what the
    readout leaves over, it would learn little but the noise of labels.
 3. After training: logits = b · adapter + a · readout, with the (a, b) of a small grid that is most probable given the
@@ -12,26 +15,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
 from torch import Tensor, nn
 
-from dcpc.baselines.probe.logistic import fit_logistic
+from dcpc.baselines.probe.logistic import Judged
+from dcpc.data import Annotations
 from dcpc.errors import TrainingError
-from dcpc.training.rule import Batch, tokens_of, votes_of
-from dcpc.training.step import dcpc_tuner, item_log_probabilities, judged_loss
+from dcpc.training.predicted import judged_loss, predicted
+from dcpc.training.readout_regression import fit_readout
+from dcpc.training.rule import Batch, tokens_of
+from dcpc.training.step import annotator_mode, dcpc_tuner
 from dcpc.tuner import DCPCModel
 
-RIDGES = tuple(10.0 ** (k / 2) for k in range(12, -1, -1))
-"""λ for standardised states, from strong to weak; the loss is summed over items."""
-FOLDS = 4
-MOST_ITEMS, MOST_NUMBERS, MOST_DIRECTIONS = 20_000, 2**27, 1_024
-"""Of more items, or more numbers in their states, a part is read (2²⁷ numbers are 1 GiB in double precision, of which
-a fit needs a few), and of more directions of the states the widest: enough for a linear map."""
+MOST_ITEMS, MOST_NUMBERS = 20_000, 2**27
+"""Of more items, or more numbers in their states, a part is read: enough for a linear map. 2²⁷ numbers are 1 GiB in
+double precision, of which a fit needs a few."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Factors that are tried for the readout and for the adapter."""
 PRIOR_STD = 0.25
@@ -46,14 +47,13 @@ class FrozenReadout:
 
     Attributes:
         fitted: whether `fit` has run.
-        held_out: log-probabilities of the training items by regressions that did not see them [I,C], in the order
-            of the data set; None before the fit, and where only a part of the items was read.
+        effects: of the adapter's annotators on the logits [A,C]; None before the fit, and where it knew none.
     """
 
     def __init__(self, tuner: DCPCModel) -> None:
         assert tuner.readout is not None  # callers ask `of`
         self.tuner, self.readout, self.fitted = tuner, tuner.readout, False
-        self.held_out: np.ndarray | None = None
+        self.effects: np.ndarray | None = None
         self.readout.enabled = False
         self.readout.requires_grad_(False)
 
@@ -63,44 +63,70 @@ class FrozenReadout:
         tuner = dcpc_tuner(model)
         return None if tuner is None or tuner.readout is None else cls(tuner)
 
-    def fit(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], n_items: int) -> None:
+    def fit(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], annotations: Annotations) -> None:
         """Regress the judgements of the training items on the frozen states.
 
         Args:
             model: in any mode; it comes back in training mode.
             batches: goes through the training items.
-            n_items: I.
+            annotations: their judgements.
 
         Raises:
             TrainingError: a state is not a number.
         """
-        n_classes, width = self.readout.weight.shape
-        every = -(-n_items // min(MOST_ITEMS, max(1, MOST_NUMBERS // width)))
-        states, votes, items = [], [], []
         model.eval()
-        for number, batch in enumerate(batches()):
-            if number % every == 0:
-                states.append(self.tuner.frozen_states(through=model, **tokens_of(batch)).cpu().numpy())
-                votes.append(votes_of(batch, n_classes).cpu().numpy())
-                items.append(batch["items"].cpu().numpy())
+        states, items = self._read(model, batches, annotations.n_items)
         model.train()
-        if not all(np.isfinite(part).all() for part in states):
+        if not np.isfinite(states).all():
             raise TrainingError(
                 "the base model's states of some training items are not finite, so the readout cannot be fitted.",
                 fix="Load the base model in float32 or bfloat16, or set readout=False.",
             )
-        order = np.argsort(np.concatenate(items))  # in whatever order they were read
-        found = fit_readout(np.concatenate(states)[order], np.concatenate(votes)[order])
+        found = fit_readout(self._judged(states, items, annotations))
         with torch.no_grad():
             for name in ("centre", "spread", "weight", "bias"):
                 getattr(self.readout, name).copy_(torch.from_numpy(getattr(found, name)))
             self.readout.shares.fill_(0.5)
-        self.fitted, self.held_out = True, found.held_out if every == 1 else None
+        self.fitted, self.effects = True, found.effects
 
-    def item_log_probabilities(self, model: nn.Module, tokens: Batch) -> Tensor:
-        """Log of the label distribution while neither is weighed: half adapter, half readout, [B,C]."""
+    def _read(
+        self, model: nn.Module, batches: Callable[[], Iterable[Batch]], n_items: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """States [I',D] of all items or a part of them, and which they are, int [I'] in rising order."""
+        width = self.readout.weight.shape[1]
+        every = -(-n_items // min(MOST_ITEMS, max(1, MOST_NUMBERS // width)))
+        states, items = [], []
+        for number, batch in enumerate(batches()):
+            if number % every == 0:
+                states.append(self.tuner.frozen_states(through=model, **tokens_of(batch)).cpu().numpy())
+                items.append(batch["items"].cpu().numpy())
+        read = np.concatenate(items)
+        order = np.argsort(read)
+        return np.concatenate(states)[order], read[order]
+
+    def _judged(self, states: np.ndarray, items: np.ndarray, annotations: Annotations) -> Judged:
+        """The judgements of the items that were read, by the adapter's annotators."""
+        numbers, size = np.full(len(annotations.annotators), -1), 0
+        if annotator_mode(self.tuner) == "output":
+            size = self.tuner.preferences.size
+            numbers = self.tuner.annotator_index(list(annotations.annotators)).cpu().numpy()
+            numbers = np.where(numbers < size, numbers, -1)  # a group is no annotator
+        position = np.full(annotations.n_items, -1)
+        position[items] = np.arange(len(items))
+        rows = position[annotations.item_codes] >= 0
+        return Judged(
+            features=states,
+            items=position[annotations.item_codes[rows]],
+            labels=annotations.label_codes[rows],
+            annotators=np.append(numbers, -1)[annotations.annotator_codes[rows]],  # code −1 reads the last
+            n_annotators=size,
+            n_classes=annotations.n_classes,
+        )
+
+    def logits(self, model: nn.Module, tokens: Batch) -> Tensor:
+        """Logits while neither is weighed: half adapter, half readout, [B,C]."""
         logits, read = self._both(model, tokens)
-        return item_log_probabilities(self.tuner, 0.5 * logits + 0.5 * read)
+        return 0.5 * logits + 0.5 * read
 
     def weigh(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
         """Choose a and b, and switch the readout on; one that nothing was fitted for is left as it is.
@@ -136,8 +162,10 @@ class FrozenReadout:
     def _losses(self, model: nn.Module, batch: Batch, grid: list[tuple[float, float]]) -> np.ndarray:
         """Cross-entropy of a batch for every (a, b), summed over items."""
         logits, read = self._both(model, tokens_of(batch))
+        who = batch["annotator_ids"] if annotator_mode(self.tuner) == "output" else None
         found = [
-            judged_loss(item_log_probabilities(self.tuner, b * logits + a * read), batch) for a, b in grid
+            judged_loss(predicted(self.tuner, b * logits + a * read, who, batch["item_index"]), batch)
+            for a, b in grid
         ]
         return np.array([float(loss) * len(batch["items"]) for loss in found])
 
@@ -146,72 +174,3 @@ class FrozenReadout:
         read = self.readout(self.tuner.frozen_states(through=model, **tokens))
         # Last, because predictions for annotators read the preferences of the latest forward pass.
         return model(**tokens).logits.float(), read
-
-
-@dataclass(frozen=True)
-class Regression:
-    """A ridge regression of label distributions on standardised states, all in float32.
-
-    Attributes:
-        centre: c [D].
-        spread: s [D].
-        weight: W [C,D].
-        bias: b [C].
-        held_out: log-probabilities of the items by the regression of the other folds [I,C].
-    """
-
-    centre: np.ndarray
-    spread: np.ndarray
-    weight: np.ndarray
-    bias: np.ndarray
-    held_out: np.ndarray
-
-    def logits(self, states: np.ndarray) -> np.ndarray:
-        """[I,C] of states [I,D]."""
-        return (states - self.centre) / self.spread @ self.weight.T + self.bias
-
-
-def fit_readout(states: np.ndarray, votes: np.ndarray) -> Regression:
-    """Fit, with the ridge that predicts held-out items best.
-
-    Args:
-        states: [I,D].
-        votes: label distribution of each item's judgements [I,C].
-    """
-    centre, spread = states.mean(axis=0), states.std(axis=0) + 1e-6
-    standardised = ((states - centre) / spread).astype(np.float64)
-    # The ridge is the same in any rotated basis, and in that of the singular vectors there are at most I directions.
-    _, _, basis = np.linalg.svd(standardised, full_matrices=False)
-    basis = basis[:MOST_DIRECTIONS]  # [R,D]
-    features = standardised @ basis.T  # [I,R]
-    ridge, held_out = _choose_ridge(features, votes)
-    weights, bias = _fit(features, votes, ridge)  # [R,C], [C]
-    found = (centre, spread, weights.T @ basis, bias, held_out)
-    return Regression(*(part.astype(np.float32) for part in found))
-
-
-def _choose_ridge(features: np.ndarray, votes: np.ndarray) -> tuple[float, np.ndarray]:
-    folds = np.random.default_rng(0).permutation(len(features)) % FOLDS
-    # What nobody has learned anything about is uniform: the items of a training set of a single fold.
-    best, best_loss, kept, worse = RIDGES[0], np.inf, np.zeros_like(votes), 0
-    for ridge in RIDGES:
-        log_p = np.full(votes.shape, -np.log(votes.shape[1]))
-        for fold in np.unique(folds):
-            inside = folds != fold
-            if inside.any():
-                weights, bias = _fit(features[inside], votes[inside], ridge)
-                log_p[~inside] = log_softmax(features[~inside] @ weights + bias, axis=1)
-        loss = -float((votes * log_p).sum())
-        if loss < best_loss:
-            best, best_loss, kept, worse = ridge, loss, log_p, 0
-        else:
-            worse += 1
-        if worse == 2:  # the loss is convex along the path, and weak ridges are slow to fit
-            break
-    return best, kept
-
-
-def _fit(features: np.ndarray, votes: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
-    nobody = np.full(len(features), -1)
-    fitted = fit_logistic(features, votes, nobody, (1, votes.shape[1]), ridge)
-    return fitted.weights, fitted.bias

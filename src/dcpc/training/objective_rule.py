@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dcpc.objective import ObjectiveConfig, RunningConsensus
 from dcpc.training import step
-from dcpc.training.annotator_start import start_annotators
+from dcpc.training.annotator_start import start_preferences
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.frozen_readout import FrozenReadout
 from dcpc.training.rule import Batch, LearningRule
@@ -50,10 +50,10 @@ class ObjectiveRule(LearningRule):
         """
         if self.readout is None or self.readout.fitted or self.data is None:
             return
-        self.readout.fit(model, batches, len(self.data))
-        if epoch == 0 and self.readout.held_out is not None and not self.annotators_started:
+        self.readout.fit(model, batches, self.data.annotations)
+        if epoch == 0 and self.readout.effects is not None and not self.annotators_started:
             self.annotators_started = True
-            start_annotators(self.readout.tuner, self.data.annotations, self.readout.held_out)
+            start_preferences(self.readout.tuner.preferences, self.readout.effects)
 
     def finish(self, model: nn.Module, held_out: Iterable[Batch] | None) -> None:
         """Weigh the readout against the adapter, and let go of the training items."""
@@ -61,11 +61,11 @@ class ObjectiveRule(LearningRule):
             self.readout.weigh(model, held_out)
         self.readout = self.data = None
 
-    def item_log_probabilities(self, model: nn.Module, tokens: Batch) -> Tensor:
-        """Log of the predicted label distribution [B, C]; during training, readout and adapter count half each."""
+    def logits(self, model: nn.Module, tokens: Batch) -> Tensor:
+        """Logits of B items [B, C]; during training, readout and adapter count half each."""
         if self.readout is None or not self.readout.fitted:
-            return super().item_log_probabilities(model, tokens)
-        return self.readout.item_log_probabilities(model, tokens)
+            return super().logits(model, tokens)
+        return self.readout.logits(model, tokens)
 
     def loss(self, model: nn.Module, batch: Batch, epoch: float) -> step.StepOutput:
         """Loss of a batch and its terms."""

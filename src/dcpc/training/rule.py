@@ -8,8 +8,7 @@ Every method that is trained goes through one trainer and one prediction path; w
     rule.start_epoch(model, batches, epoch)     before every epoch
     rule.loss(model, batch, epoch)              a training step
     rule.finish(model, held_out)                when it has ended, with the weights that are kept
-    rule.item_log_probabilities(model, tokens)  what it predicts for an item, in validation and afterwards
-    rule.annotator_probabilities(...)           what it predicts for a person, where it knows any
+    rule.predict(model, tokens, ...)            what it predicts for items and persons, in validation and afterwards
 """
 
 from __future__ import annotations
@@ -22,13 +21,8 @@ from torch.nn.functional import one_hot
 
 from dcpc.training.collator import JUDGEMENT_FIELDS
 from dcpc.training.dataset import ItemDataset
-from dcpc.training.step import (
-    StepOutput,
-    annotator_mode,
-    dcpc_tuner,
-    item_log_probabilities,
-    judged_loss,
-)
+from dcpc.training.predicted import Predicted, judged_loss, predicted
+from dcpc.training.step import StepOutput, annotator_mode, dcpc_tuner
 
 Batch = dict[str, Tensor]
 """What `ItemCollator` makes: tokens of B items, and their J judgements."""
@@ -70,9 +64,9 @@ class LearningRule:
         """Loss of a batch; `epoch` counts from 0 and is fractional within an epoch."""
         raise NotImplementedError
 
-    def item_log_probabilities(self, model: nn.Module, tokens: Batch) -> Tensor:
-        """Log of the predicted label distribution of B items, [B, C]."""
-        return item_log_probabilities(dcpc_tuner(model), model(**tokens).logits.float())
+    def logits(self, model: nn.Module, tokens: Batch) -> Tensor:
+        """Logits of B items, [B, C]."""
+        return model(**tokens).logits.float()
 
     def annotator_index(self, model: nn.Module, ids: Sequence[str]) -> Tensor | None:
         """Numbers [J] of annotators, −1 for unknown ones; None where the rule and the model know none."""
@@ -81,31 +75,34 @@ class LearningRule:
             return None
         return tuner.annotator_index(list(ids))
 
-    def annotator_probabilities(
-        self, model: nn.Module, tokens: Batch, annotators: Tensor, item_index: Tensor
-    ) -> Tensor:
-        """What annotators would say, [J, C]; an unknown one, −1, gets the item's distribution.
+    def predict(
+        self,
+        model: nn.Module,
+        tokens: Batch,
+        annotators: Tensor | None = None,
+        item_index: Tensor | None = None,
+    ) -> Predicted:
+        """Predict items, and what annotators would say of them.
 
         Args:
             model: whose rule this is.
             tokens: of B items.
-            annotators: numbers from `annotator_index`, [J].
+            annotators: numbers from `annotator_index`, [J]; None for items alone.
             item_index: item of each judgement, [J].
         """
         tuner = dcpc_tuner(model)
-        assert tuner is not None  # annotator_index found annotators
-        if annotator_mode(tuner) == "prefix":
-            each = {name: value[item_index] for name, value in tokens.items()}
-            return model(**each, annotator_ids=annotators).logits.float().softmax(dim=-1)
-        logits = model(**tokens).logits.float()
-        own = tuner.annotator_logits(logits, annotators, item_index).softmax(dim=-1)
-        consensus = item_log_probabilities(tuner, logits).exp()[item_index]
-        return torch.where((annotators < 0)[:, None], consensus, own)
+        found = predicted(tuner, self.logits(model, tokens), annotators, item_index)
+        if tuner is None or annotators is None or item_index is None or annotator_mode(tuner) != "prefix":
+            return found
+        each = {name: value[item_index] for name, value in tokens.items()}
+        own = model(**each, annotator_ids=annotators).logits.float().log_softmax(dim=-1)
+        return Predicted(found.items, own)
 
     @torch.no_grad()
     def validation_loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Cross-entropy of the predicted label distribution against held-out judgements, whoever gave them."""
-        return judged_loss(self.item_log_probabilities(model, tokens_of(batch)), batch)
+        """Loss of held-out judgements, see `dcpc.training.predicted`."""
+        who = None if self.annotator_index(model, []) is None else batch["annotator_ids"]
+        return judged_loss(self.predict(model, tokens_of(batch), who, batch["item_index"]), batch)
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold, besides the weights, for an exact resume."""

@@ -119,29 +119,6 @@ def task_loss(logits: Tensor, targets: Tensor, item_index: Tensor, n_items: int)
     return (losses / counts[item_index]).sum() / n_items
 
 
-def judged_loss(log_probabilities: Tensor, batch: dict[str, Tensor]) -> Tensor:
-    """Cross-entropy of log label distributions [B, C] against the judgements of a batch's B items."""
-    index = batch["item_index"]
-    targets = one_hot(batch["labels"], log_probabilities.shape[-1]).float()  # [J, C]
-    return task_loss(log_probabilities[index], targets, index, len(log_probabilities))
-
-
-@torch.no_grad()
-def validation_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    """Cross-entropy of the predicted label distribution against held-out judgements, whoever gave them."""
-    tuner = dcpc_tuner(model)
-    tokens = {name: value for name, value in batch.items() if name not in JUDGEMENT_FIELDS}
-    logits = model(**tokens).logits.float()
-    return judged_loss(item_log_probabilities(tuner, logits), batch)
-
-
-def item_log_probabilities(tuner: DCPCModel | None, logits: Tensor) -> Tensor:
-    """Log of the predicted label distribution [B, C]: over all known annotators where logits carry them."""
-    if tuner is not None and annotator_mode(tuner) == "output":
-        return tuner.population_probabilities(logits).clamp_min(1e-12).log()
-    return logits.log_softmax(dim=-1)
-
-
 @dataclass(frozen=True)
 class _Rows:
     """The rows that go through the model, and the judgements on them."""

@@ -1,8 +1,8 @@
 """A linear probe on frozen embeddings, tuned as carefully as anything it is compared with.
 
 With a narrow grid this baseline is easily beaten, and the victory means nothing. So: cross-validation by item on
-the *noisy* training labels over seven orders of magnitude of the ridge (by cross-entropy), then of the annotator
-effects, and decision offsets (by macro-F1) fitted on the same out-of-fold predictions.
+the *noisy* training labels over seven orders of magnitude of the ridge and of the annotator effects (by
+cross-entropy), and decision offsets (by macro-F1) fitted on the same out-of-fold predictions.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dcpc.baselines.probe.logistic import Logistic, fit_logistic
+from dcpc.baselines.probe.logistic import Judged, Logistic, fit_logistic
+from dcpc.baselines.probe.ridges import choose_ridges
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
 from dcpc.evaluation.decision import decide, fit_offsets
-from dcpc.evaluation.distribution import SMALLEST
-from dcpc.evaluation.selection import Choice, choose_setting
+from dcpc.evaluation.selection import Choice
 from dcpc.evaluation.splits import folds_by_item
 
 RIDGES = tuple(10.0**k for k in range(-1, 7))
@@ -36,8 +36,7 @@ class LinearProbe:
         spread: their standard deviation, float [H].
         offsets: decision offsets, float [C].
         choice: the chosen ridges, and whether one lies on the edge of its grid.
-        held_out: for every judgement the consensus of its item, predicted by a probe that did not see the item,
-            float [J, C].
+        held_out: consensus of every training item, predicted by a probe that did not see it, float [I, C].
     """
 
     model: Logistic
@@ -71,17 +70,6 @@ class LinearProbe:
         return self.model.weights.size + self.model.bias.size + effects
 
 
-@dataclass(frozen=True)
-class _Judgements:
-    """Standardised features [J, H], labels [J], annotators [J], (A, C) and the folds' masks over J."""
-
-    features: np.ndarray
-    labels: np.ndarray
-    annotators: np.ndarray
-    shape: tuple[int, int]
-    folds: Sequence[np.ndarray]
-
-
 def fit_linear_probe(
     features: np.ndarray,
     annotations: Annotations,
@@ -100,7 +88,7 @@ def fit_linear_probe(
         annotations: the noisy training judgements.
         annotator_effects: give every annotator an effect on the logits; the consensus averages over them.
         ridges: grid of λ_w, from weak to strong.
-        effect_ridges: grid of λ_u, from weak to strong; searched at the chosen λ_w.
+        effect_ridges: grid of λ_u, from weak to strong.
         n_folds: of the cross-validation, split by item.
         seed: of the folds.
 
@@ -116,48 +104,16 @@ def fit_linear_probe(
             fix="Name the column of the annotator ids, or use the probe without effects.",
         )
     centre, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-8)
-    data = _Judgements(
-        features=((features - centre) / spread)[annotations.item_codes],
+    judged = Judged(
+        features=(features - centre) / spread,
+        items=annotations.item_codes,
         labels=annotations.label_codes,
         annotators=annotations.annotator_codes,
-        shape=(max(len(annotations.annotators), 1), annotations.n_classes),
-        folds=folds_by_item(annotations, n_folds, seed),
+        n_annotators=max(len(annotations.annotators), 1),
+        n_classes=annotations.n_classes,
     )
-    found = [_out_of_fold(data, ridge, None) for ridge in ridges]  # each [J, C]
-    choice = choose_setting({"ridge": ridges}, np.array([_loss(data, p) for p in found]))
-    ridge, effect_ridge = choice.setting["ridge"], None
-    held_out = found[list(ridges).index(ridge)]
-    if annotator_effects:
-        found = [_out_of_fold(data, ridge, strength) for strength in effect_ridges]
-        of_effects = choose_setting(
-            {"effect_ridge": effect_ridges}, np.array([_loss(data, p) for p in found])
-        )
-        effect_ridge = of_effects.setting["effect_ridge"]
-        held_out = found[list(effect_ridges).index(effect_ridge)]
-        # The strong end of this grid is no effect at all, so nothing better can lie beyond it.
-        on_edge = () if effect_ridge == effect_ridges[-1] else of_effects.on_edge
-        choice = Choice(choice.setting | of_effects.setting, of_effects.loss, choice.on_edge + on_edge)
-    model = fit_logistic(data.features, data.labels, data.annotators, data.shape, ridge, effect_ridge)
-    return LinearProbe(model, centre, spread, fit_offsets(held_out, data.labels), choice, held_out)
-
-
-def _out_of_fold(data: _Judgements, ridge: float, effect_ridge: float | None) -> np.ndarray:
-    """Consensus predictions for every judgement's item by a probe that did not see the item, [J, C]."""
-    predicted = np.empty((len(data.labels), data.shape[1]))
-    for held_out in data.folds:
-        model = fit_logistic(
-            data.features[~held_out],
-            data.labels[~held_out],
-            data.annotators[~held_out],
-            data.shape,
-            ridge,
-            effect_ridge,
-        )
-        predicted[held_out] = model.consensus(data.features[held_out])
-    return predicted
-
-
-def _loss(data: _Judgements, predicted: np.ndarray) -> float:
-    """Mean cross-entropy against the noisy labels."""
-    chosen = predicted[np.arange(len(data.labels)), data.labels]  # [J]
-    return float(-np.log(np.maximum(chosen, SMALLEST)).mean())
+    folds = folds_by_item(annotations, n_folds, seed)
+    chosen = choose_ridges(judged, folds, ridges, effect_ridges if annotator_effects else None)
+    model = fit_logistic(judged, chosen.ridge, chosen.effect_ridge)
+    offsets = fit_offsets(chosen.held_out[judged.items], judged.labels)
+    return LinearProbe(model, centre, spread, offsets, chosen.choice, chosen.held_out)

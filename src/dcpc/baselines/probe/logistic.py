@@ -9,7 +9,8 @@ one on b keeps labels that a fold never saw finite.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import minimize
@@ -21,13 +22,60 @@ MAX_ITERATIONS = 500
 
 
 @dataclass(frozen=True)
+class Judged:
+    """J judgements of I items with features.
+
+    Attributes:
+        features: z of each item, float [I, H].
+        items: of each judgement, int [J].
+        labels: int [J].
+        annotators: int [J], 0 … A − 1; −1 for unknown ones, who have no effect.
+        n_annotators: A.
+        n_classes: C.
+    """
+
+    features: np.ndarray
+    items: np.ndarray
+    labels: np.ndarray
+    annotators: np.ndarray
+    n_annotators: int
+    n_classes: int
+
+    def of_items(self, kept: np.ndarray) -> Judged:
+        """The items of a mask [I], and their judgements."""
+        rows = kept[self.items]
+        return replace(
+            self,
+            features=self.features[kept],
+            items=(np.cumsum(kept) - 1)[self.items[rows]],
+            labels=self.labels[rows],
+            annotators=self.annotators[rows],
+        )
+
+    @cached_property
+    def by_item(self) -> csr_array:
+        """Sums over the judgements of each item, [I, J]."""
+        return _indicator(self.items, np.arange(len(self.items)), (len(self.features), len(self.items)))
+
+    @cached_property
+    def by_annotator(self) -> csr_array:
+        """Sums over the judgements of each annotator, [A, J]."""
+        known = np.flatnonzero(self.annotators >= 0)
+        return _indicator(self.annotators[known], known, (self.n_annotators, len(self.items)))
+
+
+def _indicator(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> csr_array:
+    return csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
+
+
+@dataclass(frozen=True)
 class Logistic:
     """Fitted coefficients.
 
     Attributes:
         weights: W, float [H, C].
         bias: b, float [C].
-        effects: u, float [A, C]; zeros without annotator effects.
+        effects: u, float [A, C]; a single row of zeros without annotator effects.
         shares: each annotator's share of the training judgements, float [A]; the weights of the consensus.
     """
 
@@ -53,59 +101,52 @@ class Logistic:
         return softmax(features @ self.weights + self.bias + effects, axis=-1)
 
 
-def fit_logistic(
-    features: np.ndarray,
-    labels: np.ndarray,
-    annotators: np.ndarray,
-    shape: tuple[int, int],
-    ridge: float,
-    effect_ridge: float | None = None,
-) -> Logistic:
+def fit_logistic(judged: Judged, ridge: float, effect_ridge: float | None = None) -> Logistic:
     """Fit by L-BFGS; the problem is convex, so there is one answer and no seed.
 
     Args:
-        features: z of each judgement's item, float [J, H].
-        labels: int [J]; or label distributions, float [J, C].
-        annotators: int [J], 0 … A − 1; may be −1 where effects are off.
-        shape: (A, C).
+        judged: the judgements.
         ridge: λ_w.
         effect_ridge: λ_u; None: no annotator effects.
     """
-    (n_judgements, hidden), (n_annotators, n_classes) = features.shape, shape
-    with_effects = effect_ridge is not None
-    known = annotators >= 0
-    member = csr_array(
-        (np.ones(known.sum()), (np.flatnonzero(known), annotators[known])), shape=(n_judgements, n_annotators)
-    )  # [J, A]
-    target = labels if labels.ndim == 2 else np.eye(n_classes)[labels]  # [J, C]
+    hidden, n_classes = judged.features.shape[1], judged.n_classes
+    n_effects = 0 if effect_ridge is None else judged.n_annotators
+    target = np.eye(n_classes)[judged.labels]  # [J, C]
     cuts = np.cumsum([hidden, 1])
-    rows = hidden + 1 + (n_annotators if with_effects else 0)
-    penalty = np.repeat([ridge, BIAS_RIDGE, effect_ridge or 0.0], [hidden, 1, rows - hidden - 1])[:, None]
+    rows = hidden + 1 + n_effects
+    penalty = np.repeat([ridge, BIAS_RIDGE, effect_ridge or 0.0], [hidden, 1, n_effects])[:, None]
+    scale = 1 / np.sqrt(_curvature(judged, n_effects)[:, None] + penalty)  # [rows, 1]
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        theta = flat.reshape(rows, n_classes)
+        theta = scale * flat.reshape(rows, n_classes)
         weights, bias, effects = np.split(theta, cuts)
-        logits = features @ weights + bias  # [J, C]
-        if with_effects:
-            logits = logits + member @ effects
+        logits = (judged.features @ weights + bias)[judged.items]  # [J, C]
+        if n_effects:
+            logits = logits + judged.by_annotator.T @ effects
         log_p = log_softmax(logits, axis=-1)
         residual = np.exp(log_p) - target  # [J, C]
-        parts = [features.T @ residual, residual.sum(axis=0, keepdims=True)]
-        if with_effects:
-            parts.append(member.T @ residual)
+        parts = [judged.features.T @ (judged.by_item @ residual), residual.sum(axis=0, keepdims=True)]
+        if n_effects:
+            parts.append(judged.by_annotator @ residual)
         loss = -(target * log_p).sum() + 0.5 * (penalty * theta**2).sum()
-        return float(loss), (np.concatenate(parts) + penalty * theta).ravel()
+        return float(loss), (scale * (np.concatenate(parts) + penalty * theta)).ravel()
 
-    result = minimize(
-        objective,
-        np.zeros(rows * n_classes),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": MAX_ITERATIONS},
-    )
-    weights, bias, effects = np.split(result.x.reshape(rows, n_classes), cuts)
-    if not with_effects:
+    start = np.zeros(rows * n_classes)
+    # In these units the loss is about as curved in every direction, and a few dozen steps find the optimum.
+    result = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS})
+    weights, bias, effects = np.split(scale * result.x.reshape(rows, n_classes), cuts)
+    counts = np.bincount(judged.annotators[judged.annotators >= 0], minlength=n_effects)[:n_effects]
+    if not counts.any():
         # One average annotator: the consensus is then the model itself.
         return Logistic(weights, bias[0], np.zeros((1, n_classes)), np.ones(1))
-    counts = np.asarray(member.sum(axis=0)).ravel()  # [A]
     return Logistic(weights, bias[0], effects, counts / counts.sum())
+
+
+def _curvature(judged: Judged, n_effects: int) -> np.ndarray:
+    """Second derivatives of the likelihood by each row of coefficients at p = 1/C, the largest there are, [rows]."""
+    n_classes = judged.n_classes
+    per_item = judged.by_item @ np.ones(len(judged.labels))  # [I]
+    of_weights = (judged.features**2 * per_item[:, None]).sum(axis=0)  # [H]
+    of_effects = (judged.by_annotator @ np.ones(len(judged.labels)))[:n_effects]  # [A]
+    counts = np.concatenate([of_weights, [len(judged.labels)], of_effects])
+    return counts * (n_classes - 1) / n_classes**2

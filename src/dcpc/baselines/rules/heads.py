@@ -11,6 +11,7 @@ from torch.nn.functional import one_hot
 from dcpc.errors import UsageError
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.features import PooledFeatures
+from dcpc.training.predicted import Predicted
 from dcpc.training.rule import Batch, LearningRule, tokens_of
 from dcpc.training.step import StepOutput, task_loss
 
@@ -64,21 +65,23 @@ class AnnotatorHead(LearningRule):
         targets = one_hot(batch["labels"], logits.shape[-1]).float()
         return StepOutput.of({"task": task_loss(judged, targets, item, len(logits))}, logits)
 
-    def item_log_probabilities(self, model: nn.Module, tokens: Batch) -> Tensor:
-        """Log of the head's consensus."""
-        _, features = self._forward(model, tokens)
-        return self._consensus(model, features)
-
     def annotator_index(self, model: nn.Module, ids: Sequence[str]) -> Tensor:
         """Numbers of annotators, −1 for those that training did not see."""
         return torch.tensor([self.index.get(name, -1) for name in ids], dtype=torch.long)
 
-    def annotator_probabilities(
-        self, model: nn.Module, tokens: Batch, annotators: Tensor, item_index: Tensor
-    ) -> Tensor:
-        """The head's own distribution for each annotator."""
+    def predict(
+        self,
+        model: nn.Module,
+        tokens: Batch,
+        annotators: Tensor | None = None,
+        item_index: Tensor | None = None,
+    ) -> Predicted:
+        """The head's consensus of items, and its own distribution for each annotator."""
         _, features = self._forward(model, tokens)
-        return self._judged(model, features, annotators, item_index).softmax(dim=-1)
+        items = self._consensus(model, features)
+        if annotators is None or item_index is None:
+            return Predicted(items)
+        return Predicted(items, self._judged(model, features, annotators, item_index).log_softmax(dim=-1))
 
     def _forward(self, model: nn.Module, tokens: Batch) -> tuple[Tensor, Tensor]:
         logits = model(**tokens).logits.float()
