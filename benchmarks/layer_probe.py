@@ -2,8 +2,8 @@
 
     python benchmarks/layer_probe.py --data-folder DATA [--output results/layer_probe.jsonl]
 
-For every set of the suite `real-small`, budget and seed: ridge regressions (the ridge chosen by cross-validation on
-the noisy training judgements) on the pooled states of the last layer, of each layer, and of all layers together;
+For every set of the suite `real-small`, budget and seed: logistic ridge regressions (the ridge chosen by
+cross-validation on the noisy training judgements) on the pooled states of each layer, and of all layers together;
 scored on the test items like any method of the benchmark. Rows are appended as they come, and those that are there
 are not measured again.
 """
@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from scipy.special import softmax
 
+from dcpc.baselines.probe.logistic import Judged
 from dcpc.benchmark.sources import load_source, make_case
 from dcpc.benchmark.suite import load_suite
 from dcpc.data import Annotations
@@ -26,7 +27,7 @@ from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.summary import evaluate_distribution
 from dcpc.models import load_base_model
 from dcpc.training import tokenize_items
-from dcpc.training.frozen_readout import fit_readout
+from dcpc.training.readout_regression import fit_readout
 from dcpc.tuner.correction import pooled_state
 
 
@@ -49,9 +50,10 @@ def layer_states(items: pd.DataFrame, base_model: str, max_length: int) -> np.nd
 
 
 def score(states: list[np.ndarray], sides: tuple[Annotations, Annotations, Annotations]) -> dict[str, float]:
-    """Metrics of a ridge regression on [I, D] states of training, validation and test items."""
+    """Metrics of a logistic ridge regression on [I, D] states of training, validation and test items."""
     train, validation, test = sides
-    fitted = fit_readout(states[0], train.soft_labels)
+    nobody = np.full(train.n_judgements, -1)  # the question is what states know, not annotators
+    fitted = fit_readout(Judged(states[0], train.item_codes, train.label_codes, nobody, 0, train.n_classes))
     p = [softmax(fitted.logits(x), axis=1) for x in states]
     offsets = fit_offsets(p[1][validation.item_codes], validation.label_codes)
     return evaluate_distribution(p[2], test.counts, test.scale, decide(p[2], offsets))

@@ -59,6 +59,16 @@ def test_every_cell_has_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert own["annotator_error"] != own["consensus_annotator_error"]
 
 
+def test_a_method_without_a_part_takes_the_setting_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, FakeMethod("a", best=0.01), FakeMethod("b", best=1.0, searched_as="a"))
+    records = run(tmp_path, conditions=["budget=1"])
+    assert [key[3] for key in records if key[0] == "search"] == ["a"]
+    settings = {r["method"]: r["setting"]["learning_rate"] for r in records.values() if r["kind"] == "cell"}
+    assert settings == {"a": 0.01, "b": 0.01}
+
+
 def test_the_first_seed_is_complete_before_the_second_starts() -> None:
     order = [task.seed for task in cells(fake_suite(methods=["a", "linear-probe"]))]
     assert order == sorted(order)  # type: ignore[type-var]

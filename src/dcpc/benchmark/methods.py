@@ -84,6 +84,8 @@ class BenchmarkMethod:
         adapter: fields of the adapter's configuration that belong to it.
         needs_annotators: it has to know who judged, and needs two of them.
         needs_overlap: some items need two judgements or more.
+        searched_as: method whose search chooses its setting: a method without one of its parts is trained as the
+            whole; None for a search of its own.
     """
 
     name: str
@@ -96,6 +98,7 @@ class BenchmarkMethod:
     adapter: Mapping[str, Any] = field(default_factory=dict)
     needs_annotators: bool = False
     needs_overlap: bool = False
+    searched_as: str | None = None
 
     def check(self, train: Annotations) -> None:
         """Make sure that the method can be trained on these judgements.
@@ -280,7 +283,10 @@ def _on_backbone() -> list[BenchmarkMethod]:
 def _dcpc() -> list[BenchmarkMethod]:
     def method(name: str, what: str, *, adapter: Setting | None = None, **training: Any) -> BenchmarkMethod:
         grid = carrier_grid("dcpc")
-        return BenchmarkMethod(name, "this project", "dcpc", what, None, grid, training, adapter or {})
+        whole = "dcpc" if name.startswith("dcpc-no-") else None
+        return BenchmarkMethod(
+            name, "this project", "dcpc", what, None, grid, training, adapter or {}, searched_as=whole
+        )
 
     def without(name: str, what: str, **objective: float) -> BenchmarkMethod:
         return method(f"dcpc-no-{name}", f"without {what}", objective=objective)

@@ -39,6 +39,8 @@ def budgets(suite: Suite) -> RenderableType:
         )
         own = method.carrier == "probe"  # its cross-validation is its search, and it has no epochs
         effort, epochs = ("its own", "–") if own else (effort, f"{training.epochs:g}")
+        if method.searched_as:
+            effort = f"as {method.searched_as}"
         table.add_row(name, method.carrier, "–" if own else str(size), effort, epochs)
     tasks = cells(suite)
     n, n_searches = len(tasks), len({task.search.key for task in tasks})

@@ -13,7 +13,7 @@ from dcpc.benchmark.suite import Suite
 class Task:
     """A search (of one data set, condition and method; no seed) or a cell (of one seed as well).
 
-    A cell's settings come from the search in `searched_in`, by default its own condition.
+    A cell's settings come from the search of `searched_as` in `searched_in`, by default its own method and condition.
     """
 
     kind: Literal["search", "cell"]
@@ -22,6 +22,7 @@ class Task:
     method: str
     seed: int | None = None
     searched_in: str | None = None
+    searched_as: str | None = None
 
     @property
     def key(self) -> Key:
@@ -31,7 +32,9 @@ class Task:
     @property
     def search(self) -> Task:
         """The search that chooses the setting of a cell."""
-        return Task("search", self.dataset, self.searched_in or self.condition, self.method)
+        return Task(
+            "search", self.dataset, self.searched_in or self.condition, self.searched_as or self.method
+        )
 
     @property
     def fields(self) -> dict[str, str | int | None]:
@@ -47,6 +50,8 @@ class Task:
 
 def cells(suite: Suite) -> list[Task]:
     """All cells: seed by seed, so that one seed makes a full table; within a seed the cheap methods first."""
+    from dcpc.benchmark.methods import METHODS
+
     found = [
         (seed, _cost(method), number, dataset, condition, method)
         for seed in range(suite.seeds)
@@ -56,7 +61,15 @@ def cells(suite: Suite) -> list[Task]:
     ]
     found.sort(key=lambda cell: cell[:3])  # stable
     return [
-        Task("cell", d.name, condition, method, seed, suite.searched_in(d, condition))
+        Task(
+            "cell",
+            d.name,
+            condition,
+            method,
+            seed,
+            suite.searched_in(d, condition),
+            METHODS[method].searched_as if method in METHODS else None,
+        )
         for seed, _, _, d, condition, method in found
     ]
 
