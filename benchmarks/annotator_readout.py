@@ -3,9 +3,9 @@
     python benchmarks/annotator_readout.py --data-folder DATA [--output results/annotator_readout.jsonl]
 
 For every condition of the suite `shift-small`, on seeds that no suite uses: logistic ridge regressions on the pooled
-states of all layers of the frozen base model, from the judgements as anybody's, and with an effect of every annotator;
-the accuracy of the most probable label on the clean labels of the test items. Rows are appended as they come, and
-those that are there are not measured again.
+states of all layers of the frozen base model, of the judgements as anybody's, and with an effect of every annotator.
+Scored by the accuracy of the most probable label on the clean labels of the test items. Rows are appended as they
+come, and those that are there are not measured again.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def main() -> None:
     table["gain"] = table["with annotators"] - table["as anybody's"]
     means = table.drop(columns="seed").groupby("condition", sort=False).mean()
     means["gain, sd over seeds"] = table.groupby("condition", sort=False)["gain"].std()
-    print((means * 100).round(1).to_markdown())
+    print((means * 100).round(1).to_string())
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def main() -> None:
                         file.write(json.dumps(rows[-1]) + "\n")
     table = pd.DataFrame(rows)
     for metric in ("macro_f1", "jensen_shannon", "cross_entropy"):
-        print(table.pivot_table(index="states", columns="condition", values=metric).round(4).to_markdown())
+        print(table.pivot_table(index="states", columns="condition", values=metric).round(4).to_string())
 
 
 if __name__ == "__main__":
