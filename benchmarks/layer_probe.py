@@ -71,14 +71,14 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for dataset in suite.datasets:
             source = load_source(dataset, arguments.data_folder)
+            states: list[np.ndarray] = []
             for condition in suite.conditions_of(dataset):
                 if (dataset.name, condition, seed) in done:
                     continue
                 sides = make_case(source, dataset, condition, seed, suite).split
-                states = [
-                    layer_states(side.items, suite.training.base_model, suite.training.max_length)
-                    for side in sides
-                ]
+                if not states:  # the items of a seed are the same under every condition
+                    settings = (suite.training.base_model, suite.training.max_length)
+                    states = [layer_states(side.items, *settings) for side in sides]
                 kinds = {f"layer {k}": [x[:, k] for x in states] for k in range(states[0].shape[1])}
                 kinds["all layers"] = [x.reshape(len(x), -1) for x in states]
                 with arguments.output.open("a") as file:

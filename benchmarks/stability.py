@@ -4,8 +4,8 @@
 
 Each method is trained with 20 seeds on the same 200 items for two epochs, with the setting that the store's search
 chose for it; only starting weights, order and noise differ. Printed are the standard deviations over seeds and the
-ratio of DCPC's to P-Tuning v2's with a 95 % interval (bootstrap over seeds). Rows are appended as they come, and those
-that are there are not measured again.
+ratio of DCPC's to P-Tuning v2's with a 95 % interval (bootstrap over seeds). Rows are appended as they come, and
+those that are there are not measured again.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def report(table: pd.DataFrame) -> None:
             if min(len(first), len(second)) < 3:
                 continue
             low, high = ratio_interval(first, second)
-            ratio = first.std(ddof=1) / second.std(ddof=1)
+            sds = first.std(ddof=1), second.std(ddof=1)
             print(
-                f"{dataset:24} {name:16} mean {first.mean():.4f} / {second.mean():.4f}  "
-                f"sd {first.std(ddof=1):.4f} / {second.std(ddof=1):.4f}  ratio {ratio:.2f} ({low:.2f} to {high:.2f})  "
+                f"{dataset:16} {name:16} mean {first.mean():.4f} and {second.mean():.4f}, "
+                f"sd {sds[0]:.4f} and {sds[1]:.4f}, ratio {sds[0] / sds[1]:.2f} ({low:.2f} to {high:.2f}), "
                 f"{len(first)} and {len(second)} seeds"
             )
 
