@@ -21,7 +21,8 @@ from layer_probe import layer_states
 from scipy.special import softmax
 
 from dcpc.baselines.probe.logistic import Judged
-from dcpc.benchmark.sources import load_source, make_case
+from dcpc.benchmark.cases import make_case
+from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.suite import load_suite
 from dcpc.data import Annotations
 from dcpc.training.readout_regression import fit_readout

@@ -20,7 +20,8 @@ import torch
 from scipy.special import softmax
 
 from dcpc.baselines.probe.logistic import Judged
-from dcpc.benchmark.sources import load_source, make_case
+from dcpc.benchmark.cases import make_case
+from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.suite import load_suite
 from dcpc.data import Annotations
 from dcpc.evaluation.decision import decide, fit_offsets

@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from dcpc.benchmark.cases import make_case
 from dcpc.benchmark.cells import measure
 from dcpc.benchmark.methods import METHODS, TrainingSettings
-from dcpc.benchmark.sources import load_source, make_case
+from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.suite import load_suite
 
 NAMES = ("dcpc", "p-tuning-v2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from fake_methods import fake_suite
 
 from dcpc.benchmark.calibration import calibrate
-from dcpc.benchmark.sources import Case, fingerprint, load_source, make_case, relabel
+from dcpc.benchmark.cases import Case, make_case
+from dcpc.benchmark.sources import Source, fingerprint, load_source, relabel
 from dcpc.benchmark.suite import Dataset
 from dcpc.data.annotations import Annotations
 from dcpc.data.shift import POOLS, CleanItems
@@ -87,6 +89,52 @@ def test_simulated_annotators_train_and_clean_labels_test() -> None:
     assert not shown.split.test.has_annotators
     assert len(shown.split.train.annotators) == 12
     assert all("clean_label" not in side.table for side in shown.split)
+
+
+@pytest.mark.parametrize(
+    ("side", "noisy"), [("", (True, False)), (":test", (False, True)), (":both", (True, True))]
+)
+def test_a_shift_stands_in_training_in_the_test_or_in_both(side: str, noisy: tuple[bool, bool]) -> None:
+    shown = case(f"pool=confusion{side}@0.3", caps={"train": 150, "validation": 40, "test": 60})
+    source = load_source(REVIEWS, None).items
+    gold = dict(zip(source.table["item_id"], source.codes, strict=True))
+    for judged, shifted in ((shown.split.train, noisy[0]), (shown.split.test, noisy[1])):
+        wrong = np.mean(annotations.label_codes != annotations.table["item_id"].map(gold).to_numpy())
+        assert (wrong > 0.15) if shifted else (wrong == 0)
+    assert shown.split.test.has_annotators == noisy[1]
+    assert all("clean_label" not in side.table for side in shown.split)
+    assert shown.train_noise == (pytest.approx(0.3, abs=0.06) if noisy[0] else 0)
+
+
+def grouped() -> Source:
+    """Forty items, each judged by a woman and a man."""
+    rows = [
+        {"item_id": f"i{i}", "text": f"t{i}", "annotator_id": f"{who}{i % 5}", "label": label, "gender": who}
+        for i in range(40)
+        for who, label in (("female", "no"), ("male", "yes"))
+    ]
+    annotations = Annotations(pd.DataFrame(rows), ("no", "yes"), source="grouped.csv")
+    return Source(annotations, CleanItems.from_annotations(annotations))
+
+
+def test_one_group_trains_and_another_tests() -> None:
+    caps = {"train": 20, "validation": 5, "test": 10}
+    split = make_case(grouped(), REVIEWS, "group=gender:female>male", 0, fake_suite(caps=caps)).split
+    assert [side.n_judgements for side in split] == [20, 5, 10]
+    assert [set(side.table["label"]) for side in split] == [{"no"}, {"no"}, {"yes"}]
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("group=gender:female>other", r"nobody of the group `other`.*Groups in `gender` are: female, male"),
+        ("group=sex:female>male", r"no column `sex`.*Columns are: item_id, text"),
+    ],
+)
+def test_a_group_that_is_not_there_is_named_with_those_that_are(condition: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        make_case(grouped(), REVIEWS, condition, 0, fake_suite())
+    assert re.search(message, str(error.value).replace("\n", " "))
 
 
 def test_the_control_has_annotators_and_no_conflict() -> None:

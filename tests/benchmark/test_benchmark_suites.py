@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dcpc.benchmark.cases import make_case
 from dcpc.benchmark.methods import METHODS
-from dcpc.benchmark.sources import load_source, make_case
+from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.suite import check_names, load_suite, make_suite, parse_suite, suite_names
 from dcpc.errors import UsageError
 
@@ -55,6 +56,8 @@ def test_every_method_gets_the_same_search_and_training() -> None:
         ("caps: {train: -1}", r"`caps\.train`"),
         ("conditions: [budget=2]", r"`conditions`: \"budget=2\" is no condition"),
         ("conditions: [pool=thresholds]", r"is no condition"),
+        ("conditions: ['pool=thresholds:train@0.2']", r"is no condition"),
+        ("conditions: ['group=gender:female']", r"is no condition"),
         ("search: {fractions: [1.0, 0.5]}", r"`search\.fractions`: must rise"),
         ("backbone: ia3", r"`backbone`"),
         ("labels: [", "not YAML"),

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dcpc.benchmark.cases import Case, make_case
 from dcpc.benchmark.search import on_edge, select
-from dcpc.benchmark.sources import Case, load_source, make_case
+from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.store import Record
 from dcpc.benchmark.suite import Suite
 from dcpc.benchmark.tasks import Task

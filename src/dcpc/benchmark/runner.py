@@ -13,9 +13,10 @@ from typing import Any, cast
 from tqdm import tqdm
 
 import dcpc
+from dcpc.benchmark.cases import make_case
 from dcpc.benchmark.cells import failure, run_task
 from dcpc.benchmark.plan import open_plan
-from dcpc.benchmark.sources import load_source, make_case
+from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.store import Key, Record, Store
 from dcpc.benchmark.suite import Suite, check_name, check_names
 from dcpc.benchmark.tasks import Task, cells
@@ -76,8 +77,11 @@ def check_suite(suite: Suite, data_folder: Path | None) -> None:
     check_names(suite)
     for dataset in suite.datasets:
         source = load_source(dataset, data_folder)
-        budgets = [c for c in suite.conditions_of(dataset) if c.startswith("budget")]
-        make_case(source, dataset, budgets[0] if budgets else "clean", 0, suite)
+        conditions = suite.conditions_of(dataset)
+        budgets = [c for c in conditions if c.startswith("budget")]
+        groups = [c for c in conditions if c.startswith("group")]
+        for condition in [*(budgets or ["clean"])[:1], *groups]:
+            make_case(source, dataset, condition, 0, suite)
 
 
 class _Run:

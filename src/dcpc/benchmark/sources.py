@@ -1,24 +1,20 @@
-"""From a data set's name to the judgements that a cell trains, selects and is tested on."""
+"""From a data set's name to its judgements, with the labels that the suite wants."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dcpc.benchmark.calibration import calibrate
-from dcpc.benchmark.conditions import Condition
-from dcpc.benchmark.suite import Caps, Dataset, Suite
+from dcpc.benchmark.suite import Dataset
 from dcpc.data.annotations import Annotations
 from dcpc.data.readers import read_annotations
-from dcpc.data.shift import POOLS, CleanItems, simulate
+from dcpc.data.shift import CleanItems, simulate
 from dcpc.errors import DataError, UsageError
-from dcpc.evaluation.splits import Split, draw_budget, split_by_item
 
 GENERATED = "generated-reviews"
 """The data set that needs no file: the demo's reviews, judged by its twelve annotators, three per review."""
@@ -36,22 +32,6 @@ class Source:
 
     annotations: Annotations | None
     items: CleanItems
-
-
-@dataclass(frozen=True)
-class Case:
-    """What one cell works on.
-
-    Attributes:
-        split: training and validation judgements as the condition shows them, and all test judgements (the
-            clean labels where annotators are simulated).
-        train_noise: share of the training judgements that differ from the clean label, where that is known.
-        strength: dial of the simulated pool.
-    """
-
-    split: Split
-    train_noise: float | None = None
-    strength: float | None = None
 
 
 def find_path(dataset: Dataset, data_folder: Path | None) -> Path | None:
@@ -168,76 +148,3 @@ def _generated() -> Source:
     )
     table = judged.table.drop(columns="clean_label")
     return Source(Annotations(table, judged.labels, "nominal", GENERATED), data.train_items)
-
-
-def make_case(source: Source, dataset: Dataset, condition: str, seed: int, suite: Suite) -> Case:
-    """The split of a cell. It depends on the seed, not on the method; the items not on the condition either.
-
-    Raises:
-        DataError: too few items, a budget of a data set without annotators, or a pool that does not reach the
-            asked-for noise.
-    """
-    asked = Condition.parse(condition)
-    if asked.budget is None:
-        return _simulated(source.items, asked, seed, suite)
-    if source.annotations is None:
-        raise DataError(
-            f"{dataset.name} has gold labels and no annotators, so there is no budget of annotations.",
-            fix="Use the conditions clean and pool=NAME@NOISE for it.",
-        )
-    split = cap(split_by_item(source.annotations, seed), suite.caps, seed)
-    return Case(
-        split._replace(
-            train=draw_budget(split.train, asked.budget, seed),
-            validation=draw_budget(split.validation, asked.budget, seed),
-        )
-    )
-
-
-def cap(split: Split, caps: Caps, seed: int) -> Split:
-    """The split with at most so many items on each side, drawn at random."""
-    rng = np.random.default_rng([seed, 1])
-    sides = []
-    for side, most in zip(split, (caps.train, caps.validation, caps.test), strict=True):
-        order = rng.permutation(side.n_items)
-        chosen = side if most is None else side.of_items(side.item_ids[np.sort(order[:most])])
-        sides.append(chosen)
-    return Split(*sides)
-
-
-def _simulated(items: CleanItems, asked: Condition, seed: int, suite: Suite) -> Case:
-    own = [c for c in items.table.columns if c not in ("annotator_id", "label")]
-    table = items.table[own].assign(label=np.array(items.labels, dtype=object)[items.codes])
-    clean = cap(split_by_item(Annotations(table, items.labels, items.scale), seed), suite.caps, seed)
-    shown = [*clean.train.item_ids, *clean.validation.item_ids]
-    judged = _subset(items, items.table["item_id"].isin(shown).to_numpy())
-    size = {"n_annotators": suite.annotators, "labels_per_item": suite.labels_per_item, "seed": seed}
-    if asked.pool is None:
-        annotations, report = simulate(judged, POOLS["confusion"](strength=0.0), **size)
-    else:
-        settings = dict(suite.pools.get(asked.pool, {}))
-        make = POOLS[settings.pop("pool", asked.pool)]
-        try:
-            make(1.0, **settings)
-        except TypeError as error:
-            raise UsageError(f"the settings of the pool {asked.pool} do not fit: {error}") from error
-        annotations, report = calibrate(partial(make, **settings), judged, asked.noise, **size)
-    train = annotations.of_items(clean.train.item_ids)
-    wrong = float((train.table["label"] != train.table["clean_label"]).mean())
-    annotations = replace(annotations, table=annotations.table.drop(columns="clean_label"))
-    split = Split(
-        annotations.of_items(clean.train.item_ids),
-        annotations.of_items(clean.validation.item_ids),
-        clean.test,
-    )
-    return Case(split, wrong, report.strength)
-
-
-def _subset(items: CleanItems, chosen: np.ndarray) -> CleanItems:
-    return replace(
-        items,
-        table=items.table[chosen].reset_index(drop=True),
-        codes=items.codes[chosen],
-        scores=None if items.scores is None else items.scores[chosen],
-        features=None if items.features is None else items.features[chosen],
-    )

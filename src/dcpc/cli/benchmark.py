@@ -37,7 +37,8 @@ def command(
     ] = None,
     datasets: Annotated[str | None, typer.Option(help="Only these data sets of the suite.")] = None,
     conditions: Annotated[
-        str | None, typer.Option(help="Only these, as budget=1,budget=all,pool=thresholds@0.3,clean.")
+        str | None,
+        typer.Option(help="Only these, as budget=1,pool=thresholds@0.3,clean; see docs/benchmark.md."),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of seeds (splits, draws, training).")

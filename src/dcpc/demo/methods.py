@@ -7,9 +7,7 @@ had a say. What it gave:
     learning rate   0.001   0.003   0.01    0.03
     P-Tuning v2     0.615   0.502   0.493   0.501
     LoRA            0.496   0.493   0.519   0.696
-    DCPC            0.473   0.475   0.481   0.527
-
-DCPC's optimum lies on the edge of the grid, where the loss is flat.
+    DCPC            0.478   0.467   0.460   0.502
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ class Method:
 METHODS = (
     Method("p-tuning-v2", "P-Tuning v2", 1e-2, {"num_virtual_tokens": 23}),
     Method("lora", "LoRA", 3e-3, {"r": 6, "lora_alpha": 12}),
-    Method("dcpc", "DCPC", 1e-3, {"rank": 5}),
+    Method("dcpc", "DCPC", 1e-2, {"rank": 5}),
 )
 """Prefix length and ranks give all three the same number of trainable parameters, within 6 %."""
 LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2)

@@ -35,7 +35,8 @@ STATE_FILE = "dcpc_state.safetensors"
 class DCPCTrainer(Trainer):
     """Trains any classifier on raw judgements; the DCPC terms act where it is a PEFT model whose adapter is DCPC.
 
-    Validation loss is the cross-entropy of the predicted label distribution against held-out judgements.
+    Validation loss is the cross-entropy of held-out judgements, as anybody's and as their annotator's; see
+    `dcpc.training.predicted`.
 
     Args:
         model: a model with a classification head, as a rule a PEFT model.
