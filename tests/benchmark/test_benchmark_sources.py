@@ -99,7 +99,7 @@ def test_a_shift_stands_in_training_in_the_test_or_in_both(side: str, noisy: tup
     source = load_source(REVIEWS, None).items
     gold = dict(zip(source.table["item_id"], source.codes, strict=True))
     for judged, shifted in ((shown.split.train, noisy[0]), (shown.split.test, noisy[1])):
-        wrong = np.mean(annotations.label_codes != annotations.table["item_id"].map(gold).to_numpy())
+        wrong = np.mean(judged.label_codes != judged.table["item_id"].map(gold).to_numpy())
         assert (wrong > 0.15) if shifted else (wrong == 0)
     assert shown.split.test.has_annotators == noisy[1]
     assert all("clean_label" not in side.table for side in shown.split)
