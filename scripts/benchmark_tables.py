@@ -1,4 +1,4 @@
-"""Write docs/results.md from the committed stores under results/.
+"""Write docs/results.md and the long forms from the committed stores under results/.
 
 Run: python scripts/benchmark_tables.py
 
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from dcpc.benchmark.report.content import make_content
+from dcpc.benchmark.report.longform import write_long_form
 from dcpc.benchmark.report.markdown import to_markdown
 from dcpc.benchmark.report.records import read_results
 from dcpc.files import atomic_file
@@ -23,21 +24,22 @@ HEAD = """\
 <!-- Written by scripts/benchmark_tables.py from the stores under results/. Do not edit by hand. -->
 
 Tables of the benchmark suites. [Metrics and statistics](metrics.md) says what each number means. A store holds every
-cell with its settings, cost, and predictions per test item; `python -m dcpc.benchmark.report results/NAME` makes from
-it the page with figures and all metrics (`report.html`) and the long form (`results.parquet`: suite, dataset,
-condition, method, seed, metric, value; `cells.parquet`: parameters, steps, seconds, memory, setting, commit).
+cell with its settings, cost, and predictions per test item; beside it is the long form (`results.parquet`: suite,
+dataset, condition, method, seed, metric, value; `cells.parquet`: parameters, steps, seconds, memory, setting,
+commit). `python -m dcpc.benchmark.report results/NAME` makes the page with figures and all metrics (`report.html`).
 `dcpc benchmark NAME --output results/NAME` makes the store.
 """
 NONE_YET = "\nNo results are committed yet.\n"
 
 
 def page(results: Path) -> str:
-    """The text of docs/results.md for the stores in a folder."""
+    """The text of docs/results.md for the stores in a folder; their long forms are written beside them."""
     sections = []
     for store in sorted(path.parent for path in results.glob("*/records.jsonl")):
         read = read_results(store)
         suite = read.plan.get("suite")
         reference = suite.get("reference", "dcpc") if isinstance(suite, dict) else "dcpc"
+        write_long_form(read, store)
         sections.append("\n" + to_markdown(make_content(read, reference), level=2, brief=True))
     return HEAD + ("".join(sections) or NONE_YET)
 
