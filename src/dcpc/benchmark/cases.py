@@ -99,7 +99,7 @@ def _simulated(items: CleanItems, asked: Condition, seed: int, suite: Suite) -> 
     table = items.table[own].assign(label=np.array(items.labels, dtype=object)[items.codes])
     clean = cap(split_by_item(Annotations(table, items.labels, items.scale), seed), suite.caps, seed)
     # Without a shift of the test its items take no part, so that the training judgements do not hang on them.
-    sides = clean if asked.shifted in ("test", "both") else clean[:2]
+    sides = clean[:2] if asked.shifted == "train" else clean
     judged = _subset(
         items, items.table["item_id"].isin([i for side in sides for i in side.item_ids]).to_numpy()
     )
