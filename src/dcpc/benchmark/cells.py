@@ -113,6 +113,7 @@ def _cell(
         **measured,
         "parameters": int(fitted.parameters),
         "steps": int(fitted.steps),
+        "precision": "bf16" if settings.autocasts else "float32",
         "history": _history(fitted.history),
     }
     return split_record(task, case), cell

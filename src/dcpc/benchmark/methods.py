@@ -29,6 +29,7 @@ from dcpc.baselines.targets import crowdlab, dawid_skene, majority_vote, soft_la
 from dcpc.benchmark.fitted import Fitted, FittedAdapter, FittedProbe, embedded
 from dcpc.benchmark.grids import LOW_RANK, Grid, carrier_grid, rule_grid
 from dcpc.data.annotations import Annotations
+from dcpc.training.precision import computes_bf16
 from dcpc.training.rule import LearningRule
 
 Backbone = Literal["lora", "p-tuning-v2"]
@@ -45,7 +46,7 @@ class TrainingSettings:
         epochs: of training; the one that predicts the validation judgements best is kept.
         batch_size: items per step.
         max_length: tokens after which texts are cut.
-        bf16: autocast to bfloat16.
+        bf16: autocast to bfloat16 where this machine computes in it natively; elsewhere float32.
         attention: implementation, `sdpa` or `eager`; None for transformers' choice.
         group_by_length: draw the items of a training batch from those of similar length, which saves padding.
         threads: of the CPU.
@@ -61,6 +62,11 @@ class TrainingSettings:
     group_by_length: bool = False
     threads: int = 1
     backbone: Backbone = "lora"
+
+    @property
+    def autocasts(self) -> bool:
+        """Whether trainings on this machine run under bfloat16."""
+        return self.bf16 and computes_bf16()
 
 
 RuleOf = Callable[[TrainingSettings, Setting, int], LearningRule]
@@ -170,7 +176,7 @@ class BenchmarkMethod:
                 "seed": seed,
                 "num_train_epochs": settings.epochs,
                 "per_device_train_batch_size": settings.batch_size,
-                "bf16": settings.bf16,
+                "bf16": settings.autocasts,
                 "train_sampling_strategy": "group_by_length" if settings.group_by_length else "random",
             },
             rule=None if self.rule is None else self.rule(settings, setting, seed),

@@ -27,9 +27,9 @@ def cells_frame(results: Results) -> pd.DataFrame:
     """One row per cell, failed ones included.
 
     Columns: suite, dataset, condition, method, seed, status (done or failed), reason, parameters (trainable),
-    steps, seconds, memory_mib, setting (JSON), on_edge (JSON), commit. Figures are NaN for failed cells.
+    steps, seconds, memory_mib, precision, setting (JSON), on_edge (JSON), commit. Figures are NaN for failed cells.
     """
-    names = "suite dataset condition method seed status reason parameters steps seconds memory_mib setting"
+    names = "suite dataset condition method seed status reason parameters steps seconds memory_mib precision setting"
     columns = [*names.split(), "on_edge", "commit"]
     rows: list[tuple[object, ...]] = [
         (
@@ -39,12 +39,12 @@ def cells_frame(results: Results) -> pd.DataFrame:
             c.seed,
             "done",
             None,
-            *(c.parameters, c.steps, c.seconds, c.memory_mib),
+            *(c.parameters, c.steps, c.seconds, c.memory_mib, c.precision),
             *(json.dumps(c.setting, sort_keys=True), json.dumps(list(c.on_edge)), c.commit),
         )
         for c in results.cells
     ]
-    nothing = (float("nan"),) * 4 + (None,) * 3
+    nothing = (float("nan"),) * 4 + (None,) * 4
     rows += [
         (results.suite, *f.column, f.method, f.seed, "failed", f.reason, *nothing) for f in results.failures
     ]

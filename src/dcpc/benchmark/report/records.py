@@ -37,7 +37,7 @@ class Cell:
         metrics: name to value, NaN where undefined.
         setting: the chosen point of the method's grid; on_edge: its axes that lie on the edge of the grid.
         parameters: trainable ones; steps: optimizer steps; seconds: of the whole cell; memory_mib: its peak.
-        commit: of the code.
+        precision: `bf16` or `float32` of the training, empty where it was not recorded; commit: of the code.
         history: validation loss by epoch, as (epoch, loss) pairs.
         decisions: label position per test item, int [I].
         jensen_shannon: divergence per test item in bits, float [I].
@@ -55,6 +55,7 @@ class Cell:
     steps: float
     seconds: float
     memory_mib: float
+    precision: str
     commit: str
     history: tuple[tuple[float, float], ...]
     decisions: np.ndarray
@@ -228,6 +229,7 @@ def _cell(record: dict[str, Any], column: Column) -> Cell:
         _number(record.get("steps")),
         _number(record.get("seconds")),
         _number(record.get("memory_mib")),
+        str(record.get("precision") or ""),
         str(record.get("commit") or "unknown"),
         tuple(
             (float(h["epoch"]), float(h["eval_loss"]))
