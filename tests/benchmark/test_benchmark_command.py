@@ -78,6 +78,13 @@ def test_options_narrow_a_suite(tmp_path: Path, in_this_process: list[Suite]) ->
     }
 
 
+def test_fewer_conditions_are_searched_where_the_suite_says() -> None:
+    real = benchmark.narrow(load_suite("real-small"), conditions=["budget=all"])
+    assert [real.searched_in(d, "budget=all") for d in real.datasets] == ["budget=1"] * len(real.datasets)
+    pools = benchmark.narrow(load_suite("ablation"), conditions=["pool=thresholds@0.3"], datasets=["sst2"])
+    assert pools.searched_in(pools.datasets[0], "pool=thresholds@0.3") == "pool=thresholds@0.3"
+
+
 def test_a_suite_of_ones_own(tmp_path: Path, in_this_process: list[Suite]) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("datasets: [generated-reviews]\nmethods: [lora]\nreference: lora\nseeds: 1\n")

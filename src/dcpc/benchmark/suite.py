@@ -165,9 +165,14 @@ class Suite(_Strict):
         return dataset.conditions or self.conditions
 
     def searched_in(self, dataset: Dataset, condition: str) -> str:
-        """The condition whose search chooses the settings for a condition of a data set."""
+        """The condition whose search chooses the settings for a condition of a data set.
+
+        The shared one also where fewer conditions are run than the suite has, so that settings do not hang on that;
+        a data set with conditions of its own may not have it.
+        """
         shared = self.search.condition
-        return condition if shared is None or shared not in self.conditions_of(dataset) else shared
+        own = dataset.conditions is not None and shared not in dataset.conditions
+        return condition if shared is None or own else shared
 
     def dataset(self, name: str) -> Dataset:
         """The data set of that name."""

@@ -123,7 +123,9 @@ def narrow(
         content["datasets"] = [d for d in content["datasets"] if d["name"] in datasets]
     if conditions is not None:
         content["conditions"] = conditions
-        content["datasets"] = [{**d, "conditions": None} for d in content["datasets"]]
+        content["datasets"] = [
+            {**d, "conditions": d["conditions"] and conditions} for d in content["datasets"]
+        ]
     if seeds is not None:
         content["seeds"] = seeds
     content["training"] |= {k: v for k, v in (training or {}).items() if v is not None}
