@@ -13,7 +13,7 @@ CHILD = "dcpc"
 
 
 class AdapterLayer(nn.Module, BaseTunerLayer):
-    """Base of `PrefixLayer` and `LowRankLayer`; parameters lie in the containers of `adapter_layer_names`.
+    """Base of `PrefixLayer` and `GatedLayer`; parameters lie in the containers of `adapter_layer_names`.
 
     Args:
         anchor: a parameter of the base layer, which tells the device.

@@ -24,10 +24,12 @@ class DCPCConfig(PeftConfig):
         rank: r of the low-rank updates of the attention's linear layers, another carrier beside or in place of the
             prefix; 0 for none.
         rank_scale: s, factor of the updates (LoRA's α / r).
-        rank_dropout: dropout of the updates' r dimensions.
+        bottleneck: width of the bottleneck behind every feed-forward layer, a third carrier; 0 for none.
+        carrier_dropout: dropout of the dimensions of low-rank updates and bottlenecks.
         num_styles: K, the number of latent preference styles over which `p_pref` is a distribution (eq. 10).
-        correction: whether the preference correction module (PCM) corrects the prefix, and gates the rank
-            dimensions, per input (eq. 10-12). Off, the adapter is plain per-layer prefix tuning, or LoRA.
+        correction: whether the preference correction module (PCM) corrects the prefix, and gates the dimensions of
+            low-rank updates and bottlenecks, per input (eq. 10-12). Off, the adapter is plain prefix tuning,
+            LoRA, or a bottleneck adapter.
         correction_hidden: hidden width of the PCM, whose parameters all layers share.
         num_corrected_tokens: how many of the m positions `M p_pref` corrects. m is the paper's form; 1 keeps
             the parameter count near that of P-Tuning v2.
@@ -58,11 +60,14 @@ class DCPCConfig(PeftConfig):
     num_virtual_tokens: int = field(default=16, metadata={"help": "Prefix positions m per layer."})
     rank: int = field(default=0, metadata={"help": "Rank of updates of the attention's linear layers."})
     rank_scale: float = field(default=2.0, metadata={"help": "Factor of the low-rank updates."})
-    rank_dropout: float = field(default=0.1, metadata={"help": "Dropout in the low-rank updates."})
-    num_styles: int = field(default=4, metadata={"help": "Latent preference styles K."})
-    correction: bool = field(
-        default=True, metadata={"help": "Correct prefix and rank dimensions per input (eq. 10-12)."}
+    bottleneck: int = field(
+        default=0, metadata={"help": "Width of bottlenecks behind the feed-forward layers."}
     )
+    carrier_dropout: float = field(
+        default=0.1, metadata={"help": "Dropout in low-rank updates and bottlenecks."}
+    )
+    num_styles: int = field(default=4, metadata={"help": "Latent preference styles K."})
+    correction: bool = field(default=True, metadata={"help": "Correct the carrier per input (eq. 10-12)."})
     correction_hidden: int = field(default=32, metadata={"help": "Hidden width of the correction module."})
     num_corrected_tokens: int = field(
         default=1, metadata={"help": "Prefix positions that M p_pref corrects; m is the paper's form."}
@@ -107,14 +112,14 @@ class DCPCConfig(PeftConfig):
         self.peft_type = PEFT_TYPE
         for name in ("num_styles", "correction_hidden", "num_corrected_tokens"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "Give at least 1.")
-        for name in ("num_virtual_tokens", "rank"):
+        for name in ("num_virtual_tokens", "rank", "bottleneck"):
             _require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}", "Give 0 or more.")
         _require(
-            self.num_virtual_tokens + self.rank > 0,
-            "num_virtual_tokens and rank are both 0, so nothing would be adapted",
-            "Give a prefix length, a rank, or both.",
+            self.num_virtual_tokens + self.rank + self.bottleneck > 0,
+            "num_virtual_tokens, rank and bottleneck are all 0, so nothing would be adapted",
+            "Give a prefix length, a rank, or the width of a bottleneck.",
         )
-        _require(0 <= self.rank_dropout < 1, "rank_dropout is outside [0, 1)", "Give e.g. 0.1.")
+        _require(0 <= self.carrier_dropout < 1, "carrier_dropout is outside [0, 1)", "Give e.g. 0.1.")
         _require(
             self.num_virtual_tokens == 0 or self.num_corrected_tokens <= self.num_virtual_tokens,
             f"num_corrected_tokens is {self.num_corrected_tokens}, "

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dcpc.tuner.adapter_layer import CHILD, AdapterLayer
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.correction import corrected_prefix
-from dcpc.tuner.low_rank import LowRankLayer
+from dcpc.tuner.gated_layer import GatedLayer
 
 __all__ = ["CHILD", "AttentionShape", "PrefixLayer"]
 
@@ -43,8 +43,8 @@ class AttentionShape:
 class PrefixLayer(AdapterLayer):
     """Prefix P and meta-matrix M of one self-attention layer, for every adapter.
 
-    The tuner sets `current` before the attention runs; the attention function reads it. `low_rank` are the updates
-    of the attention's linear layers, which are child modules there.
+    The tuner sets `current` before the attention runs; the attention function reads it. `updates` are those of
+    its linear layers and of the feed-forward after it, which are child modules there.
 
     Args:
         shape: the attention module's shape.
@@ -62,7 +62,7 @@ class PrefixLayer(AdapterLayer):
         super().__init__(anchor)
         self.shape = shape
         self.current: tuple[Tensor, Tensor] | None = None
-        self.low_rank: tuple[LowRankLayer, ...] = ()
+        self.updates: tuple[GatedLayer, ...] = ()
 
     def add_adapter(self, name: str, config: DCPCConfig) -> None:
         """Create the parameters of one adapter, on the device of the attention module.

@@ -1,4 +1,4 @@
-"""The PEFT tuner: injects prefixes and low-rank updates, and corrects them in every forward pass of the base model.
+"""The PEFT tuner: injects prefixes, low-rank updates and bottlenecks, and corrects them in every forward pass.
 
 What happens in one forward pass:
 
@@ -6,7 +6,7 @@ What happens in one forward pass:
                                where there is a readout, a pass without the adapter for its states
       attention's pre-hook     pool the hidden state, PCM -> p_pref, prefix P + M p_pref       (eq. 10-12)
         attention function     attend to the text and to that prefix
-        linear layers' hooks   add the low-rank updates, gated by 1 + M p_pref
+        linear layers' hooks   add low-rank updates and bottlenecks, gated by 1 + M p_pref
     base model's hook          join the readout, and add the annotators' effect where asked for
 
 Hooks sit on the base model, not on this class, because PEFT calls the base model directly in places.
@@ -29,8 +29,8 @@ from dcpc.errors import ModelError, UsageError
 from dcpc.tuner import deberta
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.correction import pooled_state, preference_probabilities
+from dcpc.tuner.gated_layer import GatedLayer
 from dcpc.tuner.layer import CHILD, PrefixLayer
-from dcpc.tuner.low_rank import LowRankLayer
 from dcpc.tuner.probing import describe, hidden_states
 from dcpc.tuner.readings import Readings
 from dcpc.tuner.state import (
@@ -154,11 +154,12 @@ class DCPCModel(Readings):
     def _add_update(
         self, owner: PrefixLayer, module: nn.Module, args: tuple[Any, ...], output: Tensor
     ) -> Any:
-        """After a linear layer of a self-attention: add its low-rank update."""
+        """After a linear layer of a self-attention or feed-forward: add its update."""
         layer = module._modules[CHILD]
-        if self.state is None or not isinstance(layer, LowRankLayer) or layer.adapter is None:
+        if self.state is None or not isinstance(layer, GatedLayer) or layer.adapter is None:
             return output
-        return output + layer(args[0], self.state.latest[owner.shape.name]).to(output.dtype)
+        probabilities = self.state.latest[owner.shape.name]
+        return output + layer.update(args[0], output, probabilities).to(output.dtype)
 
     def _layer_preference(self, layer: PrefixLayer, hidden: Tensor) -> LayerPreference:
         """Eq. 10 and 11 for one layer; decoder layers of an encoder-decoder take the last encoder layer's."""
@@ -310,10 +311,10 @@ class DCPCModel(Readings):
 
 
 def _carrier(layer: PrefixLayer, probabilities: Tensor | None) -> Tensor:
-    """What alignment compares: the prefix [B,m,w], or the gates of the low-rank updates [B,1,r·linears]."""
+    """What alignment compares: the prefix [B,m,w], or the gates of the updates side by side [B,1,w]."""
     if layer.current is not None:
         return torch.cat(layer.current, dim=-1)
-    gates = [gate for low in layer.low_rank if (gate := low.gate(probabilities)) is not None]
+    gates = [gate for update in layer.updates if (gate := update.gate(probabilities)) is not None]
     return torch.cat(gates, dim=-1).unsqueeze(1) if gates else torch.zeros(1, 1, 0)
 
 

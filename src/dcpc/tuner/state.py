@@ -20,7 +20,7 @@ class PreferenceState:
         std: [L,B,K] σ.
         probabilities: [L,B,K] p_pref (eq. 11).
         prefixes: L tensors [B,m,w] P_new (eq. 12), keys and values side by side (w = both widths together);
-            [B,1,w] gates of the rank dimensions, linear layers side by side, where there is no prefix.
+            [B,1,w] gates of the updates' dimensions, linear layers side by side, where there is no prefix.
         positions: which layers of the encoder the first of these are, counted from 0; those of a decoder follow.
     """
 
@@ -59,7 +59,7 @@ class ForwardState:
         keep: use the recorded preferences again (later steps of a generation).
         layers: preference by layer name, in the order in which layers ran.
         frozen: pooled states of the base model without the adapter, side by side [B,D], for the readout.
-        latest: p_pref [B,K] by layer name as the low-rank updates take it; fresh where a layer is recomputed.
+        latest: p_pref [B,K] by layer name as the updates of linear layers take it; fresh where a layer is recomputed.
         prefixes: what alignment compares by layer name: the corrected prefix [B,m,w], or gates [B,1,w].
         ran: whether any adapted layer ran.
     """

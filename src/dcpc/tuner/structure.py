@@ -19,13 +19,15 @@ from torch.utils.hooks import RemovableHandle
 from dcpc.errors import ModelError, UsageError
 from dcpc.tuner.adapter_layer import AdapterLayer
 from dcpc.tuner.annotators import AnnotatorPreferences
+from dcpc.tuner.bottleneck import BottleneckLayer
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.correction import PreferenceCorrection
 from dcpc.tuner.deberta import DisentangledSelfAttention
 from dcpc.tuner.layer import CHILD, AttentionShape, PrefixLayer
-from dcpc.tuner.low_rank import LowRankLayer, attention_linears
+from dcpc.tuner.low_rank import LowRankLayer
 from dcpc.tuner.probing import AttentionSwitch, describe, probe
 from dcpc.tuner.readout import CrossLayerReadout
+from dcpc.tuner.sites import attention_linears, feedforward_outputs
 
 # Modules that all layers share. They hang on the tuner, keyed by adapter, so that PEFT saves them.
 SHARED = ("dcpc_correction", "dcpc_annotators", "dcpc_readout")
@@ -79,6 +81,13 @@ class TunerStructure(BaseTuner):
                 f"{describe(model)} has no linear layers in its self-attention that rank={config.rank} could update.",
                 fix="Use a prefix: rank=0 and num_virtual_tokens above 0.",
             )
+        if config.bottleneck > 0 and not any(
+            _targeted(config, owner) for owner in self.feedforwards.values()
+        ):
+            raise ModelError(
+                f"{describe(model)} has no feed-forward layers that bottleneck={config.bottleneck} could sit behind.",
+                fix="Use another carrier: bottleneck=0 and num_virtual_tokens or rank above 0.",
+            )
         device = next(model.parameters()).device
         with torch.device(device), init_empty_weights() if low_cpu_mem_usage else nullcontext():
             self._create_shared_modules(adapter_name, config, shapes)
@@ -91,7 +100,9 @@ class TunerStructure(BaseTuner):
                 fix="Use add_adapter or load_adapter on that model, or take its base model back with unload().",
             )
         self.handles: list[RemovableHandle] = []
+        # The self-attention, by name, that each linear layer belongs to.
         self.linears: dict[str, str] = {}
+        self.feedforwards: dict[str, str] = {}
         self.attention_switch = AttentionSwitch(model)
         self.attention_switch.install(config.merge)
         try:
@@ -100,6 +111,11 @@ class TunerStructure(BaseTuner):
                 self.linears = {
                     linear: name for name in self.shapes for linear in attention_linears(model, name)
                 }
+            self.feedforwards = {
+                linear: name
+                for name, shape in self.shapes.items()
+                for linear in feedforward_outputs(model, name, shape.width, self.shapes)
+            }
             self._check_disentangled(model, config)
         except ModelError:
             self.attention_switch.restore()
@@ -161,6 +177,8 @@ class TunerStructure(BaseTuner):
     def _check_target_module_exists(self, peft_config: PeftConfig, key: str) -> bool:
         if key in self.linears:
             return peft_config.rank > 0 and _targeted(peft_config, self.linears[key])
+        if key in self.feedforwards:
+            return peft_config.bottleneck > 0 and _targeted(peft_config, self.feedforwards[key])
         return key in self.shapes and _targeted(peft_config, key)
 
     def _create_and_replace(
@@ -174,13 +192,16 @@ class TunerStructure(BaseTuner):
         parameter_name: str | None = None,
     ) -> None:
         layer: Any = target._modules.get(CHILD)
-        if current_key in self.linears:
+        attention = self.linears.get(current_key) or self.feedforwards.get(current_key)
+        if attention is not None:
             if layer is None:
-                layer = LowRankLayer(target)
+                layer = (LowRankLayer if current_key in self.linears else BottleneckLayer)(target)
                 target.add_module(CHILD, layer)
-                owner = self.model.get_submodule(self.linears[current_key])._modules[CHILD]
-                assert isinstance(owner, PrefixLayer)  # attention modules come before the layers inside them
-                owner.low_rank = (*owner.low_rank, layer)
+                owner = self.model.get_submodule(attention)._modules[CHILD]
+                assert isinstance(
+                    owner, PrefixLayer
+                )  # attention comes before its linear layers and feed-forward
+                owner.updates = (*owner.updates, layer)
                 self._install_linear_hooks(target, owner)
         elif layer is None:
             layer = PrefixLayer(self.shapes[current_key], next(target.parameters()))
@@ -190,7 +211,7 @@ class TunerStructure(BaseTuner):
         layer.train(target.training)
 
     def _install_linear_hooks(self, module: nn.Module, owner: PrefixLayer) -> None:
-        """Hooks on one linear layer of a self-attention; the model half of the tuner adds them."""
+        """Hooks on one linear layer with an update; the model half of the tuner adds them."""
 
     def _restore_checkpointing(self) -> None:
         """Give checkpointed layers a checkpoint function back that does not need the tuner."""
@@ -266,7 +287,7 @@ class TunerStructure(BaseTuner):
             )
         for handle in self.handles:
             handle.remove()
-        for name in (*self.linears, *self.shapes):
+        for name in (*self.linears, *self.feedforwards, *self.shapes):
             module = self.model.get_submodule(name)
             if CHILD in module._modules:
                 del module._modules[CHILD]
