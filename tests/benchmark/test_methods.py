@@ -27,7 +27,7 @@ NAMES = (
     *("gce", "elr", "co-teaching", "ncr", "similar-inputs-kl", "clear"),
     *("crowd-layer", "annotator-embeddings", "annotator-heads"),
     *("dcpc", "dcpc-paper", "dcpc-no-ambiguity", "dcpc-no-alignment", "dcpc-no-pcm", "dcpc-no-annotators"),
-    *("dcpc-no-target-correction", "dcpc-no-average", "dcpc-no-readout"),
+    *("dcpc-no-target-correction", "dcpc-no-average", "dcpc-no-readout", "dcpc-low-rank"),
 )
 TRAINED = [name for name, method in METHODS.items() if method.carrier != "probe"]
 KNOW_ANNOTATORS = {"linear-probe-annotators", "crowd-layer", "annotator-embeddings", "annotator-heads"}

@@ -300,6 +300,7 @@ def _dcpc() -> list[BenchmarkMethod]:
     return [
         method("dcpc", "the preset `default`"),
         method("dcpc-paper", "the equations as written", preset="paper"),
+        method("dcpc-low-rank", "the default on the low-rank carrier", adapter={"bottleneck": 0, "rank": 4}),
         without("ambiguity", "L_amb (eq. 3-6)", ambiguity_weight=0.0),
         without("alignment", "prefix alignment (eq. 7-9)", alignment_weight=0.0),
         method(

@@ -24,6 +24,8 @@ def start_preferences(preferences: AnnotatorPreferences, effects: np.ndarray) ->
         effects: v [A,C] in the order of the adapter's annotators.
     """
     assert preferences.direct_effect is not None  # mode `output`
+    assert preferences.style_effect is not None
+    preferences.style_effect.zero_()  # the fitted effects do not depend on the text
     centred = effects - effects.mean(axis=1, keepdims=True)  # a constant over labels changes nothing
     _, _, axes = np.linalg.svd(centred, full_matrices=False)  # [R,C]
     axes = axes[: preferences.mean.shape[1]]  # [R,C], R ≤ K

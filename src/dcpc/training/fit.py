@@ -58,7 +58,13 @@ LEARNING_RATES = {"dcpc": 3e-3, "p-tuning-v2": 1e-2, "lora": 1e-3}
 """Peak learning rates that suit small encoders; large base models want lower ones."""
 
 ADAPTERS: dict[str, dict[str, Any]] = {
-    "default": {"num_virtual_tokens": 0, "rank": 4, "correction_hidden": 16, "readout": True},
+    "default": {
+        "num_virtual_tokens": 0,
+        "bottleneck": 16,
+        "carrier_dropout": 0.0,
+        "correction_hidden": 16,
+        "readout": True,
+    },
     "paper": {
         "num_virtual_tokens": 16,
         "num_corrected_tokens": 16,

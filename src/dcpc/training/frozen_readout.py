@@ -2,11 +2,13 @@
 
 1. Before the first step: a logistic ridge regression from the frozen base model's pooled states to the judgements,
    with an effect of every annotator where preferences act on the logits. What strict and lenient annotators differ in
-   is then no noise to the states' weights, and annotators start at their effects: from zero, short trainings reached
-   a quarter of them. The ridges are chosen by cross-validation on the training judgements. It is convex and has no
-   seed.
+   is then no noise to the states' weights. Cross-validation on the training judgements chooses the ridges. It is
+   convex and has no seed.
 2. During training the readout is off, so that the adapter learns the judgements by itself. Trained on what the
-   readout leaves over, it would learn little but the noise of labels.
+   readout leaves over, it would learn little but the noise of labels. Annotators keep the effects of the regression:
+   the adapter learns what is left when these have explained who judges how. Trained beside it, most of hundreds of
+   annotators would have a step or two for their few labels. They go on training where the data are too large to be
+   read whole.
 3. After training: logits = b · adapter + a · readout, with the (a, b) of a small grid that is most probable given the
    held-out judgements and a normal prior around one half; without any, both count half. The readout keeps the two,
    and both are one half in checkpoints, so that what is saved predicts what was validated.
@@ -44,24 +46,35 @@ class FrozenReadout:
 
     Args:
         tuner: whose acting adapter has a readout.
+        n_items: I, of the training set.
 
     Attributes:
         fitted: whether `fit` has run.
         effects: of the adapter's annotators on the logits [A,C]; None before the fit, and where it knew none.
     """
 
-    def __init__(self, tuner: DCPCModel) -> None:
+    def __init__(self, tuner: DCPCModel, n_items: int) -> None:
         assert tuner.readout is not None  # callers ask `of`
         self.tuner, self.readout, self.fitted = tuner, tuner.readout, False
+        width = self.readout.weight.shape[1]
+        self.every = -(
+            -n_items // min(MOST_ITEMS, max(1, MOST_NUMBERS // width))
+        )  # every so many batches are read
         self.effects: np.ndarray | None = None
-        self.readout.enabled = False
-        self.readout.requires_grad_(False)
+        self._hold(True)
+
+    def _hold(self, held: bool) -> None:
+        """Switch the readout off, and hold it and the annotators; or back."""
+        self.readout.enabled = not held
+        self.readout.requires_grad_(not held)
+        if annotator_mode(self.tuner) == "output":
+            self.tuner.preferences.hold(held and self.every == 1)
 
     @classmethod
-    def of(cls, model: nn.Module) -> FrozenReadout | None:
-        """The readout of a PEFT model; None where its adapter has none."""
+    def of(cls, model: nn.Module, n_items: int) -> FrozenReadout | None:
+        """The readout of a PEFT model that is trained on so many items; None where its adapter has none."""
         tuner = dcpc_tuner(model)
-        return None if tuner is None or tuner.readout is None else cls(tuner)
+        return None if tuner is None or tuner.readout is None else cls(tuner, n_items)
 
     def fit(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], annotations: Annotations) -> None:
         """Regress the judgements of the training items on the frozen states.
@@ -75,7 +88,7 @@ class FrozenReadout:
             TrainingError: a state is not a number.
         """
         model.eval()
-        states, items = self._read(model, batches, annotations.n_items)
+        states, items = self._read(model, batches)
         model.train()
         if not np.isfinite(states).all():
             raise TrainingError(
@@ -90,14 +103,12 @@ class FrozenReadout:
         self.fitted, self.effects = True, found.effects
 
     def _read(
-        self, model: nn.Module, batches: Callable[[], Iterable[Batch]], n_items: int
+        self, model: nn.Module, batches: Callable[[], Iterable[Batch]]
     ) -> tuple[np.ndarray, np.ndarray]:
         """States [I',D] of all items or a part of them, and which they are, int [I'] in rising order."""
-        width = self.readout.weight.shape[1]
-        every = -(-n_items // min(MOST_ITEMS, max(1, MOST_NUMBERS // width)))
         states, items = [], []
         for number, batch in enumerate(batches()):
-            if number % every == 0:
+            if number % self.every == 0:
                 states.append(self.tuner.frozen_states(through=model, **tokens_of(batch)).cpu().numpy())
                 items.append(batch["items"].cpu().numpy())
         read = np.concatenate(items)
@@ -143,8 +154,7 @@ class FrozenReadout:
             a, b = self._most_probable(model, held_out)
             with torch.no_grad():
                 self.readout.shares.copy_(torch.tensor([b, a]))
-        self.readout.enabled = True
-        self.readout.requires_grad_(True)
+        self._hold(False)
         b, a = self.readout.shares.tolist()
         return a, b
 

@@ -41,7 +41,7 @@ class ObjectiveRule(LearningRule):
     def begin(self, model: nn.Module, data: ItemDataset) -> None:
         """Switch the readout off, also where an earlier training has switched it on."""
         if self.readout is None:
-            self.readout, self.data = FrozenReadout.of(model), data
+            self.readout, self.data = FrozenReadout.of(model, len(data)), data
 
     def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
         """Fit the readout, the first time, and start annotators from it.

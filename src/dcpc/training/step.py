@@ -100,9 +100,13 @@ def training_loss(
     if wants_states:
         pairs = _pairs(batch, rows, config, len(logits), logits.shape[-1])
         terms |= pair_terms(_state(outputs, logits, rows, tuner), pairs, config)
-    if tuner is not None and config.annotator_weight > 0 and annotator_mode(tuner) != "none":
+    if tuner is not None and config.annotator_weight > 0 and _learns_annotators(tuner):
         terms["annotators"] = config.annotator_weight * tuner.annotator_kl() / n_judgements
     return StepOutput.of(terms, logits)
+
+
+def _learns_annotators(tuner: DCPCModel) -> bool:
+    return annotator_mode(tuner) != "none" and not tuner.preferences.held
 
 
 def task_loss(logits: Tensor, targets: Tensor, item_index: Tensor, n_items: int) -> Tensor:

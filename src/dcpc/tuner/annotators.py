@@ -44,6 +44,7 @@ class AnnotatorPreferences(nn.Module):
         groups = annotator_groups or {}
         group_names = sorted(set(groups.values()))
         self.size, self.dropout, self.prior_std = len(annotators), dropout, prior_std
+        self.held = False
         self._index = {name: position for position, name in enumerate(annotators)}
         group_index = {name: self.size + position for position, name in enumerate(group_names)}
         self._fallback = {name: group_index[group] for name, group in groups.items()}
@@ -62,13 +63,18 @@ class AnnotatorPreferences(nn.Module):
             self.style_effect = nn.Parameter(style_effect)  # E [K,C]
             self.direct_effect = nn.Parameter(direct_std * torch.randn(num_styles, num_labels))  # D [K,C]
 
+    def hold(self, held: bool = True) -> None:
+        """Keep the preferences as they are while the rest trains: no gradient, no sampling, no dropout."""
+        self.held = held
+        self.requires_grad_(not held)
+
     def index(self, ids: Sequence[str]) -> Tensor:
         """Indices [J] of annotator ids; an unknown id falls back to its group, then to the null annotator."""
         known = [self._index.get(name, self._fallback.get(name, NULL_ANNOTATOR)) for name in ids]
         return torch.tensor(known, dtype=torch.long, device=self.mean.device)
 
     def forward(self, annotator_ids: Tensor) -> Tensor:
-        """Preferences u_a: a sample of q(u_a) = N(mean_a, std_a²) in training, the mean otherwise.
+        """Preferences u_a: a sample of q(u_a) = N(mean_a, std_a²) in training, the mean otherwise or while held.
 
         Args:
             annotator_ids: [J] indices.
@@ -87,11 +93,12 @@ class AnnotatorPreferences(nn.Module):
                 fix="Get indices from annotator_index(ids).",
             )
         known = annotator_ids >= 0
-        if self.training and self.dropout > 0:
+        sampling = self.training and not self.held
+        if sampling and self.dropout > 0:
             known = known & (torch.rand_like(annotator_ids, dtype=torch.float32) >= self.dropout)
         rows = annotator_ids.clamp(min=0)
         preference = table[rows]  # [J,K]
-        if self.training:
+        if sampling:
             std = self.log_std.exp()[rows.clamp(max=self.size - 1)]  # [J,K]
             sampled = preference + std * torch.randn_like(std)
             preference = torch.where((rows < self.size).unsqueeze(-1), sampled, preference)
