@@ -28,3 +28,20 @@ def test_annotators_who_do_not_differ_keep_their_start() -> None:
     start_preferences(preferences, np.ones((2, 2)))
     assert not preferences.mean.any()
     torch.testing.assert_close(preferences.direct_effect.detach(), before)
+
+
+def test_groups_start_at_the_mean_of_their_known_members() -> None:
+    groups = {"a": "strict", "b": "strict", "c": "lenient", "unknown": "absent"}
+    preferences = AnnotatorPreferences(["a", "b", "c", "d"], groups, 4, 2, dropout=0.0, prior_std=1.0).eval()
+    start_preferences(preferences, np.array([[0.0, -1.0], [0.0, -3.0], [0.0, 2.0], [0.0, 5.0]]))
+    by_group = dict(zip(["absent", "lenient", "strict"], preferences.group_mean.detach(), strict=True))
+    torch.testing.assert_close(by_group["strict"], preferences.mean[:2].mean(dim=0).detach())
+    torch.testing.assert_close(by_group["lenient"], preferences.mean[2].detach())
+    assert not by_group["absent"].any()
+
+
+def test_started_effects_do_not_depend_on_the_text() -> None:
+    preferences = AnnotatorPreferences(["a", "b"], None, 4, 2, dropout=0.0, prior_std=1.0).eval()
+    start_preferences(preferences, np.array([[0.0, -1.0], [0.0, 1.0]]))
+    effect = preferences.effect(torch.randn(5, 4), preferences(torch.zeros(5, dtype=torch.long)))
+    torch.testing.assert_close(effect, effect[:1].expand(5, -1))

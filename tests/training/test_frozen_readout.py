@@ -100,6 +100,37 @@ def test_training_ends_with_a_plain_adapter_that_predicts_the_same_when_loaded(
     )
 
 
+def test_annotators_keep_the_effects_of_the_regression(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    start = objective_rule.start_preferences
+    monkeypatch.setattr(
+        objective_rule,
+        "start_preferences",
+        lambda p, effects: (start(p, effects), started.append(p.mean.clone())),
+    )
+    trainer = tiny_trainer(tmp_path, learning_rate=0.1, weight_decay=0.5, logging_steps=1)
+    trainer.train()
+    tuner = dcpc_tuner(trainer.model)
+    assert started[0].any()
+    torch.testing.assert_close(tuner.preferences.mean, started[0], rtol=0, atol=0)
+    assert not tuner.preferences.held
+    logged = set().union(*trainer.state.log_history)
+    assert "loss_task" in logged
+    assert "loss_annotators" not in logged
+
+
+def test_annotators_go_on_training_where_the_data_are_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frozen_readout, "MOST_ITEMS", 8)
+    trainer = tiny_trainer(tmp_path, logging_steps=1)
+    assert not dcpc_tuner(trainer.model).preferences.held
+    trainer.train()
+    assert any(entry.get("loss_annotators", 0) > 0 for entry in trainer.state.log_history)
+
+
 def test_without_validation_both_count_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = []
     weigh = FrozenReadout.weigh

@@ -187,3 +187,14 @@ def test_annotators_without_a_model_of_them_are_refused() -> None:
 def test_config_says_what_does_not_fit(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         DCPCConfig(**settings)
+
+
+def test_held_preferences_are_neither_sampled_nor_dropped_nor_trained() -> None:
+    module = preferences(dropout=0.9).train()
+    everybody = torch.arange(A)
+    module.hold()
+    torch.testing.assert_close(module(everybody), module.mean)
+    assert not any(parameter.requires_grad for parameter in module.parameters())
+    module.hold(False)
+    assert not torch.equal(module(everybody), module.mean)
+    assert all(parameter.requires_grad for parameter in module.parameters())

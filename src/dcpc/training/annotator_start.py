@@ -1,7 +1,7 @@
 """Where annotators' preferences start: at effects on the logits that were fitted in closed form.
 
 The effects v_a are written in the tuner's terms, v_a ≈ u_a D: principal axes of the effects, scaled so that the u_a
-have the spread of their prior.
+have the spread of their prior. A group, which stands for its unknown members, starts at the mean of the known ones.
 """
 
 from __future__ import annotations
@@ -34,3 +34,7 @@ def start_preferences(preferences: AnnotatorPreferences, effects: np.ndarray) ->
     for k in np.flatnonzero(spread > LEAST_SPREAD):
         preferences.mean[:, k] = torch.from_numpy(along[:, k] / spread[k])
         preferences.direct_effect[k] = torch.from_numpy(axes[k] * spread[k])
+    if preferences.group_mean is not None:
+        groups = torch.tensor(preferences.group_of) - preferences.size  # [A]
+        for group in groups[groups >= 0].unique():
+            preferences.group_mean[group] = preferences.mean[groups == group].mean(dim=0)

@@ -29,6 +29,10 @@ class AnnotatorPreferences(nn.Module):
         num_labels: C where preferences act on the logits (mode `output`), else None.
         dropout: probability, in training, that an annotator is replaced by the null annotator.
         prior_std: standard deviation of the prior.
+
+    Attributes:
+        held: whether the preferences stay as they are while the rest trains.
+        group_of: index of each annotator's group, -1 for none, A of them.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class AnnotatorPreferences(nn.Module):
         self._index = {name: position for position, name in enumerate(annotators)}
         group_index = {name: self.size + position for position, name in enumerate(group_names)}
         self._fallback = {name: group_index[group] for name, group in groups.items()}
-        self._group_of = [self._fallback.get(name, NULL_ANNOTATOR) for name in annotators]
+        self.group_of = [self._fallback.get(name, NULL_ANNOTATOR) for name in annotators]
         self.mean = nn.Parameter(torch.zeros(self.size, num_styles))  # [A,K]
         initial = math.log(INITIAL_STD_FRACTION * prior_std)
         self.log_std = nn.Parameter(torch.full((self.size, num_styles), initial))  # [A,K]
@@ -139,6 +143,6 @@ class AnnotatorPreferences(nn.Module):
         """[A,K] mean of each annotator's prior: that of the group, 0 where there is none."""
         if self.group_mean is None:
             return torch.zeros_like(self.mean)
-        group = torch.tensor(self._group_of, device=self.mean.device)  # [A]
+        group = torch.tensor(self.group_of, device=self.mean.device)  # [A]
         rows = (group - self.size).clamp(min=0)
         return torch.where((group >= 0).unsqueeze(-1), self.group_mean[rows], self.mean.new_zeros(()))
