@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import ot
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import wasserstein_distance
+from scipy.stats import binom, wasserstein_distance
 from sklearn.metrics import brier_score_loss, f1_score, log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -164,3 +166,21 @@ def test_every_metric_stays_within_its_range(weights: np.ndarray, counts: np.nda
     for name, top in ranges.items():
         assert -1e-9 <= values[name] <= top + 1e-9, name
     assert values["soft_micro_f1"] == pytest.approx(1 - values["manhattan"] / 2)
+
+
+@pytest.mark.parametrize(("votes", "best"), [(1, 0.94), (3, 0.86), (5, 0.83), (100, 0.80)])
+def test_few_votes_make_the_divergence_favour_certainty_and_the_cross_entropy_not(
+    votes: int, best: float
+) -> None:
+    # The figures that docs/metrics.md gives: 80 % of all annotators would say yes.
+    yes = np.arange(votes + 1)
+    q = np.stack([yes / votes, 1 - yes / votes], axis=1)
+    likely = binom.pmf(yes, votes, 0.8)
+    grid = np.linspace(0.5, 0.999, 500)
+
+    def lowest(distance: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
+        expected = [likely @ distance(np.tile([p, 1 - p], (votes + 1, 1)), q) for p in grid]
+        return float(grid[np.argmin(expected)])
+
+    assert lowest(D.jensen_shannon) == pytest.approx(best, abs=0.006)
+    assert lowest(D.cross_entropy) == pytest.approx(0.8, abs=0.001)
