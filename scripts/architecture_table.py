@@ -36,6 +36,9 @@ TAIL = """
 With `merge="concat"`, `gate=False` and `correction=False` the outputs equal those of PEFT's prefix tuning to 1e-6 on
 BERT, RoBERTa, GPT-2, Llama and Qwen3 (`tests/tuner/test_peft_prefix_equality.py`), where PEFT's are right.
 
+The other carriers are tested on the same models (`tests/tuner/test_gated_layers.py`): `bottleneck` on all of them,
+`rank` on all but DeBERTa-v2, whose projections also carry relative positions.
+
 **Other models.** The tuner finds self-attention modules by watching one tiny forward pass, so most models that use
 transformers' attention interface with token ids as input work without an entry here; whatever cannot work is refused
 with a message when the adapter is added. Test a model before relying on it: compare the outputs of a padded and an

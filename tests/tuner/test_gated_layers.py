@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dcpc.errors import ModelError, UsageError
+from dcpc.training.fit import ADAPTERS
 from dcpc.tuner import DCPCConfig
 from dcpc.tuner.gated_layer import GatedLayer
 
@@ -150,6 +151,22 @@ def test_what_alignment_compares_are_the_gates(carrier: dict[str, Any]) -> None:
     widths = [tensor.shape[-1] for tensor in tuner.preference.prefixes]
     # Query, key, value and output projection of a layer, and one feed-forward.
     assert widths == [4 * carrier.get("rank", 0) + carrier.get("bottleneck", 0)] * len(widths)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        architecture for architecture in ARCHITECTURES if architecture.kind != "encoder-decoder"
+    ],  # no classifiers
+    ids=lambda architecture: architecture.name,
+)
+def test_the_default_trains_on_every_classifier(architecture: Architecture) -> None:
+    base = base_model(architecture)
+    model = get_peft_model(base, DCPCConfig(task_type=None, **ADAPTERS["default"])).train()
+    randomise(model, seed=1)
+    model(**inputs(architecture)).logits.square().sum().backward()
+    missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missing
 
 
 def test_what_cannot_be_done_is_refused() -> None:
