@@ -4,8 +4,8 @@
 
 One process per method, in turn, several rounds; a step is forward, backward and optimizer, with the objective, pairs
 and annotators that `dcpc train` uses, on 32 texts of 40 tokens. Printed are the least step over all rounds (other
-programs can only add), and how much the process grew from before the first step to its peak; in float32 and, where the
-machine computes in it natively, in bfloat16.
+programs can only add), and how much the process grew from before the first step to its peak; in float32, and where
+the machine computes in it natively, in bfloat16.
 """
 
 from __future__ import annotations
