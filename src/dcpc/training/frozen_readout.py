@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from itertools import product
 
@@ -49,6 +50,7 @@ class FrozenReadout:
         n_items: I, of the training set.
 
     Attributes:
+        every: how many batches there are to each one that is read; 1 where all are.
         fitted: whether `fit` has run.
         effects: of the adapter's annotators on the logits [A,C]; None before the fit, and where it knew none.
     """
@@ -56,10 +58,8 @@ class FrozenReadout:
     def __init__(self, tuner: DCPCModel, n_items: int) -> None:
         assert tuner.readout is not None  # callers ask `of`
         self.tuner, self.readout, self.fitted = tuner, tuner.readout, False
-        width = self.readout.weight.shape[1]
-        self.every = -(
-            -n_items // min(MOST_ITEMS, max(1, MOST_NUMBERS // width))
-        )  # every so many batches are read
+        most = min(MOST_ITEMS, max(1, MOST_NUMBERS // self.readout.weight.shape[1]))
+        self.every = math.ceil(n_items / most)
         self.effects: np.ndarray | None = None
         self._hold(True)
 

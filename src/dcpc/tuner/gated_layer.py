@@ -7,6 +7,8 @@ The meta-matrix M of eq. 12 acts on the few dimensions of an update in place of 
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -47,6 +49,7 @@ class GatedLayer(AdapterLayer):
         gate = self.gate(probabilities)
         return low if gate is None else low * gate.unsqueeze(1)
 
+    @abstractmethod
     def update(self, states: Tensor, output: Tensor, probabilities: Tensor | None) -> Tensor:
         """What is added to the output of the linear layer, [B,n,out].
 
@@ -55,4 +58,3 @@ class GatedLayer(AdapterLayer):
             output: [B,n,out] what left it.
             probabilities: [B,K] p_pref, None without correction.
         """
-        raise NotImplementedError
