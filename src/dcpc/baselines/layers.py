@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from dcpc.errors import ModelError
+from dcpc.tuner.sites import widths
 
 ATTENTION = re.compile(
     r"(^|\.)(self_?attn|self_?attention|attention|attn|selfattention)(\.|$)", re.IGNORECASE
@@ -67,8 +68,7 @@ def feedforward_outputs(model: PreTrainedModel) -> list[str]:
     outside = tuple(f"{name}." for name in head_modules(model))
     found = []
     for name, module in linear_layers(model).items():
-        # Conv1D keeps its weight transposed: [in, out].
-        width_in, width_out = module.weight.shape if isinstance(module, Conv1D) else module.weight.shape[::-1]
+        width_in, width_out = widths(module)
         if width_out == hidden < width_in and not ATTENTION.search(name) and not name.startswith(outside):
             found.append(name)
     if not found:
