@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dcpc.benchmark.store import STORE_VERSION
 from dcpc.evaluation.distribution import jensen_shannon
 from dcpc.evaluation.majority import majority_labels
 from dcpc.evaluation.summary import evaluate_distribution
@@ -48,7 +49,7 @@ def write_store(
         "seeds": seeds,
         "training": {"epochs": 3, "batch_size": 32},
     }
-    (folder / "plan.json").write_text(json.dumps({"store": 2, "suite": suite}))
+    (folder / "plan.json").write_text(json.dumps({"store": STORE_VERSION, "suite": suite}))
     rng = np.random.default_rng(seed)
     records = list(_records(suite, n_items, gains or {}, keep, fail, rng))
     lines = "".join(json.dumps(record) + "\n" for record in records)

@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 from dcpc.data.annotations import Annotations
 from dcpc.errors import DataError, UsageError
 from dcpc.evaluation import choose_setting, decide, draw_budget, fit_offsets, folds_by_item, split_by_item
+from dcpc.evaluation.decision import best_offsets, calibrate
 
 
 @pytest.fixture
@@ -39,26 +40,63 @@ def test_offsets_raise_macro_f1_on_unseen_items() -> None:
     assert f1_score(unseen, decide(q, offsets), average="macro") > plain + 0.1
 
 
-def test_two_labels_reach_the_best_threshold() -> None:
+def test_two_known_labels_reach_the_best_threshold() -> None:
     p, labels = unbalanced(3, n=80)
     thresholds = np.concatenate([[-1], np.sort(p[:, 1])])
     best = max(f1_score(labels, p[:, 1] > t, average="macro", zero_division=0) for t in thresholds)
-    found = f1_score(labels, decide(p, fit_offsets(p, labels)), average="macro")
+    found = f1_score(labels, decide(p, best_offsets(np.log(p), np.eye(2)[labels])), average="macro")
     assert found == pytest.approx(best)
+
+
+def test_the_expected_macro_f1_is_that_of_labels_drawn_from_the_probabilities() -> None:
+    rng = np.random.default_rng(5)
+    q = rng.dirichlet([4.0, 1.0, 0.5], 300)
+    drawn = [[rng.choice(3, p=row) for row in q] for _ in range(20)]
+
+    def reached(offsets: np.ndarray) -> float:
+        return float(np.mean([f1_score(y, decide(q, offsets), average="macro") for y in drawn]))
+
+    best = best_offsets(np.log(q), q)
+    others = [best + step for step in rng.normal(0, 0.7, (30, 3))] + [np.zeros(3)]
+    assert reached(best) > max(reached(offsets) for offsets in others) - 0.005
+    assert reached(best) > reached(np.zeros(3)) + 0.03
+
+
+def test_calibration_finds_the_temperature_and_bias_that_made_the_labels() -> None:
+    rng = np.random.default_rng(6)
+    q = rng.dirichlet(np.ones(3), 20_000)
+    labels = (q.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
+    bias = np.array([0.6, -0.2, -0.4])
+    p = np.exp((np.log(q) - bias) / 1.8)  # q = softmax(1.8 ln p + bias)
+    temperature, found = calibrate(p / p.sum(axis=1, keepdims=True), labels)
+    assert temperature == pytest.approx(1.8, rel=0.05)
+    np.testing.assert_allclose(found - found.mean(), bias, atol=0.06)
+
+
+def test_a_few_labels_hardly_move_the_probabilities() -> None:
+    temperature, bias = calibrate(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([1, 0]))
+    assert 0.8 < temperature <= 1
+    assert np.abs(bias).max() < 0.1
+
+
+def test_offsets_undo_a_wrong_temperature_and_bias() -> None:
+    p, labels = unbalanced(7)
+    twisted = np.exp(np.log(p) * 1.7 + np.array([0.3, 0.0]))
+    twisted /= twisted.sum(axis=1, keepdims=True)
+    plain, undone = decide(p, fit_offsets(p, labels)), decide(twisted, fit_offsets(twisted, labels))
+    assert (plain == undone).mean() > 0.97
 
 
 def test_offsets_stay_at_zero_where_nothing_is_gained() -> None:
     p = np.array([[0.8, 0.1, 0.1], [0.1, 0.7, 0.2], [0.2, 0.2, 0.6]])
-    np.testing.assert_array_equal(fit_offsets(p, [0, 1, 2]), 0)
+    np.testing.assert_array_equal(best_offsets(np.log(p), np.eye(3)), 0)
+    even = np.array([[0.8, 0.2], [0.2, 0.8]] * 50)
+    np.testing.assert_allclose(fit_offsets(even, [0, 1] * 50), 0, atol=1e-6)
 
 
-def test_fitted_offsets_never_lose_on_the_labels_they_saw() -> None:
-    rng = np.random.default_rng(4)
-    for _ in range(10):
-        p, labels = rng.dirichlet(np.ones(4), 50), rng.integers(0, 4, 50)
-        plain = f1_score(labels, p.argmax(1), average="macro", zero_division=0)
-        fitted = f1_score(labels, decide(p, fit_offsets(p, labels)), average="macro", zero_division=0)
-        assert fitted >= plain
+def test_labels_that_are_certain_not_to_occur_are_not_decided_for() -> None:
+    p = np.array([[0.6, 0.4, 1e-9], [0.3, 0.7, 1e-9]] * 40)
+    assert set(decide(p, fit_offsets(p, [0, 1] * 40))) == {0, 1}
 
 
 def test_selection_names_axes_whose_edge_won() -> None:

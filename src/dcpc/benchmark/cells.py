@@ -153,7 +153,7 @@ def split_record(task: Task, case: Case) -> Record:
 def measure(fitted: Fitted, case: Case) -> Record:
     """Metrics of a fitted method, and what it predicted for every test item.
 
-    `macro_f1` and `accuracy` are of decisions with offsets, fitted on the noisy validation labels for macro-F1;
+    `macro_f1` and `accuracy` are of decisions with offsets for macro-F1, fitted on the noisy validation labels;
     `macro_f1_argmax` and `accuracy_argmax` of the most probable labels. `consensus_annotator_error` is the share of
     the test judgements that differ from the item's most probable label; `annotator_error` the same with what the
     method finds most probable for the annotator, where it knows any: offsets that favour rare labels would only add

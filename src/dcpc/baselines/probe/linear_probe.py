@@ -2,7 +2,7 @@
 
 With a narrow grid this baseline is easily beaten, and the victory means nothing. So: cross-validation by item on
 the *noisy* training labels over seven orders of magnitude of the ridge and of the annotator effects (by
-cross-entropy), and decision offsets (by macro-F1) fitted on the same out-of-fold predictions.
+cross-entropy), and decision offsets (for macro-F1) fitted on the same out-of-fold predictions.
 """
 
 from __future__ import annotations
