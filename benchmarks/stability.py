@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from dcpc.benchmark.cases import make_case
 from dcpc.benchmark.cells import measure
-from dcpc.benchmark.methods import METHODS, TrainingSettings
+from dcpc.benchmark.method import TrainingSettings
+from dcpc.benchmark.methods import METHODS
 from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.suite import load_suite
 

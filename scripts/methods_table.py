@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from dcpc.benchmark.grids import DECAYS, LARGE_RATES, MIDDLE_RATES, SMALL_RATES
-from dcpc.benchmark.methods import METHODS, BenchmarkMethod, TrainingSettings
+from dcpc.benchmark.method import BenchmarkMethod, TrainingSettings
+from dcpc.benchmark.methods import METHODS
 from dcpc.data.annotations import Annotations
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "methods.md"

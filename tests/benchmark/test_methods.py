@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dcpc.benchmark.methods import METHODS, BenchmarkMethod, TrainingSettings
+from dcpc.benchmark.method import BenchmarkMethod, TrainingSettings
+from dcpc.benchmark.methods import METHODS
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
 from tiny_models import save_tiny_bert, sentiment_judgements

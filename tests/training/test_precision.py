@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dcpc.benchmark.methods import TrainingSettings
+from dcpc.benchmark.method import TrainingSettings
 from dcpc.training.precision import computes_bf16
 
 

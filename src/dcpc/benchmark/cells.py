@@ -27,7 +27,8 @@ from dcpc.evaluation.majority import majority_labels
 from dcpc.evaluation.summary import evaluate_distribution
 
 if TYPE_CHECKING:
-    from dcpc.benchmark.methods import BenchmarkMethod, Fitted, TrainingSettings
+    from dcpc.benchmark.fitted import Fitted
+    from dcpc.benchmark.method import BenchmarkMethod, TrainingSettings
 
 DIGITS = 6
 """Decimals of the values per item."""
@@ -122,7 +123,8 @@ def _cell(
 def _prepare(
     task: Task, suite: Suite, data_folder: Path | None, seed: int
 ) -> tuple[BenchmarkMethod, TrainingSettings, Case]:
-    from dcpc.benchmark.methods import METHODS, TrainingSettings
+    from dcpc.benchmark.method import TrainingSettings
+    from dcpc.benchmark.methods import METHODS
 
     dataset = suite.dataset(task.dataset)
     case = make_case(load_source(dataset, data_folder), dataset, task.condition, seed, suite)

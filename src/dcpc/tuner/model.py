@@ -15,18 +15,18 @@ Hooks sit on the base model, not on this class, because PEFT calls the base mode
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
 from dcpc.errors import ModelError, UsageError
 from dcpc.tuner import deberta
+from dcpc.tuner.checkpointing import adopt_checkpointing
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.correction import pooled_state, preference_probabilities
 from dcpc.tuner.gated_layer import GatedLayer
@@ -82,7 +82,8 @@ class DCPCModel(Readings):
         kwargs = dict(kwargs)
         annotator_ids, noise = kwargs.pop("annotator_ids", None), kwargs.pop("noise", None)
         given = {**dict(zip(self.parameter_names, args, strict=False)), **kwargs}
-        self._adopt_checkpointing()
+        if self.model.training:
+            adopt_checkpointing(self.model, self._recomputation)
         config = self.active_config
         if config is None or self.frozen_pass:
             self.state = None
@@ -281,24 +282,8 @@ class DCPCModel(Readings):
         finally:
             self.generating = False
 
-    # Gradient checkpointing
-
-    def _adopt_checkpointing(self) -> None:
-        """Let checkpointed layers be recomputed with the state of their own forward pass."""
-        if not self.model.training:
-            return
-        for module in self.model.modules():
-            if getattr(module, "gradient_checkpointing", False):
-                module._gradient_checkpointing_func = self._checkpoint
-
-    def _checkpoint(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        # Reentrant checkpoints lose the gradient of everything that leaves the layer by another way.
-        kwargs.pop("use_reentrant", None)
-        return checkpoint(
-            function, *args, use_reentrant=False, context_fn=self._checkpoint_contexts, **kwargs
-        )
-
-    def _checkpoint_contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    def _recomputation(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """Contexts in which a checkpointed layer of this forward pass runs, and runs again."""
         return nullcontext(), self._recompute(self.state)
 
     @contextmanager

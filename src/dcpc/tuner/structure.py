@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import warnings
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,13 +12,13 @@ from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner
 from peft.utils.integrations import init_empty_weights
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 from torch.utils.hooks import RemovableHandle
 
 from dcpc.errors import ModelError, UsageError
 from dcpc.tuner.adapter_layer import AdapterLayer
 from dcpc.tuner.annotators import AnnotatorPreferences
 from dcpc.tuner.bottleneck import BottleneckLayer
+from dcpc.tuner.checkpointing import restore_checkpointing
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.correction import PreferenceCorrection
 from dcpc.tuner.deberta import DisentangledSelfAttention
@@ -213,12 +212,6 @@ class TunerStructure(BaseTuner):
     def _install_linear_hooks(self, module: nn.Module, owner: PrefixLayer) -> None:
         """Hooks on one linear layer with an update; the model half of the tuner adds them."""
 
-    def _restore_checkpointing(self) -> None:
-        """Give checkpointed layers a checkpoint function back that does not need the tuner."""
-        for module in self.model.modules():
-            if hasattr(module, "_gradient_checkpointing_func"):
-                module._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
-
     def _install_layer_hooks(self, module: nn.Module) -> None:
         """Hooks on one self-attention module; the model half of the tuner adds them."""
 
@@ -292,7 +285,7 @@ class TunerStructure(BaseTuner):
             if CHILD in module._modules:
                 del module._modules[CHILD]
         self.attention_switch.restore()
-        self._restore_checkpointing()
+        restore_checkpointing(self.model)
         return super()._unload_and_optionally_merge(merge=False)
 
 
