@@ -27,8 +27,9 @@ NAMES = (
     *("majority-vote", "soft-labels", "disaggregated", "dawid-skene", "crowdlab"),
     *("gce", "elr", "co-teaching", "ncr", "similar-inputs-kl", "clear"),
     *("crowd-layer", "annotator-embeddings", "annotator-heads"),
-    *("dcpc", "dcpc-paper", "dcpc-no-ambiguity", "dcpc-no-alignment", "dcpc-no-pcm", "dcpc-no-annotators"),
-    *("dcpc-no-target-correction", "dcpc-no-average", "dcpc-no-readout", "dcpc-low-rank"),
+    *("dcpc", "dcpc-paper", "dcpc-low-rank"),
+    *("dcpc-no-pcm", "dcpc-no-annotators", "dcpc-no-readout", "dcpc-no-average"),
+    *("dcpc-with-ambiguity", "dcpc-with-alignment", "dcpc-with-style-kl", "dcpc-with-target-correction"),
 )
 TRAINED = [name for name, method in METHODS.items() if method.carrier != "probe"]
 KNOW_ANNOTATORS = {"linear-probe-annotators", "crowd-layer", "annotator-embeddings", "annotator-heads"}

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 from dcpc.data.annotations import Annotations
 from dcpc.errors import DataError, UsageError
 from dcpc.evaluation import choose_setting, decide, draw_budget, fit_offsets, folds_by_item, split_by_item
-from dcpc.evaluation.decision import best_offsets, calibrate
+from dcpc.evaluation.decision import best_offsets, fit_temperature
 
 
 @pytest.fixture
@@ -62,29 +62,28 @@ def test_the_expected_macro_f1_is_that_of_labels_drawn_from_the_probabilities() 
     assert reached(best) > reached(np.zeros(3)) + 0.03
 
 
-def test_calibration_finds_the_temperature_and_bias_that_made_the_labels() -> None:
+def test_the_temperature_is_the_one_that_made_the_labels() -> None:
     rng = np.random.default_rng(6)
     q = rng.dirichlet(np.ones(3), 20_000)
     labels = (q.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
-    bias = np.array([0.6, -0.2, -0.4])
-    p = np.exp((np.log(q) - bias) / 1.8)  # q = softmax(1.8 ln p + bias)
-    temperature, found = calibrate(p / p.sum(axis=1, keepdims=True), labels)
-    assert temperature == pytest.approx(1.8, rel=0.05)
-    np.testing.assert_allclose(found - found.mean(), bias, atol=0.06)
+    for temperature in (0.5, 1.8):
+        p = q ** (1 / temperature)
+        found = fit_temperature(p / p.sum(axis=1, keepdims=True), labels)
+        assert found == pytest.approx(temperature, rel=0.05)
 
 
-def test_a_few_labels_hardly_move_the_probabilities() -> None:
-    temperature, bias = calibrate(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([1, 0]))
-    assert 0.8 < temperature <= 1
-    assert np.abs(bias).max() < 0.1
+def test_a_few_labels_hardly_move_the_temperature() -> None:
+    p, labels = np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([1, 0])
+    assert 0.8 < fit_temperature(p, labels) < 1
+    assert fit_temperature(np.tile(p, (200, 1)), np.tile(labels, 200)) < 0.2
 
 
-def test_offsets_undo_a_wrong_temperature_and_bias() -> None:
+def test_overconfident_probabilities_are_decided_like_sober_ones() -> None:
     p, labels = unbalanced(7)
-    twisted = np.exp(np.log(p) * 1.7 + np.array([0.3, 0.0]))
-    twisted /= twisted.sum(axis=1, keepdims=True)
-    plain, undone = decide(p, fit_offsets(p, labels)), decide(twisted, fit_offsets(twisted, labels))
-    assert (plain == undone).mean() > 0.97
+    sharp = p**3 / (p**3).sum(axis=1, keepdims=True)
+    sober, corrected = decide(p, fit_offsets(p, labels)), decide(sharp, fit_offsets(sharp, labels))
+    assert (sober == corrected).mean() > 0.97
+    assert (sober == decide(sharp, best_offsets(np.log(sharp), sharp))).mean() < 0.95
 
 
 def test_offsets_stay_at_zero_where_nothing_is_gained() -> None:

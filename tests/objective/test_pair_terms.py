@@ -194,11 +194,20 @@ class TestConfig:
         assert config.similarity_quantile is None
         assert config.target_correction == config.ema_decay == 0
 
-    def test_preset_default_is_built_from_all_three_parts(self):
+    def test_preset_default_compares_no_pairs_until_a_term_has_a_weight(self):
         config = ObjectiveConfig.preset("default")
-        assert min(config.ambiguity_weight, config.alignment_weight, config.preference_weight) > 0
-        assert config.detach_similarity
-        assert config.only_conflicting
+        assert not config.uses_pairs
+        weighed = ObjectiveConfig.preset("default", ambiguity_weight=0.1)
+        assert weighed.uses_pairs
+        assert weighed.batch_pairs
+        assert weighed.detach_similarity
+        assert weighed.only_conflicting
+
+    def test_mined_pairs_bring_weights_where_the_preset_has_none(self):
+        mined = ObjectiveConfig.preset("default", mined_pairs=True, alignment_weight=0.0)
+        assert (mined.ambiguity_weight, mined.alignment_weight, mined.preference_weight) == (0.1, 0.0, 0.01)
+        paper = ObjectiveConfig.preset("paper", mined_pairs=True)
+        assert paper.ambiguity_weight == ObjectiveConfig.preset("paper").ambiguity_weight
 
     def test_preset_none_is_the_task_loss_alone(self):
         config = ObjectiveConfig.preset("none")

@@ -122,15 +122,27 @@ def test_annotator_mode_is_none_where_the_adapter_knows_no_annotators(folder):
     assert "annotators" not in training_loss(model, batch, ObjectiveConfig(), n_judgements=6).terms
 
 
+WEIGHED = {"ambiguity_weight": 0.1, "alignment_weight": 0.01, "preference_weight": 0.01}
+
+
 @pytest.mark.parametrize("mode", [None, "output", "prefix"])
-@pytest.mark.parametrize("preset", ["paper", "default"])
-def test_terms_add_up_and_every_trainable_tensor_is_reached(folder, mode, preset):
+@pytest.mark.parametrize(("preset", "weights"), [("paper", {}), ("default", WEIGHED)])
+def test_terms_add_up_and_every_trainable_tensor_is_reached(folder, mode, preset, weights):
     model, batch = build(folder, mode)
-    config = ObjectiveConfig.preset(preset, similarity_threshold=-1.0, similarity_quantile=None)
+    config = ObjectiveConfig.preset(preset, similarity_threshold=-1.0, similarity_quantile=None, **weights)
     output = training_loss(model.train(), batch, config, n_judgements=6)
     assert {"task", "ambiguity", "alignment", "preference"} <= set(output.terms)
     assert all(output.terms[name] != 0 for name in ("ambiguity", "alignment", "preference"))
     torch.testing.assert_close(output.loss, sum(output.terms.values()))
+    output.loss.backward()
+    assert [n for n, t in model.named_parameters() if t.requires_grad and t.grad is None] == []
+
+
+@pytest.mark.parametrize("mode", [None, "output", "prefix"])
+def test_the_preset_default_reaches_every_trainable_tensor_without_pairs(folder, mode):
+    model, batch = build(folder, mode)
+    output = training_loss(model.train(), batch, ObjectiveConfig.preset("default"), n_judgements=6)
+    assert set(output.terms) == ({"task"} if mode is None else {"task", "annotators"})
     output.loss.backward()
     assert [n for n, t in model.named_parameters() if t.requires_grad and t.grad is None] == []
 

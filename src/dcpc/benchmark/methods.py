@@ -123,30 +123,30 @@ def _on_backbone() -> list[BenchmarkMethod]:
 def _dcpc() -> list[BenchmarkMethod]:
     def method(name: str, what: str, *, adapter: Setting | None = None, **training: Any) -> BenchmarkMethod:
         grid = carrier_grid("dcpc")
-        whole = "dcpc" if name.startswith("dcpc-no-") else None
+        whole = "dcpc" if name.startswith(("dcpc-no-", "dcpc-with-")) else None
         return BenchmarkMethod(
             name, "this project", "dcpc", what, None, grid, training, adapter or {}, searched_as=whole
         )
 
-    def without(name: str, what: str, **objective: float) -> BenchmarkMethod:
-        return method(f"dcpc-no-{name}", f"without {what}", objective=objective)
+    def given(name: str, what: str, **objective: float) -> BenchmarkMethod:
+        return method(f"dcpc-with-{name}", f"with {what}, which is not in `default`", objective=objective)
 
     return [
         method("dcpc", "the preset `default`"),
         method("dcpc-paper", "the equations as written", preset="paper"),
         method("dcpc-low-rank", "the default on the low-rank carrier", adapter={"bottleneck": 0, "rank": 4}),
-        without("ambiguity", "L_amb (eq. 3-6)", ambiguity_weight=0.0),
-        without("alignment", "prefix alignment (eq. 7-9)", alignment_weight=0.0),
         method(
             "dcpc-no-pcm",
             "without the preference correction module (eq. 10-12)",
-            objective={"preference_weight": 0.0, "alignment_weight": 0.0},
             adapter={"correction": False},
         ),
         method("dcpc-no-annotators", "without annotators", adapter={"annotators": None}),
         method("dcpc-no-readout", "without the cross-layer readout", adapter={"readout": False}),
-        without("target-correction", "target correction", target_correction=0.0),
-        without("average", "averaged weights", ema_decay=0.0),
+        method("dcpc-no-average", "without averaged weights", objective={"ema_decay": 0.0}),
+        given("ambiguity", "L_amb (eq. 3-6)", ambiguity_weight=0.1),
+        given("alignment", "alignment (eq. 7-9)", alignment_weight=0.01),
+        given("style-kl", "L_KL (eq. 12)", preference_weight=0.01),
+        given("target-correction", "target correction", target_correction=0.5),
     ]
 
 

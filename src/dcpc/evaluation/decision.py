@@ -1,29 +1,31 @@
 """Which label to decide for, given a predicted distribution.
 
 The most probable label is the best decision for accuracy, not for macro-F1: on unbalanced sets a well shrunk
-model then votes for the majority class alone. Every method gets one additive offset per label, fitted on noisy
-validation labels in two steps. What validation items say of the probabilities is learned by likelihood, and the
-offsets are best for the labels that the calibrated probabilities lead to expect:
+model then votes for the majority class alone. Every method gets one additive offset per label in two steps: noisy
+validation labels say how far its probabilities can be trusted, and the offsets are best for the labels that the
+probabilities, so corrected, lead to expect:
 
-    q(p) = softmax(τ ln p + b)                       (τ, b) by maximum a posteriori
-    decision(p) = argmax_c (τ ln p_c + b_c + o_c)     o = argmax E_{y ~ q} macro-F1(decision(p), y)
+    q(p) = softmax(τ ln p)                           τ by maximum a posteriori
+    decision(p) = argmax_c (ln p_c + o_c)            o = argmax E_{y ~ q} macro-F1(decision(p), y)
 
-Offsets for the macro-F1 of the labels themselves would follow the accidents of some hundred noisy labels: a
-likelihood hears every label, macro-F1 only those near a threshold. docs/metrics.md has the figures.
+Offsets for the macro-F1 of the validation labels themselves follow the accidents of some hundred noisy labels, and a
+bias per label fitted with τ follows those too: both were measured (docs/metrics.md, docs/research.md).
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from dcpc.evaluation.distribution import SMALLEST
 from dcpc.evaluation.inputs import check_codes, check_probabilities
 
-PRIOR_PRECISION = 10.0
-"""Of the normal prior of ln τ and of every b_c around zero: probabilities are believed until labels object."""
+PRIOR_PRECISION = 20.0
+"""Of the normal prior of ln τ around zero: probabilities are believed until labels object."""
+LARGEST_LOG_TEMPERATURE = 4.0
+"""ln τ is sought between this and its negative."""
 CANDIDATES = 100
 """Offsets tried per label and sweep: quantiles of the points where some decision changes."""
 SWEEPS = 5
@@ -36,7 +38,7 @@ def decide(probabilities: ArrayLike, offsets: np.ndarray) -> np.ndarray:
 
 
 def fit_offsets(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    """Offsets on ln p, float [C] of mean zero, that maximise the macro-F1 to expect: (b + o) / τ.
+    """Offsets on ln p, float [C] of mean zero, that maximise the macro-F1 to expect.
 
     Args:
         probabilities: out-of-sample predicted distributions, one row per validation judgement, float [V, C].
@@ -44,35 +46,29 @@ def fit_offsets(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:
     """
     p = check_probabilities(probabilities)  # [V, C]
     truth = check_codes(labels, len(p), p.shape[1], "validation labels")
-    temperature, bias = calibrate(p, truth)
-    scores = temperature * _log(p) + bias  # [V, C]
-    offsets = (bias + best_offsets(scores, softmax(scores, axis=1))) / temperature
+    log_q = log_softmax(fit_temperature(p, truth) * _log(p), axis=1)  # [V, C]
+    # A temperature keeps the order of items, so that offsets are sought on ln p as well as on ln q.
+    offsets = best_offsets(_log(p), np.exp(log_q))
     return offsets - offsets.mean()  # only differences matter
 
 
-def calibrate(p: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """τ and b [C] of softmax(τ ln p + b), at most so far from 1 and 0 as the labels ask for.
+def fit_temperature(p: np.ndarray, labels: np.ndarray) -> float:
+    """τ of softmax(τ ln p), at most so far from 1 as the labels ask for.
 
-    Minimises Σ_v −ln q_v(y_v) + λ/2 (ln² τ + Σ_c b_c²) with λ = `PRIOR_PRECISION`.
+    Minimises Σ_v −ln q_v(y_v) + λ/2 ln² τ with λ = `PRIOR_PRECISION`.
 
     Args:
         p: predicted distributions, float [V, C].
         labels: label positions, int [V].
     """
-    log_p = _log(p)  # [V, C]
-    rows = np.arange(len(p))
+    log_p, rows = _log(p), np.arange(len(p))
 
-    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
-        temperature = np.exp(x[0])
-        log_q = log_softmax(temperature * log_p + x[1:], axis=1)  # [V, C]
-        slope = np.exp(log_q)
-        slope[rows, labels] -= 1  # d loss / d scores
-        gradient = np.concatenate([[temperature * (slope * log_p).sum()], slope.sum(axis=0)])
-        loss = -log_q[rows, labels].sum() + PRIOR_PRECISION / 2 * (x**2).sum()
-        return loss, gradient + PRIOR_PRECISION * x
+    def objective(log_temperature: float) -> float:
+        log_q = log_softmax(np.exp(log_temperature) * log_p, axis=1)
+        return float(-log_q[rows, labels].sum() + PRIOR_PRECISION / 2 * log_temperature**2)
 
-    found = minimize(objective, np.zeros(p.shape[1] + 1), jac=True, method="L-BFGS-B").x
-    return float(np.exp(found[0])), found[1:]
+    bounds = (-LARGEST_LOG_TEMPERATURE, LARGEST_LOG_TEMPERATURE)
+    return float(np.exp(minimize_scalar(objective, bounds=bounds, method="bounded").x))
 
 
 def best_offsets(scores: np.ndarray, expected: np.ndarray) -> np.ndarray:

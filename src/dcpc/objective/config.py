@@ -25,8 +25,8 @@ class ObjectiveConfig:
         batch_pairs: all pairs of different items in a batch are candidates.
         mined_pairs: conflict pairs that were mined from the training set (`dcpc.data.pairs`) are candidates, each
             with its posterior that preference explains the difference; their items share a batch. Presets then
-            do without `batch_pairs` and `similarity_quantile` unless these are set too: mined pairs have passed
-            a gate of their own.
+            do without `batch_pairs` and `similarity_quantile` unless these are set too, as mined pairs have
+            passed a gate of their own; and `default` then has weights for them.
         view_pairs: a second view of every input (other dropout, same preference noise) is its pair.
         only_conflicting: of the batch pairs, only those whose labels differ and come from different annotators.
         annotator_weight: weight of the annotators' KL to their prior, per judgement (1 is the evidence bound).
@@ -82,8 +82,11 @@ class ObjectiveConfig:
         unknown = set(changes) - {f.name for f in fields(cls)}
         if unknown:
             raise UsageError(f"the objective has no field `{min(unknown)}`.")
-        mined = WITH_MINED_PAIRS if changes.get("mined_pairs") else {}
-        return cls(**{**PRESETS[name], **mined, **changes})
+        fields_of = dict(PRESETS[name])
+        if changes.get("mined_pairs"):
+            weights = {} if cls(**fields_of).uses_pairs else PAIR_WEIGHTS
+            fields_of |= {"batch_pairs": False, "similarity_quantile": None, **weights}
+        return cls(**{**fields_of, **changes})
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -98,9 +101,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "only_conflicting": False,
     },
     "default": {
-        "ambiguity_weight": 0.1,
-        "alignment_weight": 0.01,
-        "preference_weight": 0.01,
         "similarity_threshold": 0.5,
         "similarity_quantile": 0.9,
         "batch_pairs": True,
@@ -108,5 +108,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "none": {"annotator_weight": 0.0},
 }
+"""In `default` no pair term has a weight: none was seen to do any good (docs/research.md, row 20). How pairs would be
+found and gated stays, for those who give one a weight."""
 
-WITH_MINED_PAIRS: dict[str, Any] = {"batch_pairs": False, "similarity_quantile": None}
+PAIR_WEIGHTS: dict[str, Any] = {
+    "ambiguity_weight": 0.1,
+    "alignment_weight": 0.01,
+    "preference_weight": 0.01,
+}
+"""Of the terms over mined pairs where the preset has none: small beside the task loss."""
