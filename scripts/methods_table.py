@@ -99,7 +99,7 @@ def needs(method: BenchmarkMethod) -> str:
 def row(method: BenchmarkMethod, data: Annotations) -> str:
     """The method's line."""
     fitted = method.train(data, data, TrainingSettings(epochs=1), {}, seed=0)
-    own = fitted.annotator_probabilities(data.items, data.item_codes[:1], ["a0"]) is not None
+    _, own = fitted.judged_probabilities(data.items, data.item_codes[:1], ["a0"])
     axes = ", ".join(a for a in method.grid if a not in ("learning_rate", "weight_decay")) or "–"
     cells = (
         f"`{method.name}`",
@@ -107,7 +107,7 @@ def row(method: BenchmarkMethod, data: Annotations) -> str:
         method.source,
         f"{fitted.parameters:,}",
         needs(method),
-        "yes" if own else "–",
+        "–" if own is None else "yes",
         axes,
     )
     return f"| {' | '.join(cells)} |"

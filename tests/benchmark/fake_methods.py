@@ -38,10 +38,11 @@ class FakeFitted:
         p = self.prior + rng.random((len(items), len(self.prior)))
         return p / p.sum(axis=1, keepdims=True)
 
-    def annotator_probabilities(
+    def judged_probabilities(
         self, items: pd.DataFrame, item_codes: np.ndarray, annotators: list[str]
-    ) -> np.ndarray | None:
-        return self.probabilities(items)[item_codes][:, ::-1] if self.own else None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        p = self.probabilities(items)
+        return p, p[item_codes][:, ::-1] if self.own else None
 
 
 @dataclass

@@ -82,7 +82,7 @@ def test_trains_and_predicts(
     loss = -(validation.soft_labels * np.log(p)).sum(axis=1).mean()  # as anybody's
     if name in KNOW_ANNOTATORS and method.carrier != "probe":
         codes, names = validation.item_codes, validation.annotators[validation.annotator_codes].tolist()
-        own = fitted.annotator_probabilities(validation.items, codes, names)
+        _, own = fitted.judged_probabilities(validation.items, codes, names)
         weights = 1 / np.bincount(codes)[codes] / len(p)
         rows = np.arange(len(codes))
         loss = (loss - (weights * np.log(own[rows, validation.label_codes])).sum()) / 2
@@ -91,7 +91,8 @@ def test_trains_and_predicts(
     assert method.carrier == "probe" or (fitted.steps, len(fitted.history) > 0) == (6, True)
 
     codes, who = np.array([0, 0, 3]), ["ann", "nobody", "bob"]
-    each = fitted.annotator_probabilities(validation.items, codes, who)
+    again, each = fitted.judged_probabilities(validation.items, codes, who)
+    np.testing.assert_allclose(again, p, atol=1e-6)
     assert (each is not None) == (name in KNOW_ANNOTATORS)
     if each is not None:
         np.testing.assert_allclose(each.sum(axis=1), 1, atol=1e-6)

@@ -29,7 +29,7 @@ from dcpc.training.objective_rule import ObjectiveRule
 from dcpc.training.readout_regression import fit_readout
 from dcpc.training.rule import LearningRule, tokens_of
 from dcpc.training.step import dcpc_tuner
-from dcpc.tuner import DCPCConfig
+from dcpc.tuner import DCPCConfig, DCPCModel
 from tiny_models import judgements, save_tiny_bert, sentiment_judgements
 
 
@@ -304,3 +304,18 @@ def test_a_resumed_training_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     run("parts", 1, False)
     resumed = predict_distribution(run("parts", 2, True), data.items)
     np.testing.assert_allclose(resumed, whole, atol=1e-6)
+
+
+def test_the_frozen_model_reads_a_held_out_batch_once(tmp_path: Path, monkeypatch: Any) -> None:
+    trainer, reads = tiny_trainer(tmp_path), []
+    frozen_states = DCPCModel.frozen_states
+
+    def counted(self: DCPCModel, *args: Any, **kwargs: Any) -> Any:
+        reads.append(kwargs["input_ids"].shape[0])
+        return frozen_states(self, *args, **kwargs)
+
+    monkeypatch.setattr(DCPCModel, "frozen_states", counted)
+    trainer.train()
+    # Two training batches to fit; one of the held-out items, for two epochs and the weights of the two sides.
+    assert sorted(reads) == [8, 8, 8]
+    assert len([entry for entry in trainer.state.log_history if "eval_loss" in entry]) == 2

@@ -19,6 +19,7 @@ from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.store import Record
 from dcpc.benchmark.suite import Suite
 from dcpc.benchmark.tasks import Task
+from dcpc.data.annotations import Annotations
 from dcpc.errors import DCPCError
 from dcpc.evaluation.annotators import per_annotator_error
 from dcpc.evaluation.decision import decide, fit_offsets
@@ -162,11 +163,9 @@ def measure(fitted: Fitted, case: Case) -> Record:
     errors. `mean_annotator_error` weighs every annotator the same.
     """
     validation, test = case.split.validation, case.split.test
-    seen = np.asarray(fitted.probabilities(validation.items), dtype=np.float64)[
-        validation.item_codes
-    ]  # [V, C]
+    seen = _float64(fitted.probabilities(validation.items))[validation.item_codes]  # [V, C]
     offsets = fit_offsets(seen, validation.label_codes)  # [C]
-    p = np.asarray(fitted.probabilities(test.items), dtype=np.float64)  # [I, C]
+    p, own = _predicted(fitted, test)  # [I, C], [J, C]
     decisions = decide(p, offsets)  # [I]
     metrics = evaluate_distribution(p, test.counts, test.scale, decisions)
     plain = evaluate_distribution(p, test.counts, test.scale)
@@ -174,8 +173,7 @@ def measure(fitted: Fitted, case: Case) -> Record:
     wrong = None
     if test.has_annotators:
         consensus = p.argmax(axis=1)[test.item_codes]  # [J]
-        own = fitted.annotator_probabilities(test.items, test.item_codes, test.table["annotator_id"].tolist())
-        personal = consensus if own is None else np.asarray(own).argmax(axis=1)  # [J]
+        personal = consensus if own is None else own.argmax(axis=1)  # [J]
         wrong = personal != test.label_codes  # [J]
         errors = per_annotator_error(personal, test.label_codes, test.annotator_codes)  # [A]
         metrics["annotator_error"] = float(wrong.mean())
@@ -192,6 +190,19 @@ def measure(fitted: Fitted, case: Case) -> Record:
         if wrong is None
         else np.bincount(test.item_codes, weights=wrong, minlength=test.n_items).astype(int).tolist(),
     }
+
+
+def _predicted(fitted: Fitted, test: Annotations) -> tuple[np.ndarray, np.ndarray | None]:
+    """Distributions of the test items [I, C], and of their judgements [J, C] where annotators are known."""
+    if not test.has_annotators:
+        return _float64(fitted.probabilities(test.items)), None
+    names = test.table["annotator_id"].tolist()
+    p, own = fitted.judged_probabilities(test.items, test.item_codes, names)
+    return _float64(p), None if own is None else _float64(own)
+
+
+def _float64(p: np.ndarray) -> np.ndarray:
+    return np.asarray(p, dtype=np.float64)
 
 
 def _history(entries: Iterable[dict[str, Any]]) -> list[dict[str, float | None]]:

@@ -45,10 +45,10 @@ class Fitted(ABC):
         """Predicted label distribution of I items, float [I, C]."""
 
     @abstractmethod
-    def annotator_probabilities(
+    def judged_probabilities(
         self, items: pd.DataFrame, item_codes: np.ndarray, annotators: Sequence[str]
-    ) -> np.ndarray | None:
-        """What annotators would say, float [J, C]; None where the method knows none.
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`probabilities`, and what annotators would say, float [J, C]; None where the method knows none.
 
         Args:
             items: I rows.
@@ -74,15 +74,13 @@ class FittedAdapter(Fitted):
 
         return predict_distribution(self.adapter, items)
 
-    def annotator_probabilities(
+    def judged_probabilities(
         self, items: pd.DataFrame, item_codes: np.ndarray, annotators: Sequence[str]
-    ) -> np.ndarray | None:
-        """What annotators would say, float [J, C]; None where the method knows none."""
-        from dcpc.prediction import predict_annotators
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`probabilities`, and what annotators would say, float [J, C]; None where the method knows none."""
+        from dcpc.prediction import predict_judgements
 
-        if self.adapter.rule.annotator_index(self.adapter.model, []) is None:
-            return None
-        return predict_annotators(self.adapter, items, item_codes, annotators)
+        return predict_judgements(self.adapter, items, item_codes, annotators)
 
 
 class FittedProbe(Fitted):
@@ -108,14 +106,15 @@ class FittedProbe(Fitted):
         """Predicted label distribution of I items, float [I, C]."""
         return np.maximum(self.probe.probabilities(embedded(items, self.encoder)), SMALLEST)
 
-    def annotator_probabilities(
+    def judged_probabilities(
         self, items: pd.DataFrame, item_codes: np.ndarray, annotators: Sequence[str]
-    ) -> np.ndarray | None:
-        """What annotators would say, float [J, C]; None for a probe without effects of annotators."""
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`probabilities`, and what annotators would say, float [J, C]; None without effects of annotators."""
+        p = self.probabilities(items)
         if self.annotators is None:
-            return None
+            return p, None
         known = self.annotators.get_indexer(pd.Index(annotators))
-        return self.probe.of_annotators(embedded(items, self.encoder)[item_codes], known)
+        return p, self.probe.of_annotators(embedded(items, self.encoder)[item_codes], known)
 
 
 def embedded(items: pd.DataFrame, encoder: str) -> np.ndarray:

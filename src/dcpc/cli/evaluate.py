@@ -66,24 +66,26 @@ def evaluate_adapter(
     import numpy as np
 
     from dcpc.evaluation import evaluate_distribution, per_annotator_error
-    from dcpc.prediction import predict_annotators, predict_distribution
+    from dcpc.prediction import predict_distribution, predict_judgements
 
-    probabilities = predict_distribution(trained, annotations.items, batch_size=batch_size, progress=True)
-    figures = evaluate_distribution(probabilities, annotations.counts, annotations.scale)
-    if not annotations.has_annotators:
-        return figures
-    codes = annotations.item_codes
-    consensus = probabilities.argmax(axis=1)[codes]
-    error = per_annotator_error(consensus, annotations.label_codes, annotations.annotator_codes)
-    figures["consensus_annotator_error"] = float(np.nanmean(error))
-    if getattr(trained.model.active_peft_config, "annotators", None):
-        own = predict_annotators(
+    own = None
+    if annotations.has_annotators:
+        probabilities, own = predict_judgements(
             trained,
             annotations.items,
-            codes,
+            annotations.item_codes,
             annotations.table["annotator_id"].tolist(),
             batch_size=batch_size,
+            progress=True,
         )
-        error = per_annotator_error(own.argmax(axis=1), annotations.label_codes, annotations.annotator_codes)
-        figures["annotator_error"] = float(np.nanmean(error))
+    else:
+        probabilities = predict_distribution(trained, annotations.items, batch_size=batch_size, progress=True)
+    figures = evaluate_distribution(probabilities, annotations.counts, annotations.scale)
+    ways = {"consensus_annotator_error": probabilities[annotations.item_codes], "annotator_error": own}
+    for name, p in ways.items():
+        if annotations.has_annotators and p is not None:
+            error = per_annotator_error(
+                p.argmax(axis=1), annotations.label_codes, annotations.annotator_codes
+            )
+            figures[name] = float(np.nanmean(error))
     return figures

@@ -38,7 +38,6 @@ def predict_distribution(
     return result / result.sum(axis=1, keepdims=True)
 
 
-@torch.no_grad()
 def predict_annotators(
     adapter: TrainedAdapter,
     items: pd.DataFrame,
@@ -48,18 +47,7 @@ def predict_annotators(
     batch_size: int = 64,
     progress: bool = False,
 ) -> np.ndarray:
-    """The predicted label distribution of given annotators on given items.
-
-    An annotator that training did not see falls back to their group, where the adapter knows it, and otherwise
-    to the predicted distribution of the item.
-
-    Args:
-        adapter: trained with annotators.
-        items: I rows, as for `predict_distribution`.
-        item_codes: position in `items` of each judgement, int [J].
-        annotators: annotator id of each judgement, J of them.
-        batch_size: items per forward pass.
-        progress: show a progress bar.
+    """The predicted label distribution of given annotators on given items: the second half of `predict_judgements`.
 
     Returns:
         Probabilities [J, C]; rows sum to 1.
@@ -67,24 +55,61 @@ def predict_annotators(
     Raises:
         UsageError: if the adapter knows no annotators.
     """
-    numbers = adapter.rule.annotator_index(adapter.model, list(annotators))
-    if numbers is None:
+    if adapter.rule.annotator_index(adapter.model, []) is None:
         raise UsageError(
             f"this adapter ({adapter.task.method}) knows no annotators.",
             fix="Train with --method dcpc on data with an annotator_id column, or predict the distribution.",
         )
-    result = np.empty((len(item_codes), len(adapter.task.labels)))
+    _, own = predict_judgements(
+        adapter, items, item_codes, annotators, batch_size=batch_size, progress=progress
+    )
+    assert own is not None  # the adapter knows annotators
+    return own
+
+
+@torch.no_grad()
+def predict_judgements(
+    adapter: TrainedAdapter,
+    items: pd.DataFrame,
+    item_codes: np.ndarray,
+    annotators: Sequence[str],
+    *,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The predicted label distribution of items, and of given annotators on them, in one pass over the items.
+
+    An annotator that training did not see falls back to their group, where the adapter knows it, and otherwise
+    to the predicted distribution of the item.
+
+    Args:
+        adapter: trained.
+        items: I rows, as for `predict_distribution`.
+        item_codes: position in `items` of each judgement, int [J].
+        annotators: annotator id of each judgement, J of them.
+        batch_size: items per forward pass.
+        progress: show a progress bar.
+
+    Returns:
+        Probabilities of the items [I, C], and of the judgements [J, C] or None where the adapter knows no
+        annotators; rows sum to 1.
+    """
+    numbers = adapter.rule.annotator_index(adapter.model, list(annotators))
+    n_labels = len(adapter.task.labels)
+    of_items, own = np.empty((len(items), n_labels)), np.empty((len(item_codes), n_labels))
     for rows, tokens in _batches(adapter, items, batch_size, progress):
         position = pd.Series(np.arange(len(rows)), index=rows)
         chosen = np.flatnonzero(np.isin(item_codes, rows))  # judgements of this batch
-        if len(chosen) == 0:
-            continue
-        at = torch.tensor(position[item_codes[chosen]].to_numpy()).to(adapter.device)
-        who = numbers[torch.from_numpy(chosen).to(numbers.device)].to(adapter.device)
-        found = adapter.rule.predict(adapter.model, tokens, who, at).judgements
-        assert found is not None  # there are annotators, and they were asked for
-        result[chosen] = found.exp().cpu().numpy()
-    return result / result.sum(axis=1, keepdims=True)
+        who = at = None
+        if numbers is not None and len(chosen) > 0:
+            at = torch.tensor(position[item_codes[chosen]].to_numpy()).to(adapter.device)
+            who = numbers[torch.from_numpy(chosen).to(numbers.device)].to(adapter.device)
+        found = adapter.rule.predict(adapter.model, tokens, who, at)
+        of_items[rows] = found.items.exp().cpu().numpy()
+        if found.judgements is not None:
+            own[chosen] = found.judgements.exp().cpu().numpy()
+    of_items /= of_items.sum(axis=1, keepdims=True)
+    return of_items, None if numbers is None else own / own.sum(axis=1, keepdims=True)
 
 
 def _batches(

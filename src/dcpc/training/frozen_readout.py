@@ -61,6 +61,7 @@ class FrozenReadout:
         most = min(MOST_ITEMS, max(1, MOST_NUMBERS // self.readout.weight.shape[1]))
         self.every = math.ceil(n_items / most)
         self.effects: np.ndarray | None = None
+        self._known: dict[tuple[torch.Size, bytes, bytes], Tensor] = {}
         self._hold(True)
 
     def _hold(self, held: bool) -> None:
@@ -101,6 +102,7 @@ class FrozenReadout:
                 getattr(self.readout, name).copy_(torch.from_numpy(getattr(found, name)))
             self.readout.shares.fill_(0.5)
         self.fitted, self.effects = True, found.effects
+        self._known.clear()
 
     def _read(
         self, model: nn.Module, batches: Callable[[], Iterable[Batch]]
@@ -181,6 +183,14 @@ class FrozenReadout:
 
     def _both(self, model: nn.Module, tokens: Batch) -> tuple[Tensor, Tensor]:
         """Logits [B,C] of the adapter alone, and of the readout alone."""
-        read = self.readout(self.tuner.frozen_states(through=model, **tokens))
+        read = self._readout_logits(model, tokens)
         # Last, because predictions for annotators read the preferences of the latest forward pass.
         return model(**tokens).logits.float(), read
+
+    def _readout_logits(self, model: nn.Module, tokens: Batch) -> Tensor:
+        """[B,C], computed once per batch: held-out batches come again every epoch, to the same frozen model."""
+        ids, mask = tokens["input_ids"], tokens["attention_mask"]
+        key = (ids.shape, ids.cpu().numpy().tobytes(), mask.cpu().numpy().tobytes())
+        if key not in self._known:
+            self._known[key] = self.readout(self.tuner.frozen_states(through=model, **tokens)).detach()
+        return self._known[key]
