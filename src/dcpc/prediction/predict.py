@@ -15,7 +15,6 @@ from dcpc.errors import UsageError
 from dcpc.training import tokenize_items
 
 
-@torch.no_grad()
 def predict_distribution(
     adapter: TrainedAdapter, items: pd.DataFrame, *, batch_size: int = 64, progress: bool = False
 ) -> np.ndarray:
@@ -32,10 +31,8 @@ def predict_distribution(
     Returns:
         Probabilities [I, C]; rows sum to 1.
     """
-    result = np.empty((len(items), len(adapter.task.labels)))
-    for rows, tokens in _batches(adapter, items, batch_size, progress):
-        result[rows] = adapter.rule.predict(adapter.model, tokens).items.exp().cpu().numpy()
-    return result / result.sum(axis=1, keepdims=True)
+    nobody = np.empty(0, dtype=np.int64)
+    return predict_judgements(adapter, items, nobody, [], batch_size=batch_size, progress=progress)[0]
 
 
 def predict_annotators(
