@@ -47,7 +47,7 @@ def fit_offsets(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:
     p = check_probabilities(probabilities)  # [V, C]
     truth = check_codes(labels, len(p), p.shape[1], "validation labels")
     log_q = log_softmax(fit_temperature(p, truth) * _log(p), axis=1)  # [V, C]
-    # A temperature keeps the order of items, so that offsets are sought on ln p as well as on ln q.
+    # τ ln p + o decides as ln p + o / τ does, so that offsets are sought on ln p itself.
     offsets = best_offsets(_log(p), np.exp(log_q))
     return offsets - offsets.mean()  # only differences matter
 
