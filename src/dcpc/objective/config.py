@@ -26,7 +26,7 @@ class ObjectiveConfig:
         mined_pairs: conflict pairs that were mined from the training set (`dcpc.data.pairs`) are candidates, each
             with its posterior that preference explains the difference; their items share a batch. Presets then
             do without `batch_pairs` and `similarity_quantile` unless these are set too, as mined pairs have
-            passed a gate of their own; and `default` then has weights for them.
+            passed a gate of their own; and one that gives no pair term a weight then gives each `PAIR_WEIGHTS`.
         view_pairs: a second view of every input (other dropout, same preference noise) is its pair.
         only_conflicting: of the batch pairs, only those whose labels differ and come from different annotators.
         annotator_weight: weight of the annotators' KL to their prior, per judgement (1 is the evidence bound).

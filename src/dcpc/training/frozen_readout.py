@@ -61,7 +61,7 @@ class FrozenReadout:
         most = min(MOST_ITEMS, max(1, MOST_NUMBERS // self.readout.weight.shape[1]))
         self.every = math.ceil(n_items / most)
         self.effects: np.ndarray | None = None
-        self._known: dict[tuple[torch.Size, bytes, bytes], Tensor] = {}
+        self._known: dict[tuple[tuple[str, torch.Size, bytes], ...], Tensor] = {}
         self._hold(True)
 
     def _hold(self, held: bool) -> None:
@@ -189,8 +189,7 @@ class FrozenReadout:
 
     def _readout_logits(self, model: nn.Module, tokens: Batch) -> Tensor:
         """[B,C], computed once per batch: held-out batches come again every epoch, to the same frozen model."""
-        ids, mask = tokens["input_ids"], tokens["attention_mask"]
-        key = (ids.shape, ids.cpu().numpy().tobytes(), mask.cpu().numpy().tobytes())
+        key = tuple((name, field.shape, field.cpu().numpy().tobytes()) for name, field in tokens.items())
         if key not in self._known:
             self._known[key] = self.readout(self.tuner.frozen_states(through=model, **tokens)).detach()
         return self._known[key]
