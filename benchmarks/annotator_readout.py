@@ -11,13 +11,12 @@ come, and those that are there are not measured again.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from layer_probe import layer_states
+from rows import Rows
 from scipy.special import softmax
 
 from dcpc.baselines.probe.logistic import Judged
@@ -61,12 +60,11 @@ def main() -> None:
     suite = load_suite("shift-small")
     dataset = suite.datasets[0]
     source = load_source(dataset, arguments.data_folder)
-    rows = [json.loads(line) for line in arguments.output.open()] if arguments.output.exists() else []
-    done = {(row["condition"], row["seed"]) for row in rows}
+    rows = Rows(arguments.output, "condition", "seed")
     for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds):
         states: list[np.ndarray] = []
         for condition in suite.conditions_of(dataset):
-            if (condition, seed) in done:
+            if (condition, seed) in rows:
                 continue
             case = make_case(source, dataset, condition, seed, suite)
             sides = (case.split.train, case.split.test)
@@ -74,10 +72,8 @@ def main() -> None:
                 settings = (suite.training.base_model, suite.training.max_length)
                 states = [layer_states(side.items, *settings).reshape(side.n_items, -1) for side in sides]
             found = accuracies(sides[0], states[0], sides[1], states[1])
-            rows.append({"condition": condition, "seed": seed, "noise": case.train_noise, **found})
-            with arguments.output.open("a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-    table = pd.DataFrame(rows)
+            rows.add({"condition": condition, "seed": seed, "noise": case.train_noise, **found})
+    table = rows.table()
     table["gain"] = table["with annotators"] - table["as anybody's"]
     means = table.drop(columns="seed").groupby("condition", sort=False).mean()
     means["gain, sd over seeds"] = table.groupby("condition", sort=False)["gain"].std()

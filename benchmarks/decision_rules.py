@@ -11,12 +11,11 @@ are not measured again.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+from rows import Rows
 
 from dcpc.benchmark.cases import make_case
 from dcpc.benchmark.method import TrainingSettings
@@ -54,21 +53,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     suite = load_suite("real-small")
-    rows = [json.loads(line) for line in arguments.output.open()] if arguments.output.exists() else []
-    done = {(row["dataset"], row["condition"], row["seed"]) for row in rows}
+    rows = Rows(arguments.output, "dataset", "condition", "seed")
     for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds):
         for dataset in suite.datasets:
             source = load_source(dataset, arguments.data_folder)
             for condition in suite.conditions_of(dataset):
-                if (dataset.name, condition, seed) in done:
+                if (dataset.name, condition, seed) in rows:
                     continue
                 split = make_case(source, dataset, condition, seed, suite).split
                 where = {"dataset": dataset.name, "condition": condition, "seed": seed}
-                new = [{**where, **found} for found in scores(*split, seed)]
-                with arguments.output.open("a") as file:
-                    file.writelines(json.dumps(row) + "\n" for row in new)
-                rows += new
-    table = pd.DataFrame(rows).pivot_table(
+                rows.add(*({**where, **found} for found in scores(*split, seed)))
+    table = rows.table().pivot_table(
         index="rule", columns="condition", values=["macro_f1", "accuracy"], sort=False
     )
     print((table * 100).round(1).to_string())

@@ -11,12 +11,12 @@ are not measured again.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from rows import Rows
 from scipy.special import softmax
 
 from dcpc.baselines.probe.logistic import Judged
@@ -67,14 +67,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     suite = load_suite("real-small")
-    rows = [json.loads(line) for line in arguments.output.open()] if arguments.output.exists() else []
-    done = {(row["dataset"], row["condition"], row["seed"]) for row in rows}
+    rows = Rows(arguments.output, "dataset", "condition", "seed")
     for seed in range(arguments.seeds):
         for dataset in suite.datasets:
             source = load_source(dataset, arguments.data_folder)
             states: list[np.ndarray] = []
             for condition in suite.conditions_of(dataset):
-                if (dataset.name, condition, seed) in done:
+                if (dataset.name, condition, seed) in rows:
                     continue
                 sides = make_case(source, dataset, condition, seed, suite).split
                 if not states:  # the items of a seed are the same under every condition
@@ -82,13 +81,9 @@ def main() -> None:
                     states = [layer_states(side.items, *settings) for side in sides]
                 kinds = {f"layer {k}": [x[:, k] for x in states] for k in range(states[0].shape[1])}
                 kinds["all layers"] = [x.reshape(len(x), -1) for x in states]
-                with arguments.output.open("a") as file:
-                    for kind, chosen in kinds.items():
-                        metrics = score(chosen, tuple(sides))
-                        row = {"dataset": dataset.name, "condition": condition, "seed": seed, "states": kind}
-                        rows.append({**row, **metrics})
-                        file.write(json.dumps(rows[-1]) + "\n")
-    table = pd.DataFrame(rows)
+                where = {"dataset": dataset.name, "condition": condition, "seed": seed}
+                rows.add(*({**where, "states": kind, **score(x, tuple(sides))} for kind, x in kinds.items()))
+    table = rows.table()
     for metric in ("macro_f1", "jensen_shannon", "cross_entropy"):
         print(table.pivot_table(index="states", columns="condition", values=metric).round(4).to_string())
 

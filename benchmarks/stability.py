@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rows import Rows
 from tqdm import tqdm
 
 from dcpc.benchmark.cases import make_case
@@ -80,10 +81,9 @@ def main() -> None:
     suite = load_suite("real-small")
     suite = suite.model_copy(update={"caps": suite.caps.model_copy(update={"train": TRAIN_ITEMS})})
     training = TrainingSettings(**suite.training.model_dump(), backbone=suite.backbone)
-    rows = [json.loads(line) for line in arguments.output.open()] if arguments.output.exists() else []
-    done = {(row["dataset"], row["method"], row["seed"]) for row in rows}
+    rows = Rows(arguments.output, "dataset", "method", "seed")
     names = arguments.datasets.split(",")
-    todo = [(d, s, m) for d in names for s in range(arguments.seeds) for m in NAMES if (d, m, s) not in done]
+    todo = [(d, s, m) for d in names for s in range(arguments.seeds) for m in NAMES if (d, m, s) not in rows]
     for name, seed, method in tqdm(todo):
         dataset = suite.dataset(name)
         case = make_case(load_source(dataset, arguments.data_folder), dataset, "budget=1", 0, suite)
@@ -92,13 +92,11 @@ def main() -> None:
             case.split.train, case.split.validation, replace(training, epochs=EPOCHS), setting, seed
         )
         measured = measure(fitted, case)["metrics"]
-        rows.append(
+        rows.add(
             {"dataset": name, "method": method, "seed": seed, "setting": setting}
             | {m: measured[m] for m in MEASURES}
         )
-        with arguments.output.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-    report(pd.DataFrame(rows))
+    report(rows.table())
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def measure(fitted: Fitted, case: Case) -> Record:
     errors. `mean_annotator_error` weighs every annotator the same.
     """
     validation, test = case.split.validation, case.split.test
-    seen = _float64(fitted.probabilities(validation.items))[validation.item_codes]  # [V, C]
+    seen = fitted.probabilities(validation.items)[validation.item_codes]  # [V, C]
     offsets = fit_offsets(seen, validation.label_codes)  # [C]
     p, own = _predicted(fitted, test)  # [I, C], [J, C]
     decisions = decide(p, offsets)  # [I]
@@ -195,14 +195,8 @@ def measure(fitted: Fitted, case: Case) -> Record:
 def _predicted(fitted: Fitted, test: Annotations) -> tuple[np.ndarray, np.ndarray | None]:
     """Distributions of the test items [I, C], and of their judgements [J, C] where annotators are known."""
     if not test.has_annotators:
-        return _float64(fitted.probabilities(test.items)), None
-    names = test.table["annotator_id"].tolist()
-    p, own = fitted.judged_probabilities(test.items, test.item_codes, names)
-    return _float64(p), None if own is None else _float64(own)
-
-
-def _float64(p: np.ndarray) -> np.ndarray:
-    return np.asarray(p, dtype=np.float64)
+        return fitted.probabilities(test.items), None
+    return fitted.judged_probabilities(test.items, test.item_codes, test.table["annotator_id"].tolist())
 
 
 def _history(entries: Iterable[dict[str, Any]]) -> list[dict[str, float | None]]:

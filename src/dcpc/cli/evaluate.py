@@ -68,24 +68,22 @@ def evaluate_adapter(
     from dcpc.evaluation import evaluate_distribution, per_annotator_error
     from dcpc.prediction import predict_distribution, predict_judgements
 
-    own = None
-    if annotations.has_annotators:
-        probabilities, own = predict_judgements(
-            trained,
-            annotations.items,
-            annotations.item_codes,
-            annotations.table["annotator_id"].tolist(),
-            batch_size=batch_size,
-            progress=True,
-        )
-    else:
+    if not annotations.has_annotators:
         probabilities = predict_distribution(trained, annotations.items, batch_size=batch_size, progress=True)
+        return evaluate_distribution(probabilities, annotations.counts, annotations.scale)
+    probabilities, own = predict_judgements(
+        trained,
+        annotations.items,
+        annotations.item_codes,
+        annotations.table["annotator_id"].tolist(),
+        batch_size=batch_size,
+        progress=True,
+    )
     figures = evaluate_distribution(probabilities, annotations.counts, annotations.scale)
     ways = {"consensus_annotator_error": probabilities[annotations.item_codes], "annotator_error": own}
     for name, p in ways.items():
-        if annotations.has_annotators and p is not None:
-            error = per_annotator_error(
-                p.argmax(axis=1), annotations.label_codes, annotations.annotator_codes
-            )
+        if p is not None:
+            label = p.argmax(axis=1)
+            error = per_annotator_error(label, annotations.label_codes, annotations.annotator_codes)
             figures[name] = float(np.nanmean(error))
     return figures

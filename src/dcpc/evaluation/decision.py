@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from dcpc.evaluation.distribution import SMALLEST
 from dcpc.evaluation.inputs import check_codes, check_probabilities
@@ -46,9 +46,10 @@ def fit_offsets(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:
     """
     p = check_probabilities(probabilities)  # [V, C]
     truth = check_codes(labels, len(p), p.shape[1], "validation labels")
-    log_q = log_softmax(fit_temperature(p, truth) * _log(p), axis=1)  # [V, C]
+    log_p = _log(p)  # [V, C]
+    expected = softmax(fit_temperature(p, truth) * log_p, axis=1)  # [V, C]
     # τ ln p + o decides as ln p + o / τ does, so that offsets are sought on ln p itself.
-    offsets = best_offsets(_log(p), np.exp(log_q))
+    offsets = best_offsets(log_p, expected)
     return offsets - offsets.mean()  # only differences matter
 
 

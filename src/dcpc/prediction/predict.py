@@ -95,10 +95,10 @@ def predict_judgements(
     n_labels = len(adapter.task.labels)
     of_items, own = np.empty((len(items), n_labels)), np.empty((len(item_codes), n_labels))
     for rows, tokens in _batches(adapter, items, batch_size, progress):
-        position = pd.Series(np.arange(len(rows)), index=rows)
         chosen = np.flatnonzero(np.isin(item_codes, rows))  # judgements of this batch
         who = at = None
         if numbers is not None and len(chosen) > 0:
+            position = pd.Series(np.arange(len(rows)), index=rows)
             at = torch.tensor(position[item_codes[chosen]].to_numpy()).to(adapter.device)
             who = numbers[torch.from_numpy(chosen).to(numbers.device)].to(adapter.device)
         found = adapter.rule.predict(adapter.model, tokens, who, at)
