@@ -19,11 +19,11 @@ from layer_probe import layer_states
 from rows import Rows
 from scipy.special import softmax
 
-from dcpc.baselines.probe.logistic import Judged
 from dcpc.benchmark.cases import make_case
 from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.suite import load_suite
 from dcpc.data import Annotations
+from dcpc.regression.logistic import Judged
 from dcpc.training.readout_regression import fit_readout
 
 FIRST_SEED = 100

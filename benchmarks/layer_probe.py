@@ -19,7 +19,6 @@ import torch
 from rows import Rows
 from scipy.special import softmax
 
-from dcpc.baselines.probe.logistic import Judged
 from dcpc.benchmark.cases import make_case
 from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.suite import load_suite
@@ -27,6 +26,7 @@ from dcpc.data import Annotations
 from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.summary import evaluate_distribution
 from dcpc.models import load_base_model
+from dcpc.regression.logistic import Judged
 from dcpc.training import tokenize_items
 from dcpc.training.readout_regression import fit_readout
 from dcpc.tuner.correction import pooled_state

@@ -33,7 +33,7 @@ def measure(method: str, bf16: bool) -> dict[str, float | int | str]:
     from transformers import TrainerCallback
 
     from dcpc.data import Annotations
-    from dcpc.training.fit import train_adapter
+    from dcpc.fit import train_adapter
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     words = ["river", "stone", "paper", "green", "window", "table", "music", "summer"]

@@ -11,6 +11,7 @@ import torch
 from peft import get_peft_model
 from torch.nn.functional import cross_entropy
 
+from dcpc.baselines.features import PooledFeatures, last_linear
 from dcpc.baselines.heads import AnnotatorEmbeddings, AnnotatorHeads, CrowdLayer
 from dcpc.baselines.losses import coteaching_losses, generalised_cross_entropy, neighbour_consistency
 from dcpc.baselines.peft_methods import adapter_config
@@ -31,7 +32,6 @@ from dcpc.errors import UsageError
 from dcpc.models import load_base_model
 from dcpc.objective import ObjectiveConfig
 from dcpc.training import ItemCollator, ItemDataset, training_loss
-from dcpc.training.features import PooledFeatures, last_linear
 from dcpc.training.rank_allocation import rank_orthogonality
 from dcpc.training.rule import LearningRule, tokens_of
 from tiny_models import judgements, save_tiny_bert

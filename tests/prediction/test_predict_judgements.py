@@ -10,8 +10,8 @@ import pytest
 
 from dcpc.adapters import TrainedAdapter
 from dcpc.errors import UsageError
+from dcpc.fit import train_adapter
 from dcpc.prediction import predict_annotators, predict_distribution, predict_judgements
-from dcpc.training.fit import train_adapter
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 DATA = sentiment_judgements(12)

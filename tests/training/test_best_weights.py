@@ -16,9 +16,9 @@ from dcpc.adapters import TrainedAdapter, load_adapter
 from dcpc.baselines.heads import CrowdLayer
 from dcpc.baselines.rules import AnnotatorHead
 from dcpc.errors import UsageError
+from dcpc.fit import train_adapter
 from dcpc.prediction import predict_annotators, predict_distribution
 from dcpc.training.best import BestWeights
-from dcpc.training.fit import train_adapter
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 DATA = sentiment_judgements(24)

@@ -12,6 +12,7 @@ from peft import PeftModel, get_peft_model
 
 from dcpc.adapters import load_adapter
 from dcpc.errors import TrainingError
+from dcpc.fit import train_adapter
 from dcpc.models import load_base_model
 from dcpc.objective import ObjectiveConfig
 from dcpc.prediction import predict_distribution
@@ -23,7 +24,6 @@ from dcpc.training import (
     frozen_readout,
     objective_rule,
 )
-from dcpc.training.fit import train_adapter
 from dcpc.training.frozen_readout import PRIOR_STD, SHARES, FrozenReadout
 from dcpc.training.objective_rule import ObjectiveRule
 from dcpc.training.readout_regression import fit_readout

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dcpc.training.fit import train_adapter
+from dcpc.fit import train_adapter
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 

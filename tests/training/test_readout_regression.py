@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 
-from dcpc.baselines.probe.logistic import Judged
+from dcpc.regression.logistic import Judged
 from dcpc.training.readout_regression import fit_readout
 
 A = 20

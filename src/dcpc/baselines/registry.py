@@ -14,6 +14,7 @@ from dcpc.baselines.bitfit import train_only_biases
 from dcpc.baselines.bottleneck import add_bottleneck_adapters
 from dcpc.baselines.carriers import train_everything
 from dcpc.baselines.heads import AnnotatorEmbeddings, AnnotatorHeads, CrowdLayer
+from dcpc.baselines.linear_probe import fit_linear_probe
 from dcpc.baselines.losses import (
     EarlyLearningRegularisation,
     coteaching_losses,
@@ -22,7 +23,6 @@ from dcpc.baselines.losses import (
     similar_inputs_kl,
 )
 from dcpc.baselines.peft_methods import adapter_config
-from dcpc.baselines.probe import fit_linear_probe
 from dcpc.baselines.rules.clear import CleanRouting
 from dcpc.baselines.targets import crowdlab, dawid_skene, disaggregated, majority_vote, soft_labels
 from dcpc.data.annotations import Annotations

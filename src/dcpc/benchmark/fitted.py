@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dcpc.adapters import TrainedAdapter
-from dcpc.baselines.probe import LinearProbe
+from dcpc.baselines.linear_probe import LinearProbe
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations
 from dcpc.data.embeddings import embed_texts
 from dcpc.data.pairs import embedding_cache

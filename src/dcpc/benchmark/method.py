@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from dcpc.baselines.probe import fit_linear_probe
+from dcpc.baselines.linear_probe import fit_linear_probe
 from dcpc.baselines.registry import check_needs
 from dcpc.benchmark.fitted import Fitted, FittedAdapter, FittedProbe, embedded
 from dcpc.benchmark.grids import LOW_RANK, Grid
@@ -141,7 +141,7 @@ class BenchmarkMethod:
         setting: Setting,
         seed: int,
     ) -> Fitted:
-        from dcpc.training.fit import train_adapter
+        from dcpc.fit import train_adapter
 
         carrier = settings.backbone if self.carrier == "backbone" else self.carrier
         adapter = {**BUDGET.get(carrier, {}), **self.adapter}

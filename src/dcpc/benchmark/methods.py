@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcpc.baselines.heads import AnnotatorEmbeddings, AnnotatorHeads, CrowdLayer
-from dcpc.baselines.probe import fit_linear_probe
+from dcpc.baselines.linear_probe import fit_linear_probe
 from dcpc.baselines.registry import BASELINES
 from dcpc.baselines.rules import (
     AnnotatorHead,

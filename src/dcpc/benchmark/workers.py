@@ -26,7 +26,7 @@ from dcpc.errors import TrainingError
 _PRELOADED = [
     "dcpc.benchmark.methods",
     "dcpc.prediction",
-    "dcpc.training.fit",
+    "dcpc.fit",
     "transformers.models.bert.modeling_bert",
 ]
 _ORPHAN_CHECK = 0.5

@@ -48,7 +48,7 @@ def command(
 ) -> None:
     """Train an adapter on raw annotations."""
     from dcpc.files import atomic_folder, check_output_folder
-    from dcpc.training.fit import METHODS, train_adapter
+    from dcpc.fit import METHODS, train_adapter
     from dcpc.training.holdout import hold_out
 
     settings = _settings(recipe, model, method, preset, set or [])

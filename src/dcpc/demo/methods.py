@@ -22,7 +22,7 @@ MAX_LENGTH = 48
 
 @dataclass(frozen=True)
 class Method:
-    """A method of `dcpc.training.fit.METHODS`, its name on the page, learning rate and adapter settings."""
+    """A method of `dcpc.fit.METHODS`, its name on the page, learning rate and adapter settings."""
 
     key: str
     name: str

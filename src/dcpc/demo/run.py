@@ -28,8 +28,8 @@ from rich.progress import (
 from dcpc.adapters import TrainedAdapter
 from dcpc.demo.data import DemoData
 from dcpc.demo.methods import BASE_MODEL, MAX_LENGTH, METHODS, Method, training_settings
+from dcpc.fit import train_adapter
 from dcpc.prediction import predict_annotators, predict_distribution
-from dcpc.training.fit import train_adapter
 
 MOST_WORKERS = 4
 """Trainings side by side; each holds a base model of its own."""

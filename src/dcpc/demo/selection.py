@@ -9,8 +9,8 @@ from rich.table import Table
 
 from dcpc.demo.data import DemoData
 from dcpc.demo.methods import BASE_MODEL, LEARNING_RATES, MAX_LENGTH, METHODS, training_settings
+from dcpc.fit import train_adapter
 from dcpc.prediction import predict_distribution
-from dcpc.training.fit import train_adapter
 
 WORLD = 99
 """Seed of a world of its own: other reviews and annotators than those of the demo."""

@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dcpc.baselines.probe.logistic import Judged
 from dcpc.data import Annotations
 from dcpc.errors import TrainingError
+from dcpc.regression.logistic import Judged
 from dcpc.training.predicted import judged_loss, predicted
 from dcpc.training.readout_regression import fit_readout
 from dcpc.training.rule import Batch, tokens_of

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dcpc.baselines.probe.logistic import Judged, fit_logistic
-from dcpc.baselines.probe.ridges import choose_ridges
+from dcpc.regression.logistic import Judged, fit_logistic
+from dcpc.regression.ridges import choose_ridges
 
 RIDGES = tuple(10.0 ** (k / 2) for k in range(13))
 """λ_w for standardised states, from weak to strong; the loss is summed over judgements."""

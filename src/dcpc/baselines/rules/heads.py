@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from dcpc.baselines.features import PooledFeatures
 from dcpc.errors import UsageError
 from dcpc.training.dataset import ItemDataset
-from dcpc.training.features import PooledFeatures
 from dcpc.training.predicted import Predicted
 from dcpc.training.rule import Batch, LearningRule, tokens_of
 from dcpc.training.step import StepOutput, task_loss

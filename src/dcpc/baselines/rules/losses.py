@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from dcpc.baselines.features import PooledFeatures
 from dcpc.baselines.losses import (
     EarlyLearningRegularisation,
     generalised_cross_entropy,
@@ -14,7 +15,6 @@ from dcpc.baselines.losses import (
     similar_inputs_kl,
 )
 from dcpc.training.dataset import ItemDataset
-from dcpc.training.features import PooledFeatures
 from dcpc.training.rule import Batch, LearningRule, tokens_of, votes_of
 from dcpc.training.step import StepOutput
 

@@ -1,4 +1,4 @@
-"""How strongly to shrink a probe's weights and its effects of annotators: by cross-validation on noisy judgements.
+"""How strongly to shrink weights and effects of annotators: by cross-validation on noisy judgements.
 
 Every held-out judgement is predicted twice: as anybody's, by the consensus, and as its annotator's. The criterion is
 the mean cross-entropy of the two, which are the same without effects. The consensus alone would not do: where strict
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dcpc.baselines.probe.logistic import Judged, fit_logistic
 from dcpc.evaluation.distribution import SMALLEST
 from dcpc.evaluation.selection import Choice, choose_setting
+from dcpc.regression.logistic import Judged, fit_logistic
 
 PATIENCE = 2
 """Weaker ridges that are tried after the best so far: the loss is nearly convex along the path, and they are slow."""

@@ -1,0 +1,35 @@
+"""Ridges of weights and effects are chosen together, by predictions of items that were held out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dcpc.baselines.linear_probe import EFFECT_RIDGES, RIDGES
+from dcpc.regression.logistic import Judged
+from dcpc.regression.ridges import choose_ridges
+from strict_and_lenient import ITEMS, judged, simulated
+
+
+def test_ridges_are_chosen_together_where_annotators_hide_what_the_features_say() -> None:
+    """Thresholds so far apart that without effects the best ridge is far too strong."""
+    together, apart = [], []
+    for seed in range(3):
+        features, annotations, _ = simulated(6.0, seed)
+        data = judged(features, annotations)
+        folds = np.arange(ITEMS) % 4
+        chosen = choose_ridges(data, folds, RIDGES, EFFECT_RIDGES)
+        together.append(chosen.choice.loss)
+        without = choose_ridges(data, folds, RIDGES).ridge
+        apart.append(choose_ridges(data, folds, (without,), EFFECT_RIDGES).choice.loss)
+        assert chosen.ridge < without
+        assert chosen.held_out.shape == (ITEMS, 2)
+    assert np.mean(together) < np.mean(apart)
+
+
+def test_held_out_predictions_come_from_probes_that_did_not_see_the_item() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 200))  # more directions than items: everything can be learned
+    labels = rng.integers(2, size=60)
+    data = Judged(features, np.arange(60), labels, np.full(60, -1), 1, 2)
+    held_out = choose_ridges(data, np.arange(60) % 4, RIDGES).held_out
+    assert -np.log(held_out[np.arange(60), labels]).mean() > 0.6  # random labels cannot be predicted
