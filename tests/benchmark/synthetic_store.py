@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from dcpc.benchmark.store import STORE_VERSION
-from dcpc.evaluation.distribution import jensen_shannon
-from dcpc.evaluation.majority import majority_labels
 from dcpc.evaluation.summary import evaluate_distribution
 
 METHODS = (
@@ -79,8 +77,7 @@ def _records(
                     **where,
                     "seed": seed,
                     "items": [f"{name}-{i}" for i in test],
-                    "majority": majority_labels(counts[test]).tolist(),
-                    "judgements": counts[test].sum(axis=1).tolist(),
+                    "counts": counts[test].tolist(),
                 }
                 for method in suite["methods"]:
                     if not keep(name, condition, method, seed):
@@ -120,6 +117,7 @@ def _measured(counts: np.ndarray, gain: np.ndarray, rng: np.random.Generator) ->
     decisions = p.argmax(axis=1)
     errors = counts.sum(axis=1) - counts[np.arange(len(counts)), decisions]
     metrics = evaluate_distribution(p, counts, "nominal", decisions)
+    metrics |= {f"{name}_argmax": metrics[name] for name in ("macro_f1", "accuracy")}
     error = float(errors.sum() / counts.sum())
     losses = np.sort(rng.random(4))[::-1] + 0.5
     return {
@@ -134,7 +132,7 @@ def _measured(counts: np.ndarray, gain: np.ndarray, rng: np.random.Generator) ->
         "memory_mib": 800.0,
         "commit": "c0ffee" * 6,
         "history": [{"epoch": float(e), "loss": 1.0, "eval_loss": float(x)} for e, x in enumerate(losses, 1)],
+        "distribution": p.tolist(),
         "decisions": decisions.tolist(),
-        "jensen_shannon": jensen_shannon(p, shares).tolist(),
         "person_errors": errors.tolist(),
     }

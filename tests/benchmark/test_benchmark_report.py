@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import runpy
 from pathlib import Path
@@ -17,6 +18,7 @@ from dcpc.benchmark.report.__main__ import main
 from dcpc.benchmark.report.content import Content, make_content
 from dcpc.benchmark.report.longform import cells_frame, results_frame
 from dcpc.benchmark.report.markdown import to_markdown
+from dcpc.benchmark.report.metrics import TESTED
 from dcpc.benchmark.report.records import Column, read_results
 from dcpc.benchmark.report.summary import is_variant
 from dcpc.benchmark.report.tables import complete_block
@@ -33,7 +35,7 @@ def content_of(folder: Path, reference: str = "dcpc", **options: object) -> Cont
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Content:
     folder = tmp_path_factory.mktemp("store")
-    return content_of(folder, datasets=("a", "b", "c"), conditions=("budget=1", "budget=all"), n_items=150)
+    return content_of(folder, datasets=("a", "b", "c"), conditions=("budget=1", "budget=all"), n_items=300)
 
 
 def table(content: Content, metric: str, family: str = "budget=1"):
@@ -60,8 +62,9 @@ def test_means_are_those_of_the_cells_and_compared_scores_are_the_recorded_ones(
     assert t.means[i, k] == pytest.approx(np.mean(values))
     assert t.spreads[i, k] == pytest.approx(np.std(values, ddof=1))
     assert t.overall[i] == pytest.approx(t.means[i].mean())
-    for metric in ("macro_f1", "accuracy", "jensen_shannon", "annotator_error"):
-        own = table(whole, metric).metric
+    assert len(TESTED) == 8
+    for own in TESTED:
+        metric = own.name
         for cell in whole.results.cells:
             found = whole.scores.of(own, cell)
             assert found is not None
@@ -79,7 +82,9 @@ def test_a_better_method_wins_and_a_worse_one_loses_as_plainly(whole: Content) -
     assert {h.difference.other for h in turned.headlines} == {"dcpc"}
     page = to_markdown(turned)
     losses = verdicts.count("loss")
-    assert f"Of 8 comparisons lora wins 0, ties {8 - losses} and loses {losses}." in page
+    n = len(verdicts)
+    assert n == 2 * len(TESTED)
+    assert f"Of {n} comparisons lora wins 0, ties {n - losses} and loses {losses}." in page
     t = table(turned, "macro_f1")
     mine, theirs = (
         next(d for d in x.pooled if d.other == o)
@@ -89,6 +94,16 @@ def test_a_better_method_wins_and_a_worse_one_loses_as_plainly(whole: Content) -
     assert (mine.result.low, mine.result.high) == pytest.approx((-theirs.result.high, -theirs.result.low))
     assert t.counts("dcpc")[2] >= 2
     assert t.ahead("dcpc") == 0
+
+
+def test_one_seed_is_no_verdict_however_clear_the_difference(tmp_path: Path) -> None:
+    content = content_of(tmp_path, seeds=1, n_items=300)
+    assert {h.verdict for h in content.headlines} == {"one seed"}
+    t = table(content, "macro_f1")
+    assert {d.verdict(t.metric) for d in t.pooled + t.by_set} == {"one seed"}
+    page = to_markdown(content)
+    assert "wins 0, ties 0 and loses 0; 8 have one seed so far and no result." in page
+    assert page.count("▲") == page.count("▲ better")  # in the legend alone
 
 
 def test_the_best_is_marked_with_those_that_do_not_differ(tmp_path: Path) -> None:
@@ -167,13 +182,15 @@ def test_items_without_a_majority_leave_only_the_distribution_to_compare(tmp_pat
     records = write_store(tmp_path)
     for r in records:
         if r["kind"] == "split":
-            r["majority"] = [-1] * len(r["majority"])
+            r["counts"] = [[1] * len(row) for row in r["counts"]]
         if r["kind"] == "cell":
-            r["metrics"] |= {"macro_f1": float("nan"), "accuracy": float("nan")}
+            r["metrics"] |= dict.fromkeys(
+                ("macro_f1", "accuracy", "macro_f1_argmax", "accuracy_argmax"), math.nan
+            )
             r["person_errors"] = None
     (tmp_path / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
     content = make_content(read_results(tmp_path), "dcpc", replicates=50)
-    assert [h.table.metric.name for h in content.headlines] == ["jensen_shannon"]
+    assert [h.table.metric.name for h in content.headlines] == ["jensen_shannon", "cross_entropy", "brier"]
 
 
 def test_every_link_of_the_page_leads_somewhere_and_nothing_is_loaded(tmp_path: Path) -> None:
@@ -197,7 +214,14 @@ def test_a_torn_last_line_is_passed_over_and_a_broken_one_named(tmp_path: Path) 
     path.write_text("{nothing\n" + path.read_text())
     with pytest.raises(DataError, match="line 1 is no record"):
         read_results(tmp_path)
-    path.write_text('{"kind": "cell", "dataset": "a", "condition": "clean", "status": "done"}\n')
+    line = {
+        "kind": "cell",
+        "dataset": "a",
+        "condition": "clean",
+        "status": "done",
+        "distribution": [[0.5, 0.5]],
+    }
+    path.write_text(json.dumps(line) + "\n")
     with pytest.raises(DataError, match="line 1 lacks or garbles 'method'"):
         read_results(tmp_path)
 

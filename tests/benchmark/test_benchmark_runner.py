@@ -21,6 +21,8 @@ from dcpc.benchmark.runner import run_suite
 from dcpc.benchmark.store import Store
 from dcpc.benchmark.tasks import cells
 from dcpc.errors import DataError, UsageError
+from dcpc.evaluation.decision import decide, fit_offsets
+from dcpc.evaluation.summary import evaluate_distribution
 
 FORK = multiprocessing.get_context("fork")
 
@@ -50,9 +52,17 @@ def test_every_cell_has_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert cell["seconds"] >= 0
     n = len(split["items"])
     assert n == 20
-    assert split["judgements"] == [3] * n
-    assert [len(cell[f]) for f in ("decisions", "jensen_shannon", "person_errors")] == [n] * 3
-    assert cell["metrics"]["jensen_shannon"] == pytest.approx(np.mean(cell["jensen_shannon"]), abs=1e-6)
+    counts, p = np.array(split["counts"]), np.array(cell["distribution"])
+    assert counts.sum(axis=1).tolist() == [3] * n
+    assert [len(cell[f]) for f in ("distribution", "decisions", "person_errors")] == [n] * 3
+    assert len(cell["validation_distribution"]) == len(split["validation_counts"])
+    # Whoever changes a metric or the decisions need not train anew: all of them follow from what is stored.
+    again = evaluate_distribution(p / p.sum(axis=1, keepdims=True), counts, "nominal", cell["decisions"])
+    for name, value in again.items():
+        assert cell["metrics"][name] == pytest.approx(value, abs=1e-3), name
+    judged = np.argwhere(np.array(split["validation_counts"]))  # one judgement per item: [V, (item, label)]
+    seen = np.array(cell["validation_distribution"])[judged[:, 0]]
+    assert decide(p, fit_offsets(seen, judged[:, 1])).tolist() == cell["decisions"]
     assert cell["metrics"]["annotator_error"] == pytest.approx(sum(cell["person_errors"]) / (3 * n))
     assert cell["metrics"]["annotator_error"] == cell["metrics"]["consensus_annotator_error"]
     own = records["cell", "generated-reviews", "budget=1", "a", 1]["metrics"]

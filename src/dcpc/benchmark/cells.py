@@ -23,8 +23,6 @@ from dcpc.data.annotations import Annotations
 from dcpc.errors import DCPCError
 from dcpc.evaluation.annotators import per_annotator_error
 from dcpc.evaluation.decision import decide, fit_offsets
-from dcpc.evaluation.distribution import jensen_shannon
-from dcpc.evaluation.majority import majority_labels
 from dcpc.evaluation.summary import evaluate_distribution
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from dcpc.benchmark.method import BenchmarkMethod, TrainingSettings
 
 DIGITS = 6
-"""Decimals of the values per item."""
+"""Decimals of losses."""
 
 
 def run_task(
@@ -134,16 +132,16 @@ def _prepare(
 
 
 def split_record(task: Task, case: Case) -> Record:
-    """What all methods of a seed share: the test items and how they were judged."""
-    test = case.split.test
+    """What all methods of a seed share: the test items, and how these and the validation items were judged."""
+    test, validation = case.split.test, case.split.validation
     return {
         "kind": "split",
         "dataset": task.dataset,
         "condition": task.condition,
         "seed": task.seed,
         "items": test.item_ids.tolist(),
-        "majority": majority_labels(test.counts).tolist(),
-        "judgements": test.counts.sum(axis=1).tolist(),
+        "counts": test.counts.tolist(),
+        "validation_counts": validation.counts.tolist(),
         "labels": list(test.labels),
         "train_items": case.split.train.n_items,
         "train_judgements": case.split.train.n_judgements,
@@ -154,7 +152,7 @@ def split_record(task: Task, case: Case) -> Record:
 
 
 def measure(fitted: Fitted, case: Case) -> Record:
-    """Metrics of a fitted method, and what it predicted for every test item.
+    """Metrics of a fitted method, and what it predicted for every test and validation item.
 
     `macro_f1` and `accuracy` are of decisions with offsets for macro-F1, fitted on the noisy validation labels;
     `macro_f1_argmax` and `accuracy_argmax` of the most probable labels. `consensus_annotator_error` is the share of
@@ -163,8 +161,8 @@ def measure(fitted: Fitted, case: Case) -> Record:
     errors. `mean_annotator_error` weighs every annotator the same.
     """
     validation, test = case.split.validation, case.split.test
-    seen = fitted.probabilities(validation.items)[validation.item_codes]  # [V, C]
-    offsets = fit_offsets(seen, validation.label_codes)  # [C]
+    seen = fitted.probabilities(validation.items)  # [V, C]
+    offsets = fit_offsets(seen[validation.item_codes], validation.label_codes)  # [C]
     p, own = _predicted(fitted, test)  # [I, C], [J, C]
     decisions = decide(p, offsets)  # [I]
     metrics = evaluate_distribution(p, test.counts, test.scale, decisions)
@@ -181,11 +179,11 @@ def measure(fitted: Fitted, case: Case) -> Record:
         metrics["mean_annotator_error"] = float(np.nanmean(errors))
     if case.train_noise is not None:
         metrics["train_noise"] = case.train_noise
-    divergence = jensen_shannon(p / p.sum(axis=1, keepdims=True), test.soft_labels)  # [I]
     return {
         "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
+        "distribution": _rounded(p),
+        "validation_distribution": _rounded(seen),
         "decisions": decisions.tolist(),
-        "jensen_shannon": divergence.round(DIGITS).tolist(),
         "person_errors": None
         if wrong is None
         else np.bincount(test.item_codes, weights=wrong, minlength=test.n_items).astype(int).tolist(),
@@ -197,6 +195,11 @@ def _predicted(fitted: Fitted, test: Annotations) -> tuple[np.ndarray, np.ndarra
     if not test.has_annotators:
         return fitted.probabilities(test.items), None
     return fitted.judged_probabilities(test.items, test.item_codes, test.table["annotator_id"].tolist())
+
+
+def _rounded(p: np.ndarray) -> list[list[float]]:
+    """Four significant digits, so that logarithms of small probabilities keep them too."""
+    return [[float(f"{x:.4g}") for x in row] for row in p.tolist()]
 
 
 def _history(entries: Iterable[dict[str, Any]]) -> list[dict[str, float | None]]:

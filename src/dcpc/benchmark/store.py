@@ -22,7 +22,7 @@ from typing import Any
 from dcpc.errors import TrainingError, UsageError
 from dcpc.files import atomic_file
 
-STORE_VERSION = 3
+STORE_VERSION = 4
 """Rises when records of an older version cannot be compared with new ones."""
 
 Record = dict[str, Any]

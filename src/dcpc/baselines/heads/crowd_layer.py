@@ -19,8 +19,8 @@ class CrowdLayer(nn.Module):
 
     Training needs a distribution of it. Here the columns of W_a are distributions over what is said, W_a =
     softmax(κI + 30 D_a) from D_a = 0, where annotators err in one judgement of five; weight decay pulls back there.
-    The authors' code has free matrices W_a = I + D_a and a second softmax in the loss (`second_softmax=True`): there a
-    matrix that has learned nothing flattens every prediction, and p answers with overconfidence, for which a
+    The authors' code has free matrices W_a = I + D_a and a second softmax in the loss (`second_softmax=True`): there
+    a matrix that has learned nothing flattens every prediction, and p answers with overconfidence, for which a
     comparison of distributions would punish the method.
 
     Args:

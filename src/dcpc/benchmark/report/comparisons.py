@@ -16,6 +16,9 @@ from dcpc.evaluation.pooling import SetDifference, pooled_difference
 from dcpc.evaluation.significance import Comparison, compare_over_seeds
 
 ALPHA = 0.05
+FEWEST_SEEDS = 2
+"""Below, nothing is called a difference: with one seed the variance over seeds is unknown, and one in ten of equal
+methods would be."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class Difference:
         return 1 if metric.better(self.result.difference, 0.0) else -1
 
     def verdict(self, metric: Metric) -> str:
-        """`better`, `worse`, or `no clear difference`, for the reference."""
+        """`better`, `worse`, or `no clear difference`, for the reference; `one seed` where that is all there is."""
+        if self.result.n_seeds < FEWEST_SEEDS:
+            return "one seed"
         if self.adjusted > ALPHA:
             return "no clear difference"
         return "better" if metric.better(self.result.difference, 0.0) else "worse"

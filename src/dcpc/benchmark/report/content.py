@@ -106,7 +106,8 @@ def _single_seeds(results: Results) -> list[str]:
         return []
     where = "Every set has" if len(single) == len(results.columns) else f"{len(single)} sets have"
     return [
-        f"{where} one seed so far: intervals and p-values there speak of the test items only, not of other seeds."
+        f"{where} one seed so far: intervals and p-values there speak of the test items only, not of other seeds, "
+        "and nothing is called better or worse."
     ]
 
 

@@ -72,7 +72,10 @@ def rank_plot(table: MetricTable, reference: str) -> Markup | None:
     axes.set_xlabel("mean rank, 1 is best")
     named = ", ".join(f"{m} {r:.1f}" for m, r in zip(methods, ranks, strict=True))
     joined = "; ".join(f"{methods[a]} to {methods[b]}" for a, b in groups) or "none"
-    alt = f"Mean ranks: {named}. Critical difference {distance:.1f}. Groups not shown to differ: {joined}."
+    alt = (
+        f"Mean ranks by {table.metric.short}: {named}. Critical difference {distance:.1f}. Groups not shown to "
+        f"differ: {joined}."
+    )
     return figure_to_svg(figure, alt)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from dcpc.benchmark.report import rows
 from dcpc.benchmark.report.content import Content
 from dcpc.benchmark.report.tables import MetricTable
@@ -80,11 +82,12 @@ def _headlines(content: Content, h: str) -> list[str]:
 
 def headline_count(content: Content) -> str:
     """Wins, ties and losses of the reference in one sentence."""
-    n = {result: sum(h.verdict == result for h in content.headlines) for result in ("win", "tie", "loss")}
-    return (
+    n = Counter(h.verdict for h in content.headlines)
+    text = (
         f"Of {len(content.headlines)} comparisons {content.reference} wins {n['win']}, ties {n['tie']} and loses "
-        f"{n['loss']}."
+        f"{n['loss']}"
     )
+    return text + (f"; {n['one seed']} have one seed so far and no result." if n["one seed"] else ".")
 
 
 def _tested(content: Content, table: MetricTable, h: str, brief: bool) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dcpc.benchmark.report.records import Cell, TestItems
+from dcpc.evaluation.calibration import brier
+from dcpc.evaluation.distribution import cross_entropy, jensen_shannon
 from dcpc.evaluation.significance import Statistic, macro_f1, weighted_mean, weighted_ratio
 
 Records = Callable[[Cell, TestItems], "tuple[np.ndarray, np.ndarray] | None"]
@@ -52,23 +54,43 @@ class Metric:
         return a > b if self.higher_is_better else a < b
 
 
-def _decided(cell: Cell, test: TestItems) -> tuple[np.ndarray, np.ndarray] | None:
-    clear = np.flatnonzero(test.majority >= 0)
-    if not len(clear):
-        return None
-    return clear, np.stack([test.majority[clear], cell.decisions[clear]], axis=1)
+Labels = Callable[[Cell], np.ndarray]
+"""One label position per item, int [I]."""
 
 
-def _hits(cell: Cell, test: TestItems) -> tuple[np.ndarray, np.ndarray] | None:
-    decided = _decided(cell, test)
-    if decided is None:
-        return None
-    clear, pairs = decided
-    return clear, (pairs[:, 0] == pairs[:, 1]).astype(np.float64)
+def _decisions(cell: Cell) -> np.ndarray:
+    return cell.decisions
 
 
-def _divergence(cell: Cell, test: TestItems) -> tuple[np.ndarray, np.ndarray]:
-    return np.arange(len(test.items)), cell.jensen_shannon
+def _most_probable(cell: Cell) -> np.ndarray:
+    return cell.distribution.argmax(axis=1)
+
+
+def _against_majority(labels: Labels) -> Records:
+    """Majority and predicted label, [N, 2], of the items that have a majority."""
+
+    def records(cell: Cell, test: TestItems) -> tuple[np.ndarray, np.ndarray] | None:
+        clear = np.flatnonzero(test.majority >= 0)
+        if not len(clear):
+            return None
+        return clear, np.stack([test.majority[clear], labels(cell)[clear]], axis=1)
+
+    return records
+
+
+def _hits(labels: Labels) -> Records:
+    pairs = _against_majority(labels)
+
+    def records(cell: Cell, test: TestItems) -> tuple[np.ndarray, np.ndarray] | None:
+        found = pairs(cell, test)
+        return None if found is None else (found[0], (found[1][:, 0] == found[1][:, 1]).astype(np.float64))
+
+    return records
+
+
+def _against_votes(distance: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Records:
+    """A distance of predicted and judged distribution of every item, [I]."""
+    return lambda cell, test: (np.arange(len(test.items)), distance(cell.distribution, test.soft_labels))
 
 
 def _person_errors(cell: Cell, test: TestItems) -> tuple[np.ndarray, np.ndarray] | None:
@@ -78,20 +100,44 @@ def _person_errors(cell: Cell, test: TestItems) -> tuple[np.ndarray, np.ndarray]
 
 
 METRICS = (
-    Metric("macro_f1", "Macro-F1, %", True, 100, 1, macro_f1, _decided),
-    Metric("accuracy", "Accuracy, %", True, 100, 1, weighted_mean, _hits),
-    Metric("jensen_shannon", "Jensen-Shannon divergence, bits", False, 1, 4, weighted_mean, _divergence),
+    Metric("macro_f1", "Macro-F1, %", True, 100, 1, macro_f1, _against_majority(_decisions)),
+    Metric("accuracy", "Accuracy, %", True, 100, 1, weighted_mean, _hits(_decisions)),
+    Metric(
+        "jensen_shannon",
+        "Jensen-Shannon divergence, bits",
+        False,
+        1,
+        4,
+        weighted_mean,
+        _against_votes(jensen_shannon),
+    ),
     Metric("annotator_error", "Error for the person, %", False, 100, 1, weighted_ratio, _person_errors),
+    Metric("cross_entropy", "Cross-entropy, nats", False, 1, 3, weighted_mean, _against_votes(cross_entropy)),
+    Metric("brier", "Brier score", False, 1, 3, weighted_mean, _against_votes(brier)),
+    Metric(
+        "macro_f1_argmax",
+        "Macro-F1 of the most probable labels, %",
+        True,
+        100,
+        1,
+        macro_f1,
+        _against_majority(_most_probable),
+    ),
+    Metric(
+        "accuracy_argmax",
+        "Accuracy of the most probable labels, %",
+        True,
+        100,
+        1,
+        weighted_mean,
+        _hits(_most_probable),
+    ),
     Metric("consensus_annotator_error", "Error of the consensus for persons, %", False, 100, 1),
     Metric("mean_annotator_error", "Error for the person, mean over persons, %", False, 100, 1),
-    Metric("macro_f1_argmax", "Macro-F1 of the most probable labels, %", True, 100, 1),
-    Metric("accuracy_argmax", "Accuracy of the most probable labels, %", True, 100, 1),
-    Metric("cross_entropy", "Cross-entropy, nats", False),
     Metric("manhattan", "Manhattan distance", False),
     Metric("soft_micro_f1", "Soft micro-F1, %", True, 100, 1),
     Metric("wasserstein", "Wasserstein distance, label steps", False),
     Metric("ece", "Calibration error", False),
-    Metric("brier", "Brier score", False),
 )
 """Those with a statistic are tested and come first."""
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dcpc.errors import DataError, UsageError
+from dcpc.evaluation.majority import majority_labels
 
 
 class Column(NamedTuple):
@@ -39,8 +40,8 @@ class Cell:
         parameters: trainable ones; steps: optimizer steps; seconds: of the whole cell; memory_mib: its peak.
         precision: `bf16` or `float32` of the training, empty where it was not recorded; commit: of the code.
         history: validation loss by epoch, as (epoch, loss) pairs.
+        distribution: predicted for each test item, float [I, C], rows sum to 1.
         decisions: label position per test item, int [I].
-        jensen_shannon: divergence per test item in bits, float [I].
         person_errors: judgements of each test item that were predicted wrongly for who gave them, int [I], or
             None where annotators are unknown.
     """
@@ -58,8 +59,8 @@ class Cell:
     precision: str
     commit: str
     history: tuple[tuple[float, float], ...]
+    distribution: np.ndarray
     decisions: np.ndarray
-    jensen_shannon: np.ndarray
     person_errors: np.ndarray | None
 
     @property
@@ -82,12 +83,32 @@ class Failure(NamedTuple):
     reason: str
 
 
-class TestItems(NamedTuple):
-    """The test items of a column and seed: ids [I], majority label or −1 [I], number of judgements [I]."""
+@dataclass(frozen=True)
+class TestItems:
+    """The test items of a column and seed.
+
+    Attributes:
+        items: ids [I].
+        counts: judgements of each with each label, int [I, C].
+    """
 
     items: np.ndarray
-    majority: np.ndarray
-    judgements: np.ndarray
+    counts: np.ndarray
+
+    @cached_property
+    def majority(self) -> np.ndarray:
+        """The label with strictly the most judgements, or −1, int [I]."""
+        return majority_labels(self.counts)
+
+    @cached_property
+    def judgements(self) -> np.ndarray:
+        """Number of judgements of each item, [I]."""
+        return self.counts.sum(axis=1)
+
+    @cached_property
+    def soft_labels(self) -> np.ndarray:
+        """Shares of the labels, float [I, C]."""
+        return self.counts / self.judgements[:, None]
 
 
 class Selection(NamedTuple):
@@ -195,8 +216,9 @@ def _results(plan: dict[str, Any], records: list[dict[str, Any]], path: Path) ->
         try:
             column = Column(record["dataset"], record["condition"])
             if record["kind"] == "split":
-                arrays = (np.array(record[key]) for key in ("items", "majority", "judgements"))
-                splits[column, record["seed"]] = TestItems(*arrays)
+                splits[column, record["seed"]] = TestItems(
+                    *(np.array(record[n]) for n in ("items", "counts"))
+                )
             elif record["kind"] == "search":
                 selections.append(_selection(record, column))
             elif record["kind"] == "cell" and record["status"] == "done":
@@ -218,6 +240,7 @@ def _results(plan: dict[str, Any], records: list[dict[str, Any]], path: Path) ->
 
 def _cell(record: dict[str, Any], column: Column) -> Cell:
     person = record.get("person_errors")
+    p = np.array(record["distribution"], dtype=np.float64)
     return Cell(
         column,
         record["method"],
@@ -236,8 +259,8 @@ def _cell(record: dict[str, Any], column: Column) -> Cell:
             for h in record.get("history") or ()
             if h.get("eval_loss") is not None and h.get("epoch") is not None
         ),
+        p / p.sum(axis=1, keepdims=True),
         np.array(record["decisions"], dtype=np.int64),
-        np.array(record["jensen_shannon"], dtype=np.float64),
         None if person is None else np.array(person, dtype=np.float64),
     )
 

@@ -54,8 +54,11 @@ class Scores:
         if metric.statistic is None or metric.records is None:
             return None
         test = self.results.splits.get((cell.column, cell.seed))
-        lengths = {len(cell.decisions), len(cell.jensen_shannon)}
-        if test is None or lengths != {len(test.items)}:
+        if (
+            test is None
+            or cell.distribution.shape != test.counts.shape
+            or len(cell.decisions) != len(test.items)
+        ):
             raise DataError(
                 f"the test items of {cell.key} are missing or not as many as its predictions",
                 fix="Remove the cell's line from records.jsonl; it is run again.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dcpc.benchmark.report.comparisons import ALPHA, Difference
+from dcpc.benchmark.report.comparisons import ALPHA, FEWEST_SEEDS, Difference
 from dcpc.benchmark.report.tables import MetricTable
 from dcpc.evaluation.multiplicity import holm
 
@@ -36,7 +36,9 @@ class Headline:
 
     @property
     def verdict(self) -> str:
-        """`win`, `tie` or `loss` of the reference."""
+        """`win`, `tie` or `loss` of the reference; `one seed` where that is all there is."""
+        if self.difference.result.n_seeds < FEWEST_SEEDS:
+            return "one seed"
         if self.adjusted > ALPHA:
             return "tie"
         return "win" if self.table.metric.better(self.difference.result.difference, 0.0) else "loss"
