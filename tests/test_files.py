@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
 from dcpc.errors import UsageError
-from dcpc.files import atomic_file, atomic_folder, check_output_folder
+from dcpc.files import OWN_FOLDERS, atomic_file, atomic_folder, check_output_file, check_output_folder
 
 
 class _Crash(BaseException):
@@ -26,6 +27,18 @@ def usual_umask():
 def write_and_raise(path: Path, error: type[BaseException]) -> None:
     path.write_text("half")
     raise error
+
+
+def fill(files: dict[Path, str]) -> None:
+    for path, text in files.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+
+def own_output(folder: Path, markers: tuple[str, ...] = OWN_FOLDERS[0]) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in ("old", *markers):
+        (folder / name).write_text(name)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -74,6 +87,17 @@ class TestFile:
             pytest.fail("the block must not run")
         assert contents(tmp_path) == {"taken": "a file"}
 
+    def test_a_device_is_refused(self):
+        with pytest.raises(UsageError, match="device"), atomic_file(os.devnull):
+            pytest.fail("the block must not run")
+
+    def test_a_link_to_a_file_stays_a_link(self, tmp_path):
+        (tmp_path / "link.csv").symlink_to(tmp_path / "out.csv")
+        with atomic_file(tmp_path / "link.csv") as temporary:
+            temporary.write_text("new")
+        assert (tmp_path / "link.csv").is_symlink()
+        assert (tmp_path / "out.csv").read_text() == "new"
+
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
     def test_a_folder_without_permission_is_bad_usage(self, tmp_path):
         tmp_path.chmod(0o500)
@@ -110,22 +134,94 @@ class TestFolder:
         assert "--force" in str(caught.value)
         assert contents(tmp_path) == {"run/old": "old"}
 
-    def test_force_replaces_it_as_a_whole(self, tmp_path):
-        (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "old").write_text("old")
+    @pytest.mark.parametrize("markers", OWN_FOLDERS)
+    def test_force_replaces_an_output_of_ours_as_a_whole(self, tmp_path, markers):
+        own_output(tmp_path / "run", markers)
         with atomic_folder(tmp_path / "run", force=True) as temporary:
             (temporary / "new").write_text("new")
-            assert contents(tmp_path / "run") == {"old": "old"}
+            assert (tmp_path / "run" / "old").read_text() == "old"
         assert [path.name for path in tmp_path.iterdir()] == ["run"]
         assert contents(tmp_path) == {"run/new": "new"}
 
     def test_force_keeps_the_old_folder_where_the_block_fails(self, tmp_path):
-        (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "old").write_text("old")
+        own_output(tmp_path / "run")
+        before = contents(tmp_path)
         with pytest.raises(_Crash), atomic_folder(tmp_path / "run", force=True) as temporary:
             write_and_raise(temporary / "new", _Crash)
-        assert [path.name for path in tmp_path.iterdir()] == ["run"]
-        assert contents(tmp_path) == {"run/old": "old"}
+        assert contents(tmp_path) == before
+
+    def test_force_refuses_a_folder_that_is_no_output_of_ours(self, tmp_path):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "thesis.tex").write_text("mine")
+        with (
+            pytest.raises(UsageError, match="holds something else"),
+            atomic_folder(tmp_path / "run", force=True),
+        ):
+            pytest.fail("the block must not run")
+        assert contents(tmp_path) == {"run/thesis.tex": "mine"}
+
+    def test_the_working_directory_is_filled_and_stays_the_same_folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        before = tmp_path.stat().st_ino
+        with atomic_folder(".") as temporary:
+            (temporary / "deep").mkdir()
+            (temporary / "deep" / "weights").write_text("w")
+        assert os.stat(".").st_ino == before
+        assert contents(tmp_path) == {"deep/weights": "w"}
+
+    @pytest.mark.parametrize("force", [False, True])
+    def test_a_link_to_a_folder_stays_a_link(self, tmp_path, force):
+        (tmp_path / "disk").mkdir()
+        if force:
+            own_output(tmp_path / "disk")
+        (tmp_path / "link").symlink_to(tmp_path / "disk")
+        with atomic_folder(tmp_path / "link", force=force) as temporary:
+            (temporary / "weights").write_text("w")
+        assert (tmp_path / "link").is_symlink()
+        assert contents(tmp_path / "disk") == {"weights": "w"}
+
+    def test_a_link_in_a_circle_is_bad_usage(self, tmp_path):
+        (tmp_path / "run").symlink_to(tmp_path / "run")
+        with pytest.raises(UsageError), atomic_folder(tmp_path / "run"):
+            pytest.fail("the block must not run")
+
+    def test_the_config_comes_last(self, tmp_path, monkeypatch):
+        (tmp_path / "run").mkdir()
+        order, replace = [], Path.replace
+        monkeypatch.setattr(Path, "replace", lambda self, to: (order.append(self.name), replace(self, to))[1])
+        with atomic_folder(tmp_path / "run") as temporary:
+            for name in ("adapter_config.json", "adapter_model.safetensors", "task.json"):
+                (temporary / name).write_text("")
+        assert order[-1] == "adapter_config.json"
+
+    def test_a_finished_output_that_finds_its_place_taken_is_kept(self, tmp_path):
+        with (
+            pytest.raises(UsageError, match="cannot be moved here") as caught,
+            atomic_folder(tmp_path / "run") as temporary,
+        ):
+            fill({temporary / "weights": "w", tmp_path / "run" / "other": "other"})
+        assert str(temporary) in str(caught.value)
+        assert (temporary / "weights").read_text() == "w"
+        assert contents(tmp_path / "run") == {"other": "other"}
+
+    def test_a_move_that_fails_half_way_brings_the_old_output_back(self, tmp_path, monkeypatch):
+        own_output(tmp_path / "run")
+        before, replace = contents(tmp_path), Path.replace
+
+        def fail(self: Path, to: Path) -> Path:
+            if self.name == "second" and Path(to).parent == tmp_path / "run":
+                raise OSError(28, "No space left on device")
+            return replace(self, to)
+
+        monkeypatch.setattr(Path, "replace", fail)
+        with (
+            pytest.raises(UsageError, match="No space left"),
+            atomic_folder(tmp_path / "run", force=True) as temporary,
+        ):
+            fill({temporary / "first": "1", temporary / "second": "2"})
+        assert contents(temporary) == {"first": "1", "second": "2"}
+        shutil.rmtree(temporary)
+        assert contents(tmp_path) == before
 
     def test_a_file_is_refused(self, tmp_path):
         (tmp_path / "run").write_text("a file")
@@ -137,8 +233,33 @@ class TestFolder:
             pass
         assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o755
 
+    def test_private_files_in_it_get_the_usual_permissions(self, tmp_path, usual_umask):
+        with atomic_folder(tmp_path / "run") as temporary:
+            (temporary / "deep").mkdir(mode=0o700)
+            (temporary / "deep" / "weights").touch(mode=0o600)
+        assert stat.S_IMODE((tmp_path / "run" / "deep").stat().st_mode) == 0o755
+        assert stat.S_IMODE((tmp_path / "run" / "deep" / "weights").stat().st_mode) == 0o644
+
 
 def test_check_output_folder_says_nothing_about_new_and_empty_folders(tmp_path):
     check_output_folder(tmp_path / "new")
     check_output_folder(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("check", [check_output_folder, check_output_file])
+@pytest.mark.parametrize("name", ["taken/run", "n" * 300, "taken/deep/run"])
+def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path, check, name):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(UsageError, match="cannot write here"):
+        check(tmp_path / name)
+    assert contents(tmp_path) == {"taken": "a file"}
+
+
+def test_check_output_file_keeps_what_is_there_unless_forced(tmp_path):
+    (tmp_path / "out.json").write_text("old")
+    with pytest.raises(UsageError, match="--force"):
+        check_output_file(tmp_path / "out.json")
+    check_output_file(tmp_path / "out.json", force=True)
+    check_output_file(tmp_path / "new" / "out.json")
+    assert contents(tmp_path) == {"out.json": "old"}

@@ -6,10 +6,23 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dcpc.errors import UsageError
+
+OWN_FOLDERS = (
+    ("adapter_config.json", "task.json"),  # `dcpc train`
+    ("report.html", "report.json"),  # `dcpc inspect`
+    ("report.html", "results.json"),  # `dcpc demo`
+)
+"""Files by which a folder is known to be an output of this package, and may be replaced as a whole."""
+
+LAST = ("adapter_config.json", "report.html")
+"""Moved into a folder after all other files: without them nothing takes the folder for finished."""
+
+UNFINISHED = ".dcpc-unfinished-"
+"""Begins the name of a temporary folder within an output folder; a cut-off run may leave one behind."""
 
 
 @contextmanager
@@ -17,21 +30,16 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it into place only if the block succeeds.
 
     Args:
-        path: the file to write; its parent folders are made.
+        path: the file to write; its parent folders are made. A link stays, and what it leads to is written.
 
     Raises:
-        UsageError: if the folder cannot be written to.
+        UsageError: if it is no file, or the folder cannot be written to.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise UsageError("is a folder; a file is needed.", where=target, fix="Name a file.")
-    try:
+    target = _resolved(path)
+    with _refusals(path):
+        _check_is_file(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write here ({error.strerror}).", where=target, fix="Choose an output you may write to."
-        ) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -44,55 +52,156 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path, *, force: bool = False) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; move it into place only if the block succeeds.
+    """Yield a temporary folder; its content appears at `path` only if the block succeeds.
+
+    A new folder appears with one renaming. One that is there already (the working directory, the target of a link, a
+    mount point) stays the same folder: what it held is set aside, and the new files are moved in, `LAST` last.
 
     Args:
         path: the folder to make. It must not exist, or be empty, unless `force`.
-        force: replace a folder that is there already; it stays untouched until the block has succeeded.
+        force: replace an output of this package; it stays untouched until the block has succeeded.
 
     Raises:
-        UsageError: if the folder holds something, is a file, or cannot be written to.
+        UsageError: if the folder holds something, is a file, or cannot be written to; or if at the end the finished
+            output cannot be moved into place, which then says where it lies.
     """
-    target = Path(path)
-    check_output_folder(target, force=force)
-    try:
+    target = _resolved(path)
+    check_output_folder(path, force=force)
+    fills = target.is_dir()
+    with _refusals(path):
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise UsageError(
-            f"cannot write here ({error.strerror}).", where=target, fix="Choose an output you may write to."
-        ) from error
+        temporary = Path(
+            tempfile.mkdtemp(prefix=UNFINISHED, dir=target)
+            if fills
+            else tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
+        )
     try:
         yield temporary
-        _allow_as_usual(temporary)
-        if target.exists():
-            retired = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            target.replace(retired)
-            shutil.rmtree(retired)
-        temporary.replace(target)
-    finally:
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    try:
+        _allow_as_usual(temporary)
+        _put_in_place(temporary, target, fills)
+    except OSError as error:
+        raise UsageError(
+            f"the finished output cannot be moved here ({error.strerror}).",
+            where=path,
+            fix=f"It lies in {temporary}: move it yourself.",
+        ) from error
 
 
 def check_output_folder(path: str | Path, *, force: bool = False) -> None:
-    """Refuse an output folder that would overwrite something, before any work is done.
+    """Refuse, before any work is done, an output folder that cannot be written or would overwrite something.
 
     Raises:
-        UsageError: if `path` is a file, or a folder that is not empty while `force` is false.
+        UsageError: if `path` is a file, cannot be written, or is a folder that is not empty while `force` is false
+            or that is no output of this package.
     """
-    target = Path(path)
-    if target.is_file():
-        raise UsageError("is a file; a folder is needed.", where=target, fix="Name a folder that is new.")
-    if target.is_dir() and any(target.iterdir()) and not force:
+    target = _resolved(path)
+    with _refusals(path):
+        if target.exists() and not target.is_dir():
+            raise UsageError("is a file; a folder is needed.", where=path, fix="Name a folder that is new.")
+        held = [entry.name for entry in _entries(target)] if target.is_dir() else []
+        if held and not force:
+            raise UsageError(
+                "the output folder is not empty.",
+                where=path,
+                fix="Name a new folder, or add --force to replace it.",
+            )
+        if held and not any(set(names) <= set(held) for names in OWN_FOLDERS):
+            raise UsageError(
+                "--force replaces only a folder that dcpc wrote, and this one holds something else.",
+                where=path,
+                fix="Name a new folder, or empty this one yourself.",
+            )
+        _try_to_write(target)
+
+
+def check_output_file(path: str | Path, *, force: bool = False) -> None:
+    """Refuse, before any work is done, an output file that cannot be written or is there already.
+
+    Raises:
+        UsageError: if `path` is no file, cannot be written, or exists while `force` is false.
+    """
+    target = _resolved(path)
+    with _refusals(path):
+        _check_is_file(target)
+        if target.exists() and not force:
+            raise UsageError(
+                "the output is there already.", where=path, fix="Name a new file, or add --force."
+            )
+        _try_to_write(target.parent)
+
+
+def _resolved(path: str | Path) -> Path:
+    """The absolute path behind links and dots: `.` has no name, and a link to a folder cannot be replaced by one."""
+    with _refusals(path):
+        try:
+            return Path(path).resolve()
+        except RuntimeError as error:  # how Python 3.11 and 3.12 tell links that lead in a circle
+            raise UsageError("is a link to itself.", where=path, fix="Name another output.") from error
+
+
+@contextmanager
+def _refusals(path: str | Path) -> Iterator[None]:
+    """What the operating system refuses, told as bad usage."""
+    try:
+        yield
+    except OSError as error:
         raise UsageError(
-            "the output folder is not empty.",
-            where=target,
-            fix="Name a new folder, or add --force to replace it.",
-        )
+            f"cannot write here ({error.strerror}).", where=path, fix="Choose an output you may write to."
+        ) from error
+
+
+def _check_is_file(target: Path) -> None:
+    if target.is_dir():
+        raise UsageError("is a folder; a file is needed.", where=target, fix="Name a file.")
+    if target.exists() and not target.is_file():
+        raise UsageError("is a device or pipe; a file is needed.", where=target, fix="Name a file.")
+
+
+def _try_to_write(folder: Path) -> None:
+    """Raises OSError where the folder, or else the nearest one above it that exists, takes no file."""
+    while not folder.exists():
+        folder = folder.parent
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if not entry.name.startswith(UNFINISHED)]
+
+
+def _put_in_place(temporary: Path, target: Path, fills: bool) -> None:
+    """Move the finished output to its place; where that fails, everything is as it was."""
+    if not fills:
+        temporary.replace(target)
+        return
+    old, put = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=target)), []
+    try:
+        # What makes a folder count as finished goes first and comes last.
+        for entry in sorted(_entries(target), key=lambda entry: entry.name not in LAST):
+            entry.replace(old / entry.name)
+        for entry in sorted(temporary.iterdir(), key=lambda entry: entry.name in LAST):
+            entry.replace(target / entry.name)
+            put.append(entry.name)
+    except BaseException:
+        for name in put:
+            (target / name).replace(temporary / name)
+        for entry in old.iterdir():
+            entry.replace(target / entry.name)
+        old.rmdir()
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _allow_as_usual(path: Path) -> None:
-    # Temporary files and folders are made private; the finished output gets the user's usual permissions.
+    # Temporary files and folders, and some that libraries write, are private; output gets the usual permissions.
     umask = os.umask(0)
     os.umask(umask)
-    path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+    for each in (path, *(path.rglob("*") if path.is_dir() else ())):
+        with suppress(FileNotFoundError):
+            if not each.is_symlink():
+                each.chmod((0o777 if each.is_dir() else 0o666) & ~umask)
