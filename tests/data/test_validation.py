@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dcpc.data.readers import read_annotations, read_items
+from dcpc.data.readers import read_annotations, read_item_rows, read_items
 from dcpc.errors import DataError, UsageError
 
 HEADER = "item_id,text,annotator_id,label\n"
@@ -334,3 +334,118 @@ def test_items_are_read_without_labels(tmp_path: Path) -> None:
     items = read_items(csv(tmp_path, "comment,age\na,1\nb,2\na,3\n"), columns={"text": "comment"})
     assert list(items["text"]) == ["a", "b"]
     assert list(items.columns) == ["item_id", "text"]
+
+
+# --- Ragged tables
+
+
+def test_a_first_row_with_too_many_fields_is_not_cut(tmp_path: Path) -> None:
+    found = error(csv(tmp_path, "label,text\nnegative,Well, The secret\npositive,fine\n"))
+    assert found.what == "the row has 3 fields, the header 2."
+    assert str(found.where).endswith("data.csv, row 2")
+    assert '"quotes"' in str(found.fix)
+
+
+def test_a_header_that_lacks_a_name_is_told(tmp_path: Path) -> None:
+    found = error(csv(tmp_path, "text,label\n1,a secret,yes\n2,b secret,no\n"))
+    assert "a name is missing in the header" in found.what
+    assert "Name all 3 columns" in str(found.fix)
+
+
+def test_a_comma_in_a_file_of_one_column_is_not_the_end_of_the_text(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 2: the row has 4 fields, the header 1"):
+        read_items(csv(tmp_path, "text\nFine, a, b, c\n"))
+
+
+@pytest.mark.parametrize("rows", ["a,yes,\nb,no,\n", "a,yes,\nb,no\n", "a,yes,,\nb,no,,\n"])
+def test_a_trailing_delimiter_is_harmless(tmp_path: Path, rows: str) -> None:
+    annotations = read_annotations(csv(tmp_path, "text,label\n" + rows))
+    assert annotations.table["label"].tolist() == ["yes", "no"]
+
+
+def test_an_unclosed_quote_names_its_row(tmp_path: Path) -> None:
+    rows = '1,"two\nlines",ann,yes\n\n2,"secret,ann,no\n3,third,ann,no\n'
+    found = error(csv(tmp_path, HEADER + rows))
+    assert "never closed" in found.what
+    assert str(found.where).endswith(", row 4")
+
+
+def test_a_row_with_too_few_fields_is_told_from_an_empty_value(tmp_path: Path) -> None:
+    found = error(csv(tmp_path, GOOD + "3,third,ann\n"))
+    assert found.what.startswith("the row has 3 fields, the header 4")
+    assert "row 5" in str(found.where)
+
+
+def test_rows_that_lack_an_optional_value_are_noted(tmp_path: Path) -> None:
+    annotations = read_annotations(csv(tmp_path, "text,label,age\na,yes,30\nb,no\n"))
+    assert annotations.n_judgements == 2
+    assert any("1 row with fewer fields" in note and "row 3" in note for note in annotations.notes)
+
+
+def test_an_empty_text_in_a_file_of_one_column_is_no_blank_line(tmp_path: Path) -> None:
+    for rows, row in (("a\n\nb\n", 3), ('a\n""\nb\n', 3), ('a\nb\n""\n', 4)):
+        with pytest.raises(DataError, match=rf"row {row}, .*the text is empty"):
+            read_items(csv(tmp_path, "text\n" + rows))
+    assert len(read_items(csv(tmp_path, "text\na\nb\n\n\n"))) == 2
+
+
+@pytest.mark.parametrize(("content", "name"), [("[]", "data.json"), ("text,label\n", "data.csv")])
+def test_a_file_without_rows_is_called_that(tmp_path: Path, content: str, name: str) -> None:
+    path = csv(tmp_path, content, name)
+    assert "there are no" in error(path).what
+    with pytest.raises(DataError, match=r"there are no (items|records) in it"):
+        read_items(path)
+
+
+def test_notes_of_single_files_in_a_folder_are_kept(tmp_path: Path) -> None:
+    csv(tmp_path, "text,label\na,yes\n\n", "one.csv")
+    csv(tmp_path, "text,label\nb,no\n", "two.csv")
+    assert any("one.csv: 1 blank line" in note for note in read_annotations(tmp_path).notes)
+
+
+# --- Names of columns, words for nothing
+
+
+def test_names_that_differ_in_case_and_spaces_are_matched(tmp_path: Path) -> None:
+    annotations = read_annotations(csv(tmp_path, " Item_ID ,Text, LABEL\n1,a,yes\n1,a,no\n"))
+    assert list(annotations.item_ids) == ["1"]
+    assert annotations.labels == ("no", "yes")
+    renamed = read_annotations(csv(tmp_path, "Comment,label\na,yes\nb,no\n"), columns={"text": "comment"})
+    assert list(renamed.items["text"]) == ["a", "b"]
+
+
+def test_an_error_names_the_column_as_the_file_does(tmp_path: Path) -> None:
+    assert str(error(csv(tmp_path, "Text,label\na,yes\n,no\n")).where).endswith('row 3, column "Text"')
+
+
+def test_two_columns_that_could_be_meant_are_not_guessed(tmp_path: Path) -> None:
+    assert 'no column "text"' in error(csv(tmp_path, "Text,TEXT,label\na,b,yes\nb,c,no\n")).what
+
+
+def test_words_for_a_missing_label_are_noted_in_a_long_table(tmp_path: Path) -> None:
+    annotations = read_annotations(csv(tmp_path, GOOD + "3,third,ann,NA\n"))
+    assert annotations.labels == ("NA", "no", "yes")
+    assert any('"NA" (1 judgement)' in note and "remove these rows" in note for note in annotations.notes)
+
+
+# --- Rows of items, for prediction
+
+
+def test_rows_without_ids_are_kept_one_by_one(tmp_path: Path) -> None:
+    rows = read_item_rows(csv(tmp_path, "code,text\nx,a\ny,b\nz,a\n"))
+    assert list(rows.items["text"]) == ["a", "b"]
+    assert rows.codes.tolist() == [0, 1, 0]
+    assert rows.places.tolist() == [2, 3, 4]
+    assert not rows.has_ids
+    assert any("item_id=code" in note for note in rows.notes)
+
+
+def test_rows_of_one_item_id_are_merged_with_a_note(tmp_path: Path) -> None:
+    rows = read_item_rows(csv(tmp_path, GOOD))
+    assert rows.has_ids
+    assert "3 rows of 2 items: one result per item_id." in rows.notes
+
+
+def test_rows_of_a_wide_table_count_without_labels(tmp_path: Path) -> None:
+    rows = read_item_rows(csv(tmp_path, "text,rater_1,rater_2\na,yes,no\nb,,\n"))
+    assert rows.codes.tolist() == [0, 1]

@@ -21,6 +21,8 @@ class RawTable:
         unit: what `places` counts: `row`, `line`, `record`, `task`.
         notes: what was skipped or changed on the way, one sentence each.
         renamed: our column name → the file's own name, where they differ.
+        width: fields of the header of a CSV or TSV file, where some row has fewer.
+        short: place → fields of the rows that have fewer; what they lack was read as empty.
     """
 
     frame: pd.DataFrame
@@ -29,6 +31,8 @@ class RawTable:
     unit: str = "row"
     notes: tuple[str, ...] = ()
     renamed: dict[str, str] = field(default_factory=dict)
+    width: int = 0
+    short: dict[int, int] = field(default_factory=dict)
 
     def where(self, row: int | None = None, column: str | None = None) -> str:
         """Name a place in the user's file, as in `reviews.csv, row 17, column "rating"`.
@@ -43,6 +47,11 @@ class RawTable:
         if column is not None:
             parts.append(f'column "{self.renamed.get(column, column)}"')
         return ", ".join(parts)
+
+    def missing(self, row: int, otherwise: str) -> str:
+        """Why a value of the row at this position is missing: it has too few fields, or else `otherwise`."""
+        found = self.short.get(int(self.places[row]))
+        return otherwise if found is None else f"the row has {count(found, 'field')}, the header {self.width}"
 
     def with_notes(self, *notes: str) -> RawTable:
         """The same table with more notes."""

@@ -13,6 +13,7 @@ import pandas as pd
 
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.raw import RawTable, count
+from dcpc.data.shared_labels import columns_with_shared_labels
 from dcpc.errors import DataError
 
 LONG_TEXT = 20_000
@@ -36,14 +37,30 @@ def check_columns(raw: RawTable, required: Sequence[str]) -> None:
             continue
         found = [str(column) for column in raw.frame.columns]
         close = nearest(name, found)
+        wide = ""
+        if name == "label" and "annotator_id" not in raw.frame and _shared(raw.frame):
+            wide = (
+                f", or, if each holds one annotator's labels, with --columns {annotators_option(raw.frame)}"
+            )
         raise DataError(
             f'there is no column "{raw.renamed.get(name, name)}"; found: {listed(found) or "no columns"}.',
             where=raw.source,
-            fix=f"Name yours with --columns {name}={close or 'YOUR_COLUMN'}.",
+            fix=f"Name yours with --columns {name}={close or 'YOUR_COLUMN'}{wide}.",
         )
 
 
-_OTHER_NAMES = {
+def annotators_option(frame: pd.DataFrame) -> str:
+    """How to name the annotators' columns of a wide table: those that seem to be it, or a pattern to fill in."""
+    return f"annotators='{'|'.join(_shared(frame) or ['NAME_1', 'NAME_2'])}'"
+
+
+def _shared(frame: pd.DataFrame) -> list[str]:
+    ours = ["item_id", *ITEM_COLUMNS, "annotator_id", "label", "split"]
+    likely_label = [name for name in frame.columns if str(name).strip().casefold() in OTHER_NAMES["label"]]
+    return columns_with_shared_labels(frame, [*ours, *likely_label])
+
+
+OTHER_NAMES = {
     "text": (
         "comment",
         "sentence",
@@ -60,24 +77,25 @@ _OTHER_NAMES = {
     "annotator_id": ("annotator", "worker", "worker_id", "rater", "rater_id", "user", "user_id", "coder"),
     "item_id": ("id", "task", "item", "idx", "text_id", "comment_id"),
 }
+"""Our column name → what others often call it."""
 
 
 def nearest(name: str, found: Sequence[str]) -> str | None:
     """The column among `found` that most likely means `name`: a usual other name, or one spelt like it."""
     lowered = {column.lower(): column for column in found}
-    for other in (name, *_OTHER_NAMES.get(name, ())):
+    for other in (name, *OTHER_NAMES.get(name, ())):
         if other in lowered:
             return lowered[other]
     spelt = difflib.get_close_matches(name, list(lowered), n=1, cutoff=0.5)
     return lowered[spelt[0]] if spelt else None
 
 
-def check_rows(raw: RawTable) -> None:
-    """There is at least one row."""
-    if raw.frame.empty:
+def check_rows(raw: RawTable, what: str = "judgements") -> None:
+    """There is at least one row, of what the caller needs."""
+    if not len(raw.frame):
         notes = " ".join(raw.notes)
         raise DataError(
-            f"there are no judgements in it. {notes}".strip(),
+            f"there are no {what} in it. {notes}".strip(),
             where=raw.source,
             fix="Check the file or the export.",
         )
@@ -97,7 +115,7 @@ def check_texts(raw: RawTable) -> tuple[str, ...]:
         if blank.any():
             row = int(blank.to_numpy().argmax())
             raise DataError(
-                f"the text is empty ({count(int(blank.sum()), 'such row')}).",
+                f"{raw.missing(row, 'the text is empty')} ({count(int(blank.sum()), 'such row')}).",
                 where=raw.where(row, column),
                 fix="Fill it in or remove the row.",
             )
@@ -147,9 +165,10 @@ def check_present(raw: RawTable, column: str) -> None:
     """
     missing = raw.frame[column].isna().to_numpy()
     if missing.any():
+        row = int(missing.argmax())
         raise DataError(
-            f"the value is missing ({count(int(missing.sum()), 'such row')}).",
-            where=raw.where(int(missing.argmax()), column),
+            f"{raw.missing(row, 'the value is missing')} ({count(int(missing.sum()), 'such row')}).",
+            where=raw.where(row, column),
             fix="Fill it in, or remove the rows without it.",
         )
 

@@ -10,12 +10,12 @@ import pandas as pd
 
 from dcpc.data.annotations import Annotations, Scale
 from dcpc.data.raw import RawTable
-from dcpc.data.readers.assemble import assemble, assemble_items
+from dcpc.data.readers.assemble import ItemRows, assemble, assemble_items
 from dcpc.data.readers.detect import check_source, detect_format
 from dcpc.data.readers.registry import FORMATS
 from dcpc.errors import DataError, UsageError
 
-__all__ = ["FORMATS", "read_annotations", "read_items"]
+__all__ = ["FORMATS", "ItemRows", "read_annotations", "read_item_rows", "read_items"]
 
 
 def read_annotations(
@@ -62,18 +62,44 @@ def read_items(
     Raises:
         DataError: if a text is missing or an item has two texts.
     """
-    return assemble_items(_read(source, format, columns))
+    return read_item_rows(source, format=format, columns=columns).items
 
 
-def _read(source: str | Path, format: str | None, columns: Mapping[str, str] | None) -> RawTable:
+def read_item_rows(
+    source: str | Path, *, format: str | None = None, columns: Mapping[str, str] | None = None
+) -> ItemRows:
+    """Read the items and which rows they stand in, so that results can be given row by row.
+
+    A wide table is read as it stands, so that rows without any label count too.
+
+    Args:
+        source, format, columns: as for `read_annotations`.
+
+    Raises:
+        DataError: if there is no row, a text is missing or an item has two texts.
+    """
+    return assemble_items(_read(source, format, columns, items_only=True))
+
+
+def _read(
+    source: str | Path,
+    format: str | None,
+    columns: Mapping[str, str] | None,
+    *,
+    items_only: bool = False,
+) -> RawTable:
     if format is not None and format not in FORMATS:
         close = difflib.get_close_matches(format.lower(), FORMATS, n=1, cutoff=0.4)
         hint = f'Did you mean "{close[0]}"? ' if close else ""
         raise UsageError(f'"{format}" is not a format.', fix=f"{hint}Formats: {', '.join(FORMATS)}.")
-    check_source(str(source), hub=format in (None, "huggingface"))
     columns = dict(columns or {})
     try:
-        return FORMATS[format or detect_format(str(source), columns)](str(source), columns)
+        check_source(str(source), hub=format in (None, "huggingface"))
+        found = format or detect_format(str(source), columns)
+        if items_only and found == "wide":
+            found = "long"
+            columns.pop("annotators", None)
+        return FORMATS[found](str(source), columns)
     except OSError as error:
         raise DataError(
             f"cannot be read as {format or 'data'} ({error.strerror or error}).",

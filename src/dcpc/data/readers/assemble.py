@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -27,6 +27,9 @@ from dcpc.errors import DataError, UsageError
 OUR_COLUMNS = ("item_id", *ITEM_COLUMNS, "annotator_id", "label", "split")
 """The columns that `--columns` can name; all others are attributes and keep their names."""
 
+ABSENT = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+"""What pandas and R write for a missing value, exactly so: not labelled in a wide table, noted in a long one."""
+
 
 def assemble(raw: RawTable, *, scale: Scale | None, labels: Sequence[str] | None) -> Annotations:
     """Check raw judgements and build the one long table from them.
@@ -39,10 +42,14 @@ def assemble(raw: RawTable, *, scale: Scale | None, labels: Sequence[str] | None
     Raises:
         DataError: at the first thing that is wrong (see `dcpc.data.validation`).
     """
+    validation.check_rows(raw)
     if "preference" in raw.frame and "response_a" in raw.frame:
         raw = _choose_preference_column(raw)
     validation.check_columns(raw, ("text", "label"))
+    has_ids = "item_id" in raw.frame
     raw = _check_items(raw)
+    if not has_ids:
+        raw = raw.with_notes('There is no column "item_id": rows with the same text were taken as one item.')
     raw, scale = _with_canonical_labels(raw, scale)
     validation.check_present(raw, "label")
     validation.check_no_duplicates(raw)
@@ -51,6 +58,7 @@ def assemble(raw: RawTable, *, scale: Scale | None, labels: Sequence[str] | None
         validation.check_classes(raw, found)
         ordered = order_labels(found, scale, raw.source)
         raw = raw.with_notes(*check_size(found, len(raw.frame), scale, raw.source), *_case_note(found))
+        raw = raw.with_notes(*_absent_note(raw.frame["label"]))
     else:
         ordered = _declared(labels, scale)
         validation.check_labels(raw, ordered)
@@ -58,20 +66,57 @@ def assemble(raw: RawTable, *, scale: Scale | None, labels: Sequence[str] | None
     return Annotations(_in_order(raw.frame), ordered, scale, raw.source, raw.notes)
 
 
-def assemble_items(raw: RawTable) -> pd.DataFrame:
-    """Check raw rows of which only the items matter, e.g. those to predict: one row per item.
+@dataclass(frozen=True)
+class ItemRows:
+    """The items of a source and the rows they stand in; I distinct items, R rows.
 
-    Returns:
-        `item_id`, `text` and, where there, `text_pair`, `response_a`, `response_b`, `split`; I rows in the
-        order of first appearance.
+    Attributes:
+        items: `item_id`, `text` and, where there, `text_pair`, `response_a`, `response_b`, `split`; I rows in the
+            order of first appearance.
+        codes: for each row the position of its item in `items`, int [R].
+        places: for each row its number as the user counts it, int [R], in the order of the source.
+        has_ids: whether the source itself has item ids; else they are hashes of the texts.
+        notes: what was skipped or changed, one sentence each, to be shown to the user.
+    """
+
+    items: pd.DataFrame
+    codes: np.ndarray
+    places: np.ndarray
+    has_ids: bool
+    notes: tuple[str, ...]
+
+
+def assemble_items(raw: RawTable) -> ItemRows:
+    """Check raw rows of which only the items matter, e.g. those to predict.
 
     Raises:
-        DataError: if a text is missing or an item has two texts.
+        DataError: if there is no row, a text is missing or an item has two texts.
     """
+    validation.check_rows(raw, "items")
     validation.check_columns(raw, ("text",))
-    frame = _check_items(raw).frame
-    columns = [name for name in OUR_COLUMNS if name in frame and name not in ("annotator_id", "label")]
-    return frame.drop_duplicates("item_id")[columns].reset_index(drop=True)
+    has_ids = "item_id" in raw.frame
+    others = [name for name in raw.frame.columns if name not in OUR_COLUMNS]
+    raw = _check_items(raw)
+    columns = [name for name in OUR_COLUMNS if name in raw.frame and name not in ("annotator_id", "label")]
+    once = np.sort(
+        np.unique(raw.places, return_index=True)[1]
+    )  # one per row where it held several judgements
+    frame = raw.frame.iloc[once]
+    codes, _ = pd.factorize(frame["item_id"])
+    items = frame.drop_duplicates("item_id")[columns].reset_index(drop=True)
+    notes = _row_notes(len(once), len(items), has_ids, others)
+    return ItemRows(items, codes, raw.places[once], has_ids, raw.notes + notes)
+
+
+def _row_notes(rows: int, items: int, has_ids: bool, others: Sequence[object]) -> tuple[str, ...]:
+    if has_ids:
+        merged = f"{count(rows, 'row')} of {count(items, 'item')}: one result per item_id."
+        return (merged,) if rows > items else ()
+    what = 'There is no column "item_id": one result per row, in the order of the rows'
+    if rows > items:
+        what += f", equal where the text is ({count(items, 'different text')})"
+    keep = f" An id is kept with --columns item_id=NAME, e.g. item_id={others[0]}." if others else ""
+    return (f"{what}.{keep}",)
 
 
 def rename(raw: RawTable, columns: Mapping[str, str]) -> RawTable:
@@ -90,14 +135,19 @@ def rename(raw: RawTable, columns: Mapping[str, str]) -> RawTable:
         raise UsageError(
             f'"{unknown[0]}" is not a column that can be named.', fix=f"Choose from {', '.join(OUR_COLUMNS)}."
         )
+    names = [str(name) for name in raw.frame.columns]
+    columns = {ours: _as_written(theirs, names) for ours, theirs in columns.items()}
+    for ours in (name for name in OUR_COLUMNS if name not in columns and name not in names):
+        theirs = _as_written(ours, names)
+        if theirs not in (ours, *columns.values()):
+            columns[ours] = theirs
     columns = {ours: theirs for ours, theirs in columns.items() if ours != theirs}
     raw = replace(raw, renamed={**raw.renamed, **columns})
     for ours, theirs in columns.items():
-        if theirs not in raw.frame:
-            found = [str(name) for name in raw.frame.columns]
-            close = validation.nearest(theirs, found)
+        if theirs not in names:
+            close = validation.nearest(theirs, names)
             raise DataError(
-                f'there is no column "{theirs}"; found: {validation.listed(found)}.',
+                f'there is no column "{theirs}"; found: {validation.listed(names)}.',
                 where=raw.source,
                 fix=f"Correct --columns {ours}={close or 'YOUR_COLUMN'}.",
             )
@@ -105,6 +155,19 @@ def rename(raw: RawTable, columns: Mapping[str, str]) -> RawTable:
         columns=[ours for ours in columns if ours in raw.frame and ours not in columns.values()]
     )
     return replace(raw, frame=frame.rename(columns={theirs: ours for ours, theirs in columns.items()}))
+
+
+def _as_written(name: str, names: Sequence[str]) -> str:
+    """The only one of the file's column names that is `name` but for its case and spaces around it, else `name`."""
+    if name in names:
+        return name
+    alike = [found for found in names if plain(found) == plain(name)]
+    return alike[0] if len(alike) == 1 else name
+
+
+def plain(name: object) -> str:
+    """A column's name without regard to case and spaces around it."""
+    return str(name).strip().casefold()
 
 
 def _choose_preference_column(raw: RawTable) -> RawTable:
@@ -119,7 +182,6 @@ def _choose_preference_column(raw: RawTable) -> RawTable:
 
 def _check_items(raw: RawTable) -> RawTable:
     """Texts checked, ids as strings, items told by their texts where they have no id."""
-    validation.check_rows(raw)
     raw = raw.with_notes(*validation.check_texts(raw))
     frame = raw.frame.assign(
         **{name: raw.frame[name].astype("str") for name in ITEM_COLUMNS if name in raw.frame}
@@ -133,7 +195,7 @@ def _check_items(raw: RawTable) -> RawTable:
         validation.check_one_text_per_item(raw)
         return raw
     frame["item_id"] = _ids_from_texts(frame)
-    return raw.with_notes('There is no column "item_id": rows with the same text were taken as one item.')
+    return raw
 
 
 def _ids(raw: RawTable, column: str) -> pd.Series:
@@ -207,6 +269,15 @@ def _case_note(found: list[str]) -> tuple[str, ...]:
         if other != label:
             return (f'The labels "{other}" and "{label}" differ only in case and were kept apart.',)
     return ()
+
+
+def _absent_note(labels: pd.Series) -> tuple[str, ...]:
+    """Words that usually mean "not labelled" are labels in a long table, where every row is a judgement."""
+    found = labels[labels.isin(ABSENT)].value_counts()
+    if found.empty:
+        return ()
+    which = ", ".join(f'"{label}" ({count(int(n), "judgement")})' for label, n in found.items())
+    return (f"Kept as a label: {which}. If it means that nobody labelled the item, remove these rows.",)
 
 
 def _annotator_notes(frame: pd.DataFrame) -> tuple[str, ...]:

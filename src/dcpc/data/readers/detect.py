@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dcpc.data.readers.assemble import plain
 from dcpc.data.readers.crowd_kit import NAMES
 from dcpc.data.readers.ground_truth import worker_annotations
 from dcpc.data.readers.huggingface import is_saved_dataset
@@ -78,15 +79,14 @@ def detect_format(source: str, columns: Mapping[str, str]) -> str:
 
 
 def _table_format(names: list[str], columns: Mapping[str, str]) -> str:
-    if {*NAMES.values(), "label"} <= set(names) and "item_id" not in names:
+    found = {plain(name) for name in names}
+    if {*NAMES.values(), "label"} <= found and "item_id" not in found:
         return "crowd-kit"
     if "annotators" in columns:
         return "wide"
-    has_label = columns.get("label", "label") in names or not {"preference", "annotator_id"}.isdisjoint(names)
+    has_label = "label" in columns or not {"label", "preference"}.isdisjoint(found)
     # A single column named like an annotator's is more likely the label column under another name.
-    return (
-        "wide" if not has_label and "label" not in columns and len(annotator_columns(names)) > 1 else "long"
-    )
+    return "wide" if not has_label and annotator_columns(names) else "long"
 
 
 def _parquet_format(path: Path, source: str, columns: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from dcpc.data.raw import RawTable, count, numbered
 from dcpc.data.readers.argilla import is_flat_argilla, read_flat_argilla
 from dcpc.data.readers.assemble import rename
-from dcpc.data.readers.wide import annotator_columns, lengthen
+from dcpc.data.readers.wide import annotator_columns, check_shared_labels, lengthen
 from dcpc.errors import DataError
 
 
@@ -35,6 +35,8 @@ def read_huggingface(source: str, columns: Mapping[str, str]) -> RawTable:
     raw = rename(raw, {ours: theirs for ours, theirs in columns.items() if ours != "annotators"})
     annotators = annotator_columns(list(raw.frame.columns), pattern)
     if annotators and (pattern or "label" not in raw.frame):
+        if pattern is None:
+            check_shared_labels(raw, annotators)
         return lengthen(raw, annotators)
     return raw
 

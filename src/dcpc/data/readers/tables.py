@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import warnings
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dcpc.data.raw import RawTable, count, numbered
+from dcpc.data.readers.fields import closing_blank_lines, refuse_long_rows, short_rows, unclosed_quote
 from dcpc.data.readers.records import Records, read_records
 from dcpc.data.readers.text import not_utf8
 from dcpc.errors import DataError
@@ -22,30 +25,57 @@ _BATCH = 50_000
 def read_csv(path: Path, source: str, delimiter: str | None = None) -> RawTable:
     """A CSV file with a header; comma or semicolon, told from the header, unless `delimiter` is given.
 
-    All values stay strings, as written. Rows are numbered as in a spreadsheet: the header is row 1.
+    All values stay strings, as written. Rows are numbered as in a spreadsheet: the header is row 1. Blank lines are
+    skipped; in a file of one column only those at its end, since others are empty values.
 
     Raises:
-        DataError: if the file is empty, not UTF-8, or a row has more fields than the header.
+        DataError: if the file is empty, not UTF-8, a quote is not closed, or a row has more fields than the header.
     """
     if delimiter is None:
         delimiter = header_delimiter(path, source, ",;")
+    raw = numbered(_parse_csv(path, source, delimiter), source, first=2)
+    blank = raw.frame.isna().all(axis=1).to_numpy(copy=True)
+    if blank.any() and raw.frame.shape[1] == 1:
+        # A blank line of a single column is an empty value, for the checks to find, except at the end.
+        blank[: len(blank) - closing_blank_lines(path, delimiter)] = False
+    if blank.any() and not blank.all():
+        frame = raw.frame[~blank].reset_index(drop=True)
+        raw = replace(raw, frame=frame, places=raw.places[~blank])
+        raw = raw.with_notes(f"{count(int(blank.sum()), 'blank line')} skipped.")
+    return _with_short_rows(raw, path, delimiter)
+
+
+def _parse_csv(path: Path, source: str, delimiter: str) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(
-            path, sep=delimiter, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig",
-            skip_blank_lines=False, index_col=False, on_bad_lines="error",
-        )  # fmt: skip
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                path, sep=delimiter, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig",
+                skip_blank_lines=False, index_col=False, on_bad_lines="error",
+            )  # fmt: skip
+        if any(issubclass(warning.category, pd.errors.ParserWarning) for warning in caught):
+            refuse_long_rows(path, source, delimiter)  # pandas has cut what stands beyond the header
     except UnicodeDecodeError:
         not_utf8(path, source)
     except pd.errors.EmptyDataError as error:
         raise DataError("the file is empty.", where=source, fix="Check the file or the export.") from error
     except pd.errors.ParserError as error:
-        raise _malformed_table(error, source) from error
-    raw = numbered(frame, source, first=2)
-    blank = frame.isna().all(axis=1).to_numpy()
-    if not blank.any() or blank.all():
+        raise _malformed_table(error, path, source, delimiter) from error
+    return frame
+
+
+def _with_short_rows(raw: RawTable, path: Path, delimiter: str) -> RawTable:
+    """Which rows end before the last column, which pandas fills: spreadsheets write such rows."""
+    if raw.frame.empty or not raw.frame.iloc[:, -1].hasnans:
         return raw
-    notes = (f"{count(int(blank.sum()), 'blank line')} skipped.",)
-    return RawTable(frame[~blank].reset_index(drop=True), source, raw.places[~blank], notes=notes)
+    width, short = short_rows(path, delimiter)
+    if not short:
+        return raw
+    note = (
+        f"{count(len(short), 'row')} with fewer fields than the header (the first is row {min(short)}): "
+        "the missing ones were taken as empty."
+    )
+    return replace(raw, width=width, short=short).with_notes(note)
 
 
 def read_tsv(path: Path, source: str) -> RawTable:
@@ -63,14 +93,15 @@ def header_delimiter(path: Path, source: str, candidates: str) -> str:
     return max(candidates, key=header.count)
 
 
-def _malformed_table(error: Exception, source: str) -> DataError:
-    fields = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-    if fields:
-        expected, line, found = fields.groups()
-        what, where = f"the row has {found} fields, the header {expected}.", f"{source}, row {line}"
-    else:
-        what, where = f"malformed table: {str(error).strip().splitlines()[-1]}", source
-    return DataError(what, where=where, fix='Put values with a delimiter, quote or line break into "quotes".')
+def _malformed_table(error: Exception, path: Path, source: str, delimiter: str) -> DataError:
+    if "EOF inside string" in str(error):
+        return unclosed_quote(path, source, delimiter)
+    refuse_long_rows(path, source, delimiter, empty_too=True)
+    return DataError(
+        f"malformed table: {str(error).strip().splitlines()[-1]}",
+        where=source,
+        fix='Put values with a delimiter, quote or line break into "quotes".',
+    )
 
 
 def read_json(path: Path, source: str) -> RawTable:
@@ -80,7 +111,11 @@ def read_json(path: Path, source: str) -> RawTable:
 
 
 def records_to_table(records: Records, source: str) -> RawTable:
-    """Flat records as a table; keys become columns, in the order of appearance."""
+    """Flat records as a table; keys become columns, in the order of appearance.
+
+    Raises:
+        DataError: if there are none.
+    """
     places: list[int] = []
     frames: list[pd.DataFrame] = []
     entries = iter(records.entries)
@@ -89,7 +124,9 @@ def records_to_table(records: Records, source: str) -> RawTable:
     ):  # batches keep a million dicts from standing in memory at once
         places += [place for place, _ in batch]
         frames.append(pd.DataFrame([record for _, record in batch]))
-    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    if not frames:
+        raise DataError("there are no records in it.", where=source, fix="Check the file or the export.")
+    frame = pd.concat(frames, ignore_index=True)
     return RawTable(frame, source, np.array(places, dtype=np.int64), records.unit)
 
 
@@ -150,7 +187,10 @@ def read_folder(folder: Path, source: str) -> RawTable:
     if len(tables) == 1:
         return tables[0]
     frames = [_with_split(table.frame, path) for table, path in zip(tables, files, strict=True)]
-    notes = (f"Read from {count(len(files), 'file')}: {', '.join(path.name for path in files)}.",)
+    notes: tuple[str, ...] = (f"Read from {count(len(files), 'file')}: {', '.join(path.name for path in files)}.",)
+    notes += tuple(
+        f"{path.name}: {note}" for table, path in zip(tables, files, strict=True) for note in table.notes
+    )
     return numbered(pd.concat(frames, ignore_index=True), source, 1, "row of all files", notes)
 
 

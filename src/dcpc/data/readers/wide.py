@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -11,17 +12,20 @@ import numpy as np
 import pandas as pd
 
 from dcpc.data.raw import RawTable, count
-from dcpc.data.readers.assemble import OUR_COLUMNS, rename
+from dcpc.data.readers.assemble import ABSENT, OUR_COLUMNS, plain, rename
 from dcpc.data.readers.long import read_table
-from dcpc.data.validation import listed
+from dcpc.data.validation import OTHER_NAMES, annotators_option, listed
 from dcpc.errors import DataError
 
-# Not `worker_id`, `annotator_age` and the like: those say something about the annotator of a long table's row.
+# `rater_1`, `annotator2`, `label-w7`, `user a`; not `user_country`, `label_rude` and the like, which in a long
+# table say something about the annotator or are questions of their own.
 _ANNOTATOR = re.compile(
-    r"(annotator|ann|rater|worker|coder|judge|labell?er|label|user|annotation)"
-    r"(?![ _.:-]?(ids?|names?|group|age|gender|count)$)[ _.:-]?\w+",
+    r"(?P<prefix>annotator|ann|rater|worker|coder|judge|labell?er|label|user|annotation)"
+    r"(\d+|[ _.:-]([^\W_]*\d[^\W_]*|[a-z]))",
     re.I,
 )
+_ENOUGH = 10
+"""Labels of a column from which on it must share one with the other annotators' columns."""
 
 
 def read_wide(source: str, columns: Mapping[str, str]) -> RawTable:
@@ -33,7 +37,7 @@ def read_wide(source: str, columns: Mapping[str, str]) -> RawTable:
             with wildcards, `rater_*`. Without it they are those named like `annotator_1` or `rater2`.
 
     Raises:
-        DataError: if no column can be told to be an annotator's.
+        DataError: if no column can be told to be an annotator's, or they share no labels.
     """
     pattern = columns.get("annotators")
     raw = rename(
@@ -44,32 +48,77 @@ def read_wide(source: str, columns: Mapping[str, str]) -> RawTable:
         raise DataError(
             f"no column is told to hold one annotator's labels; found: {listed(raw.frame.columns)}.",
             where=source,
-            fix="Name them with --columns annotators='NAME_1|NAME_2', or 'rater_*'.",
+            fix=f"Name them with --columns {annotators_option(raw.frame)}, or annotators='rater_*'.",
         )
+    if pattern is None:
+        check_shared_labels(raw, annotators)
     return lengthen(raw, annotators)
 
 
 def annotator_columns(names: Sequence[str], pattern: str | None = None) -> list[str]:
-    """The columns that hold one annotator's labels each: those that match `pattern`, or are named like it."""
+    """The columns that hold one annotator's labels each: those that match `pattern`, or are named like it.
+
+    Without a pattern they are two or more that share a prefix and end in a number, an id or a letter. There are none
+    where another column is named like a label or an annotator id: the table may then be a long one.
+    """
     free = [str(name) for name in names if name not in OUR_COLUMNS]
-    if pattern is None:
-        return [name for name in free if _ANNOTATOR.fullmatch(name)]
-    return [name for name in free if any(fnmatchcase(name, part.strip()) for part in pattern.split("|"))]
+    if pattern is not None:
+        parts = [plain(part) for part in pattern.split("|")]
+        return [name for name in free if any(fnmatchcase(plain(name), part) for part in parts)]
+    if {plain(name) for name in names} & {
+        "annotator_id",
+        *OTHER_NAMES["label"],
+        *OTHER_NAMES["annotator_id"],
+    }:
+        return []
+    groups: dict[str, list[str]] = {}
+    for name in free:
+        if found := _ANNOTATOR.fullmatch(name.strip()):
+            groups.setdefault(plain(found["prefix"]), []).append(name)
+    large = [group for group in groups.values() if len(group) > 1]
+    return large[0] if len(large) == 1 else []
+
+
+def check_shared_labels(raw: RawTable, annotators: Sequence[str]) -> None:
+    """Columns that were told by their names hold labels of one set.
+
+    Raises:
+        DataError: naming a column with ten values or more, none of which is in the others.
+    """
+    values = {name: set(as_given(raw.frame[name]).dropna()) for name in annotators}
+    columns_with = Counter(label for labels in values.values() for label in labels)
+    for name, own in values.items():
+        alone = all(columns_with[label] == 1 for label in own)
+        if alone and as_given(raw.frame[name]).count() >= _ENOUGH:
+            raise DataError(
+                f"{listed(annotators)} are named like the columns of single annotators, but this one has no label "
+                "in common with the others.",
+                where=raw.where(column=name),
+                fix="Name the label column (--columns label=NAME), or the annotators' (annotators='NAME_1|NAME_2').",
+            )
+
+
+def as_given(labels: pd.Series) -> pd.Series:
+    """The values of one annotator's column as strings [I], NaN where empty or what pandas and R write for missing."""
+    text = labels.astype("str").str.strip()
+    return text.mask(labels.isna() | text.isin(["", *ABSENT]))
 
 
 def lengthen(raw: RawTable, annotators: Sequence[str]) -> RawTable:
-    """One row per judgement from one row per item: empty cells are left out."""
+    """One row per judgement from one row per item: cells that are empty or say `NA` are left out."""
     frame = raw.frame.drop(columns=[name for name in ("label", "annotator_id") if name in raw.frame])
     labels = frame[list(annotators)]
-    given = (
-        labels.notna() & (labels.astype("str").apply(lambda column: column.str.strip()) != "")
-    ).to_numpy()
+    given = np.column_stack([as_given(labels[name]).notna() for name in annotators])  # [I, A]
     item, annotator = np.nonzero(given)  # [J] each: positions of the judgement's row and column
     long = frame.drop(columns=list(annotators)).iloc[item].reset_index(drop=True)
     long["annotator_id"] = pd.array(np.asarray(annotators, dtype=object)[annotator], dtype="str")
     values = labels.to_numpy(dtype=object)[item, annotator]
     long["label"] = pd.Series(values, dtype=object).infer_objects()
     notes = [f"{count(len(annotators), 'annotator column')}: {listed(annotators)}."]
+    absent = {word: int((labels == word).to_numpy().sum()) for word in ABSENT}
+    if any(absent.values()):
+        words = ", ".join(f'"{word}" ({count(n, "cell")})' for word, n in absent.items() if n)
+        notes.append(f"Taken as not labelled: {words}.")
     empty = int((~given.any(axis=1)).sum())
     if empty:
         notes.append(f"Skipped: {count(empty, 'item')} without annotations.")

@@ -1,0 +1,83 @@
+"""How many fields the rows of a CSV or TSV file have: where a table is ragged, and what its errors say.
+
+pandas reads such files and fills or cuts ragged rows; only where it did, the file is gone through once more, here.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from dcpc.data.raw import count
+from dcpc.errors import DataError
+
+_QUOTE = 'Put values with a delimiter, quote or line break into "quotes"'
+
+
+def rows_of(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Number and fields of each row as a spreadsheet counts them: the header is row 1, a blank line has no field."""
+    limit = csv.field_size_limit(sys.maxsize)  # a text may be longer than the module's usual limit
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from enumerate(csv.reader(file, delimiter=delimiter), start=1)
+    finally:
+        csv.field_size_limit(limit)
+
+
+def refuse_long_rows(path: Path, source: str, delimiter: str, *, empty_too: bool = False) -> None:
+    """No row has more fields than the header; empty ones at its end, of a trailing delimiter, do no harm.
+
+    Args:
+        empty_too: refuse those as well.
+
+    Raises:
+        DataError: naming the first such row; says so where the header seems to lack a name.
+    """
+    rows = rows_of(path, delimiter)
+    width = len(next(rows)[1])
+    first, every, number = None, True, 1
+    for number, fields in rows:
+        beyond = fields[width:]
+        if first is None and (any(beyond) or (empty_too and beyond)):
+            first = (number, len(fields))
+        every = every and len(fields) in (0, width + 1)
+        if first is not None and not every:
+            break
+    if first is None:
+        return
+    row, found = first
+    what = f"the row has {count(found, 'field')}, the header {width}"
+    if every and number > row:
+        raise DataError(
+            f"{what}, and every other row has as many: a name is missing in the header.",
+            where=f"{source}, row {row}",
+            fix=f"Name all {found} columns in the header (R: write.csv(..., row.names = FALSE)). {_QUOTE}.",
+        )
+    raise DataError(f"{what}.", where=f"{source}, row {row}", fix=f"{_QUOTE}; the header names all columns.")
+
+
+def unclosed_quote(path: Path, source: str, delimiter: str) -> DataError:
+    """The error for a file that ends inside quotes: they were opened in what reads as its last row."""
+    number = max((number for number, _ in rows_of(path, delimiter)), default=1)
+    return DataError(
+        "a quote is opened and never closed.",
+        where=f"{source}, row {number}",
+        fix='Close it, or write a quote inside a quoted value twice (""); it may also have been opened earlier.',
+    )
+
+
+def short_rows(path: Path, delimiter: str) -> tuple[int, dict[int, int]]:
+    """Fields of the header, and row number → fields of the rows that have fewer, blank lines left out."""
+    rows = rows_of(path, delimiter)
+    width = len(next(rows)[1])
+    return width, {number: len(fields) for number, fields in rows if 0 < len(fields) < width}
+
+
+def closing_blank_lines(path: Path, delimiter: str) -> int:
+    """How many lines at the end of the file are blank; an empty value in quotes is none."""
+    blank = 0
+    for _, fields in rows_of(path, delimiter):
+        blank = 0 if fields else blank + 1
+    return blank
