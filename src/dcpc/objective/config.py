@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from dcpc.errors import UsageError
+from dcpc.settings import checked
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,18 @@ class ObjectiveConfig:
         return max(self.ambiguity_weight, self.alignment_weight, self.preference_weight) > 0
 
     def __post_init__(self) -> None:
-        for name in ("ambiguity_weight", "alignment_weight", "preference_weight", "annotator_weight"):
+        checked(type(self), vars(self))
+        for name in (
+            "ambiguity_weight",
+            "alignment_weight",
+            "preference_weight",
+            "annotator_weight",
+            "correction_start",
+        ):
             if getattr(self, name) < 0:
                 raise UsageError(f"objective `{name}` must not be negative, found {getattr(self, name)}.")
-        for name in ("target_correction", "ema_decay"):
-            if not 0 <= getattr(self, name) <= 1:
+        for name in ("target_correction", "ema_decay", "similarity_quantile"):
+            if not 0 <= (getattr(self, name) or 0) <= 1:
                 raise UsageError(f"objective `{name}` must lie in [0, 1], found {getattr(self, name)}.")
 
     @classmethod
@@ -75,13 +83,11 @@ class ObjectiveConfig:
             **changes: fields to set differently.
 
         Raises:
-            UsageError: if there is no such preset or field.
+            UsageError: if there is no such preset or field, or a value is not of its field's type.
         """
         if name not in PRESETS:
             raise UsageError(f"there is no preset `{name}`.", fix=f"Presets are: {', '.join(PRESETS)}.")
-        unknown = set(changes) - {f.name for f in fields(cls)}
-        if unknown:
-            raise UsageError(f"the objective has no field `{min(unknown)}`.")
+        changes = checked(cls, changes)
         fields_of = dict(PRESETS[name])
         if changes.get("mined_pairs"):
             weights = {} if cls(**fields_of).uses_pairs else PAIR_WEIGHTS

@@ -2,11 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from transformers import TrainingArguments
 
+from dcpc.errors import UsageError
 from dcpc.objective import ObjectiveConfig
+from dcpc.settings import checked
+
+LEAST: dict[str, int] = {
+    "per_device_train_batch_size": 1,
+    "per_device_eval_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "save_total_limit": 1,
+    "max_steps": -1,
+    "seed": 0,
+    "data_seed": 0,
+    "weight_decay": 0,
+    "max_grad_norm": 0,
+    "warmup_steps": 0,
+    "logging_steps": 0,
+    "eval_delay": 0,
+    "dataloader_num_workers": 0,
+}
+"""Least values of training arguments; max_steps is -1 where epochs decide."""
+
+POSITIVE = ("learning_rate", "num_train_epochs", "save_steps", "eval_steps", "adam_epsilon")
+"""Training arguments that must be above 0: with 0 nothing would be trained, or nothing would ever be due."""
+
+LARGEST_SEED = 2**32 - 1
+
+
+def checked_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Training arguments as the types of their fields; see `dcpc.settings.checked`.
+
+    Raises:
+        UsageError: if there is no such field, or a value is not of its type or out of range.
+    """
+    values = checked(DCPCTrainingArguments, values)
+    for name, value in values.items():
+        if isinstance(value, int | float):
+            _check_range(name, value)
+    return values
+
+
+def _check_range(name: str, value: float) -> None:
+    if value < LEAST.get(name, value):
+        raise UsageError(f"`{name}` must be at least {LEAST[name]}, found {value}.")
+    if name in POSITIVE and value <= 0:
+        raise UsageError(f"`{name}` must be above 0, found {value}.")
+    if name in ("seed", "data_seed") and value > LARGEST_SEED:
+        raise UsageError(f"`{name}` must be at most {LARGEST_SEED}, found {value}.")
+    if name in ("adam_beta1", "adam_beta2") and not 0 <= value < 1:
+        raise UsageError(f"`{name}` must lie in [0, 1), found {value}.")
+    if name == "max_steps" and value == 0:
+        raise UsageError("`max_steps` of 0 would train nothing.", fix="Give -1 to let epochs decide.")
 
 
 @dataclass

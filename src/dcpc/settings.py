@@ -1,0 +1,79 @@
+"""Settings as users write them, brought to the types of the class that takes them.
+
+Dataclasses take any type, and a word where a number belongs would only fail deep inside the training, or count as
+true.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, get_type_hints
+
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from dcpc.errors import UsageError
+
+
+def checked(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, each as the type of its field.
+
+    Numbers may be written as words ("1e-3"), truth as yes and no; a whole number's field takes 2.0 but not 2.5.
+
+    Args:
+        cls: a dataclass.
+        values: by field name.
+
+    Raises:
+        UsageError: if there is no such field, a value is not of its type, or a number is not finite.
+    """
+    names = [field.name for field in fields(cls)]
+    result = {}
+    for name, value in values.items():
+        if name not in names:
+            near = get_close_matches(name, names, n=3)
+            raise UsageError(
+                f"there is no field `{name}`.", fix=f"Did you mean {' or '.join(near)}?" if near else None
+            )
+        result[name] = _typed(cls, name, value)
+    return result
+
+
+def _typed(cls: type, name: str, value: Any) -> Any:
+    adapter = _adapters(cls).get(name)
+    if adapter is None:
+        return value
+    try:
+        found = adapter.validate_python(value)
+    except ValidationError as error:
+        raise _refusal(name, value, error.errors()[0]["msg"]) from error
+    if isinstance(found, float) and not math.isfinite(found):
+        raise _refusal(name, value, "A number must be finite")
+    if isinstance(value, bool) and isinstance(found, int | float) and not isinstance(found, bool):
+        raise _refusal(name, value, "A number is needed")
+    # `True == 1`: what compares equal may still be of another type, as a truth value written 1.
+    if found == value and isinstance(found, bool) == isinstance(value, bool):
+        return value
+    plain = found is None or isinstance(found, bool | int | float | str | list | dict)
+    return found if plain else value  # never an object that pydantic made of a mapping
+
+
+def _refusal(name: str, value: Any, reason: str) -> UsageError:
+    shown = "nothing" if value is None else f"`{value}`"
+    return UsageError(f"`{name}` cannot be {shown}: {reason[0].lower()}{reason[1:]}.")
+
+
+@cache
+def _adapters(cls: type) -> dict[str, TypeAdapter[Any]]:
+    """A check for every field whose type can be checked."""
+    hints, adapters = get_type_hints(cls), {}
+    for field in fields(cls):
+        try:
+            adapters[field.name] = TypeAdapter(hints[field.name])
+        except (PydanticSchemaGenerationError, PydanticUserError):  # a type of another library
+            continue
+    return adapters
