@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError
@@ -18,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from dcpc.errors import ModelError, UsageError
 from dcpc.models import load_base_model
 from dcpc.task import Task
+from dcpc.training.dataset import tokenize_items
 from dcpc.training.rule import LearningRule
 
 MODEL_CARD = """
@@ -65,6 +67,15 @@ class TrainedAdapter:
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+    def tokenize(self, items: pd.DataFrame) -> dict[str, Sequence[list[int]]]:
+        """Token ids of items, as `dcpc.training.tokenize_items` makes them for this adapter.
+
+        Raises:
+            UsageError: if the items do not have the columns that training saw.
+        """
+        self.task.check_inputs(items.columns)
+        return tokenize_items(items, self.tokenizer, self.task.max_length)
 
     def save(self, folder: str | Path) -> None:
         """Write `adapter_config.json`, `adapter_model.safetensors`, a model card and `task.json`.

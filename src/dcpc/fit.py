@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,11 +25,12 @@ from dcpc.adapters import TrainedAdapter, quiet_libraries
 from dcpc.baselines.carriers import attach
 from dcpc.baselines.rules.coteaching import CoTeaching
 from dcpc.data import Annotations
+from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.pairs import JudgementPairs, embedding_cache, mine_judgement_pairs
 from dcpc.errors import UsageError
 from dcpc.models import SentenceClassifier, load_base_model
 from dcpc.task import Task
-from dcpc.training.arguments import DCPCTrainingArguments
+from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments
 from dcpc.training.best import BestWeights
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.rule import LearningRule
@@ -89,7 +89,7 @@ def train_adapter(
     base_options: Mapping[str, Any] | None = None,
     max_length: int | None = MAX_LENGTH,
     checkpoints: str | Path | None = None,
-    resume: bool = False,
+    resume: bool | str | Path = False,
     progress: bool = True,
     trust_remote_code: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
@@ -108,7 +108,7 @@ def train_adapter(
         base_options: for the base model's `from_pretrained`, e.g. `{"attn_implementation": "eager"}`.
         max_length: tokens after which texts are cut.
         checkpoints: folder for checkpoints; None writes none and keeps the best epoch in memory.
-        resume: go on from the last checkpoint in `checkpoints`.
+        resume: go on from this checkpoint; True for the last one in `checkpoints`.
         progress: show progress bars.
         trust_remote_code: run modelling code that the base model brings.
         callbacks: further callbacks of the Trainer.
@@ -162,13 +162,14 @@ def train_adapter(
         trainer.add_callback(_QuietProgress)
     started = time.perf_counter()
     with quiet_libraries():
-        trainer.train(resume_from_checkpoint=resume)
+        trainer.train(resume_from_checkpoint=resume if isinstance(resume, bool) else str(resume))
     task = Task(
         base_model=base_model,
         method=method,
         labels=list(train.labels),
         scale=train.scale,
         max_length=max_length,
+        inputs=[name for name in ITEM_COLUMNS if name in train.table],
     )
     return TrainedAdapter(
         # With bf16 the Trainer has put its autocast around `forward`, and predictions shall be made under the same.
@@ -195,13 +196,14 @@ def _arguments(
             "load_best_model_at_end": True,
             "metric_for_best_model": "eval_loss",
         }
-    settings |= {"disable_tqdm": not progress, **training}
+    settings |= {"disable_tqdm": not progress, **checked_arguments(training)}
+    if settings.get("eval_strategy") == "no" and "load_best_model_at_end" not in training:
+        settings["load_best_model_at_end"] = False  # without an evaluation there is no best epoch
     if settings.get("bf16") and not torch.accelerator.is_available():
         settings["use_cpu"] = True  # without an accelerator, transformers refuses bf16 unless told this
-    _check_numbers(settings)
     try:
         arguments = DCPCTrainingArguments(**settings)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ImportError) as error:
         raise UsageError(
             f"the training arguments do not fit: {error}", fix="Look at --set and the recipe."
         ) from error
@@ -217,16 +219,6 @@ def _mined_pairs(
     return mine_judgement_pairs(train, cache=embedding_cache(), progress=progress)
 
 
-def _check_numbers(settings: Mapping[str, Any]) -> None:
-    # TrainingArguments takes any type, and a word where a number belongs would only fail deep inside the training.
-    for field in fields(DCPCTrainingArguments):
-        value = settings.get(field.name)
-        if isinstance(field.default, float) and isinstance(value, str):
-            raise UsageError(
-                f"`{field.name}` is a number, found `{value}`.", fix=f"Write e.g. {field.default}."
-            )
-
-
 def _with_carrier(
     method: str,
     base: PreTrainedModel,
@@ -234,14 +226,24 @@ def _with_carrier(
     changes: Mapping[str, Any],
     arguments: DCPCTrainingArguments,
 ) -> nn.Module:
-    """The base model with what is to be trained."""
-    if method == "dcpc":
-        preset = ADAPTERS.get(arguments.preset, ADAPTERS["default"])
-        return get_peft_model(base, _dcpc_config(base, train, {**preset, **changes}))
-    batches = math.ceil(train.n_items / arguments.per_device_train_batch_size)
-    per_epoch = math.ceil(batches / arguments.gradient_accumulation_steps)
-    steps = arguments.max_steps if arguments.max_steps > 0 else per_epoch * arguments.num_train_epochs
-    return attach(method, base, list(train.labels), math.ceil(steps), changes)
+    """The base model with what is to be trained.
+
+    Raises:
+        UsageError: if the settings do not fit together or the base model, as modules to adapt that it does not have.
+    """
+    try:
+        if method == "dcpc":
+            preset = ADAPTERS.get(arguments.preset, ADAPTERS["default"])
+            return get_peft_model(base, _dcpc_config(base, train, {**preset, **changes}))
+        batches = math.ceil(train.n_items / arguments.per_device_train_batch_size)
+        per_epoch = math.ceil(batches / arguments.gradient_accumulation_steps)
+        steps = arguments.max_steps if arguments.max_steps > 0 else per_epoch * arguments.num_train_epochs
+        return attach(method, base, list(train.labels), math.ceil(steps), changes)
+    except (ValueError, TypeError, ImportError) as error:
+        raise UsageError(
+            f"the adapter's settings do not fit: {' '.join(str(error).split())[:300]}",
+            fix="Look at --set and the recipe.",
+        ) from error
 
 
 def _annotators_of(model: nn.Module, train: Annotations, rule: LearningRule | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +13,27 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dcpc.errors import UsageError
+
+OWN = {
+    "output_dir": "checkpoints lie beside --output",
+    "resume_from_checkpoint": "--resume does it",
+    "objective": "its fields are set one by one, e.g. --set ambiguity_weight=0.1",
+    "preset": "--preset does it",
+    "remove_unused_columns": "batches need every field",
+    "metric_for_best_model": "the validation loss chooses the epoch",
+    "greater_is_better": "the validation loss chooses the epoch",
+    "label_names": "judgements are read by the objective",
+    "labels": "they are those of the data; --labels gives a larger set or another order",
+    "annotators": "they are those of the data",
+    "annotator_groups": "--group-column names the column that has them",
+    "task_type": "`dcpc train` trains classifiers",
+    "peft_type": "--method chooses it",
+    "base_model_name_or_path": "--model chooses it",
+    "inference_mode": "an adapter in training is no finished one",
+    "auto_mapping": "PEFT writes it",
+    "peft_version": "PEFT writes it",
+}
+"""Fields that `dcpc train` sets itself, and why."""
 
 
 class Recipe(BaseModel):
@@ -53,10 +75,10 @@ def read_recipe(path: str | Path) -> Recipe:
         UsageError: if the file is missing, not YAML, or has a field that is unknown or of the wrong type.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        content = _load(Path(path).read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise UsageError(f"the recipe cannot be read ({error.strerror}).", where=path) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"the recipe is not YAML: {error}", where=path) from error
     if not isinstance(content, dict):
         raise UsageError(
@@ -88,7 +110,7 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
     content = recipe.model_dump()
     objective = [f.name for f in fields(ObjectiveConfig)]
     training = [f.name for f in fields(DCPCTrainingArguments)]
-    adapter = adapter_fields(recipe.method)
+    adapter = [f.name for f in fields(adapter_config(_method_of(recipe, assignments)))]
     plain = [name for name in Recipe.model_fields if name not in ("training", "objective", "adapter")]
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -115,25 +137,83 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         raise UsageError(f"`{'.'.join(map(str, first['loc']))}`: {first['msg'].lower()}.") from error
 
 
-def adapter_fields(method: str) -> list[str]:
-    """Fields of the PEFT configuration of a method."""
+def check_recipe(recipe: Recipe) -> Recipe:
+    """The recipe with every setting as the type of its field.
+
+    Raises:
+        UsageError: a setting is unknown, of the wrong type, out of range, set by `dcpc train` itself, or without
+            effect because the method is another one.
+    """
+    from dcpc.objective import ObjectiveConfig
+    from dcpc.settings import checked
+    from dcpc.training.arguments import checked_arguments
+
+    for name in (*recipe.training, *recipe.adapter):
+        if name in OWN:
+            raise UsageError(f"`{name}` cannot be set: {OWN[name]}.", fix="Leave it out.")
+    objective = checked(ObjectiveConfig, recipe.objective)
+    ObjectiveConfig.preset(recipe.preset, **objective)
+    if recipe.method != "dcpc" and (objective or recipe.preset not in ("default", "none")):
+        what = ", ".join(f"`{name}`" for name in objective) or f"the preset `{recipe.preset}`"
+        raise UsageError(
+            f"the method {recipe.method} has no objective to set, but {what} was given.",
+            fix="Leave it out, or train with --method dcpc.",
+        )
+    training, adapter = (
+        checked_arguments(recipe.training),
+        checked(adapter_config(recipe.method), recipe.adapter),
+    )
+    if recipe.method == "p-tuning-v2" and adapter.get("num_virtual_tokens", 1) < 1:
+        raise UsageError("`num_virtual_tokens` must be at least 1.")  # PEFT would train the head alone
+    return recipe.model_copy(update={"training": training, "objective": objective, "adapter": adapter})
+
+
+def adapter_config(method: str) -> type:
+    """The class of the PEFT configuration of a method."""
     from peft import LoraConfig, PrefixTuningConfig
 
     from dcpc.tuner import DCPCConfig
 
-    config = {"lora": LoraConfig, "p-tuning-v2": PrefixTuningConfig}.get(method, DCPCConfig)
-    return [f.name for f in fields(config)]
+    return {"lora": LoraConfig, "p-tuning-v2": PrefixTuningConfig}.get(method, DCPCConfig)
+
+
+def _method_of(recipe: Recipe, assignments: Sequence[str]) -> str:
+    named = [text for text in assignments if text.startswith("method=")]
+    return named[-1].removeprefix("method=") if named else recipe.method
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's plain words: `no` and `on` are words, and 1e-3 is a number."""
+
+
+_LOOKED_AT = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag not in _LOOKED_AT]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^(?:[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+.0123456789"),
+)
+
+
+def _load(text: str) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def parse_value(text: str) -> Any:
-    """A YAML value; numbers such as 1e-3, which YAML takes for words, are numbers here."""
+    """A YAML value, where `no` is a word and 1e-3 a number.
+
+    Raises:
+        UsageError: if it is none.
+    """
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"`{text}` is not a value: {error}") from error
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+        return _load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UsageError(f"`{text}` is not a value: {' '.join(str(error).split())}") from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from dcpc.data.annotations import Scale
-from dcpc.errors import ModelError
+from dcpc.data.annotations import ITEM_COLUMNS, Scale
+from dcpc.errors import ModelError, UsageError
 
 TASK_FILE = "task.json"
 CONFIG_FILE = "adapter_config.json"
@@ -25,6 +26,9 @@ class Task(BaseModel):
         labels: the C labels in the order of the logits.
         scale: nominal, ordinal or preference.
         max_length: tokens after which texts are cut.
+        inputs: the item's columns that its inputs were made of (`text`, perhaps `text_pair`, or `response_a` and
+            `response_b`); None where nobody wrote them down.
+        group_column: column with the group of annotators, to which unknown ones fall back; None for none.
         weights_sha256: of the adapter's weights, to notice an altered file; None before it is saved.
     """
 
@@ -33,7 +37,32 @@ class Task(BaseModel):
     labels: list[str]
     scale: Scale = "nominal"
     max_length: int | None = None
+    inputs: list[str] | None = None
+    group_column: str | None = None
     weights_sha256: str | None = None
+
+    def check_inputs(self, columns: Collection[str]) -> None:
+        """Items are made of the columns that training saw: a missing one would be read as empty, one more joined on.
+
+        Raises:
+            UsageError: naming the columns that are missing or too many.
+        """
+        if self.inputs is None:
+            return
+        found = [name for name in ITEM_COLUMNS if name in columns]
+        missing = [name for name in self.inputs if name not in found]
+        more = [name for name in found if name not in self.inputs]
+        trained = " and ".join(f"`{name}`" for name in self.inputs)
+        if missing:
+            raise UsageError(
+                f"the adapter was trained on {trained}, but the items have no `{missing[0]}`.",
+                fix=f"Name the column that holds it: --columns {missing[0]}=YOUR_COLUMN.",
+            )
+        if more:
+            raise UsageError(
+                f"the adapter was trained on {trained}, but the items also have `{more[0]}`.",
+                fix="Remove the column, or use an adapter that was trained with it.",
+            )
 
     def write(self, folder: Path) -> None:
         """Write `task.json` into an adapter folder, with the hash of the weights that lie there."""

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dcpc.errors import TrainingError
+from dcpc.recipe import Recipe, check_recipe, override, read_recipe
+
 QUICK = ("--set", "num_train_epochs=1")
 
 
@@ -63,6 +66,45 @@ def test_flags_override_the_recipe(dcpc, reviews, tiny_bert, tmp_path) -> None:
         (["--scale", "wide"], 2, "ordinal"),
         (["--recipe", "nowhere.yaml"], 2, "nowhere.yaml"),
         (["--group-column", "club"], 2, "club"),
+        (["--set", "per_device_train_batch_size=abc"], 2, "per_device_train_batch_size"),
+        (["--set", "per_device_train_batch_size=0"], 2, "at least 1"),
+        (["--set", "per_device_train_batch_size=2.5"], 2, "per_device_train_batch_size"),
+        (["--set", "gradient_accumulation_steps=0"], 2, "at least 1"),
+        (["--set", "learning_rate=-1"], 2, "above 0"),
+        (["--set", "learning_rate=.nan"], 2, "finite"),
+        (["--set", "max_steps=abc"], 2, "max_steps"),
+        (["--set", "max_steps=0"], 2, "max_steps"),
+        (["--set", "num_train_epochs="], 2, "cannot be nothing"),
+        (["--set", "num_train_epochs=0"], 2, "above 0"),
+        (["--set", "num_train_epochs=-1"], 2, "above 0"),
+        (["--set", "seed=abc"], 2, "seed"),
+        (["--set", "seed=-1"], 2, "seed"),
+        (["--seed", "99999999999"], 2, "seed"),
+        (["--set", "report_to=abacus"], 1, "abacus"),
+        (["--set", "eval_strategy=sometimes"], 2, "sometimes"),
+        (["--set", "fsdp=abc"], 2, "fsdp"),
+        (["--set", "ambiguity_weight=abc"], 2, "ambiguity_weight"),
+        (["--set", "mined_pairs=abc"], 2, "mined_pairs"),
+        (["--set", "ema_decay=7"], 2, "[0, 1]"),
+        (["--set", "num_virtual_tokens=1.5"], 2, "num_virtual_tokens"),
+        (["--set", "readout=maybe"], 2, "readout"),
+        (["--set", "readout=none"], 2, "readout"),
+        (["--set", "gate=maybe"], 2, "gate"),
+        (["--set", "target_modules=foo"], 1, "foo"),
+        (["--set", "objective=foo"], 2, "ambiguity_weight=0.1"),
+        (["--set", "metric_for_best_model=accuracy"], 2, "validation loss"),
+        (["--set", "output_dir=elsewhere"], 2, "--output"),
+        (["--set", "labels=[a, b]"], 2, "--labels"),
+        (["--set", "annotators=[ann]"], 2, "those of the data"),
+        (["--method", "lora", "--set", "r=abc"], 2, "`r`"),
+        (["--method", "lora", "--set", "r=0"], 2, "fit"),
+        (["--method", "lora", "--set", "target_modules=foo"], 2, "modules"),
+        (["--method", "lora", "--group-column", "text"], 2, "knows no annotators"),
+        (["--method", "lora", "--preset", "paper"], 2, "preset `paper`"),
+        (["--method", "lora", "--set", "ambiguity_weight=1"], 2, "ambiguity_weight"),
+        (["--method", "lora", "--set", "bottleneck=3"], 2, "bottleneck"),
+        (["--method", "p-tuning-v2", "--set", "num_virtual_tokens=0"], 2, "num_virtual_tokens"),
+        (["--set", "method=lora", "--set", "r=abc"], 2, "`r`"),
     ],
 )
 def test_wrong_settings_give_one_message_and_write_nothing(
@@ -154,3 +196,52 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(dcpc, reviews, 
     assert result.code == 1
     assert "loss became" in result.err
     assert not output.exists()
+
+
+@pytest.mark.parametrize("value", ["1e-3", "0.001", "1.0e-3"])
+def test_a_recipe_takes_the_numbers_that_set_takes(tmp_path, value) -> None:
+    (tmp_path / "recipe.yaml").write_text(f"model: m\ntraining: {{learning_rate: {value}}}\n")
+    recipe = check_recipe(read_recipe(tmp_path / "recipe.yaml"))
+    assert recipe.training == check_recipe(override(Recipe(), [f"learning_rate={value}"])).training
+    assert recipe.training["learning_rate"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("assignment", "section", "value"),
+    [
+        ("eval_strategy=no", "training", "no"),
+        ("bf16=no", "training", False),
+        ("readout=no", "adapter", False),
+        ("readout=true", "adapter", True),
+        ("num_train_epochs=2", "training", 2),
+        ("similarity_quantile=", "objective", None),
+        ("annotator_mode=none", "adapter", "none"),
+    ],
+)
+def test_a_word_means_what_its_field_takes(assignment, section, value) -> None:
+    found = getattr(check_recipe(override(Recipe(), [assignment])), section)
+    assert found == {assignment.partition("=")[0]: value}
+    assert type(next(iter(found.values()))) is type(value)
+
+
+def test_one_seed_decides_wherever_it_is_given(dcpc, reviews, tiny_bert, tmp_path, monkeypatch) -> None:
+    seen: list[tuple[int, list[str]]] = []
+
+    def stop(train, validation, **settings):
+        seen.append((settings["training"]["seed"], list(validation.item_ids)))
+        raise TrainingError("stopped by the test.")
+
+    monkeypatch.setattr("dcpc.fit.train_adapter", stop)
+    for number, given in enumerate((["--seed", "3"], ["--set", "seed=3"], [])):
+        dcpc("train", reviews, "--model", tiny_bert, "--output", tmp_path / str(number), *given)
+    assert seen[0] == seen[1]
+    assert seen[0][0] == 3
+    assert seen[0][1] != seen[2][1]
+
+
+def test_a_training_that_never_evaluates_says_so(dcpc, reviews, tiny_bert, tmp_path) -> None:
+    result = dcpc(
+        "train", reviews, "--model", tiny_bert, "--output", tmp_path / "a", *QUICK, "--set", "eval_strategy=no"
+    )
+    assert result.code == 0, result.err
+    assert "not measured" in result.out

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from dcpc.errors import DCPCError
 
@@ -22,26 +26,38 @@ def _register_commands() -> None:
     from dcpc.cli import benchmark, demo, evaluate, inspect, predict, shift, train
 
     for module in (train, predict, evaluate, demo, inspect, shift, benchmark):
-        app.command(module.__name__.rpartition(".")[2])(module.command)
+        app.command(module.__name__.rpartition(".")[2])(_stoppable(module.command))
+
+
+def _stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that ends with one line when it is stopped; outside of it, typer would swallow the interruption."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except KeyboardInterrupt as stop:
+            _say_stopped(stop)
+
+    return run
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit code 0 when done, 1 when the work failed, 2 on wrong usage."""
-    if not app.registered_commands:
-        _register_commands()
+    """Run the command line; exit code 0 when done, 1 when the work failed, 2 on wrong usage, 130 when stopped."""
     try:
+        if not app.registered_commands:
+            _register_commands()
         app(arguments)
     except DCPCError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[bold red]Error:[/] {_escape(str(error))}"
+            f"[bold red]Error:[/] {escape(str(error))}"
         )
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped.")
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        _say_stopped(stop)
 
 
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+def _say_stopped(stop: KeyboardInterrupt) -> NoReturn:
+    message = f"Stopped. {stop}".strip()
+    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(message))
+    sys.exit(130)

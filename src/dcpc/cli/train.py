@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import shutil
-from math import isnan
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcpc.cli import options
-from dcpc.errors import UsageError
+from dcpc.errors import DCPCError, TrainingError, UsageError
 
 if TYPE_CHECKING:
     from dcpc.adapters import TrainedAdapter
-    from dcpc.data import Annotations
     from dcpc.recipe import Recipe
+    from dcpc.training.checkpoints import Checkpoints
+    from dcpc.training.holdout import Division
 
 
 def command(
     data: options.Data,
-    output: Annotated[Path, typer.Option(help="Folder for the adapter; new or empty.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the adapter; new or empty. Until it is written, checkpoints lie beside it, "
+            "in OUTPUT-checkpoints."
+        ),
+    ],
     model: Annotated[
         str | None, typer.Option(help="Base model: Hugging Face id, local path, or `minilm`.")
     ] = None,
@@ -37,114 +44,127 @@ def command(
     labels: options.Labels = None,
     group_column: Annotated[
         str | None,
-        typer.Option(help="Column with the annotator's group, to which unknown annotators fall back."),
+        typer.Option(
+            help="Column with the annotator's group. `dcpc evaluate` predicts an annotator whom training did "
+            "not know as their group, where its data have this column."
+        ),
     ] = None,
-    seed: options.Seed = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of everything that is drawn at random; 0 by default.")
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint of a cut-off run.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the last whole checkpoint of a cut-off run, in OUTPUT-checkpoints."
+        ),
     ] = False,
-    force: options.Force = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Replace an adapter that is there already, and checkpoints of a cut-off run."
+        ),
+    ] = False,
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
-    """Train an adapter on raw annotations."""
+    """Train an adapter on raw annotations.
+
+    A `split` column decides what trains (train), what chooses the epoch (validation, dev) and what is left out (test,
+    eval, anything else).
+    """
+    from dcpc.cli.training_summary import print_notes, print_summary
     from dcpc.files import atomic_folder, check_output_folder
-    from dcpc.fit import METHODS, train_adapter
+    from dcpc.training.checkpoints import Checkpoints
+    from dcpc.training.groups import annotator_groups
     from dcpc.training.holdout import hold_out
 
     settings = _settings(recipe, model, method, preset, set or [])
-    if settings.method not in METHODS:
+    # One seed for the held-out items, the start and the order, wherever it was given.
+    settings.training["seed"] = settings.training.get("seed", 0) if seed is None else seed
+    if group_column is not None and settings.method != "dcpc":
         raise UsageError(
-            f"there is no method `{settings.method}`.", fix=f"Methods are: {', '.join(METHODS)}."
+            f"the method {settings.method} knows no annotators, so --group-column has no effect.",
+            fix="Leave it out, or train with --method dcpc.",
         )
     check_output_folder(output, force=force)
+    checkpoints = Checkpoints(output)
+    checkpoints.check(resume=resume, force=force)
     annotations = options.read(data, columns, format, scale, options.parse_list(labels))
-    train, validation = hold_out(annotations, settings.validation_share, seed)
-    adapter = dict(settings.adapter)
+    division = hold_out(annotations, settings.validation_share, settings.training["seed"])
     if group_column is not None:
-        adapter["annotator_groups"] = _groups(train, group_column)
-    checkpoints = output.parent / f"{output.name}-checkpoints"
+        settings.adapter["annotator_groups"] = annotator_groups(division.train, group_column)
     with atomic_folder(output, force=force) as folder:
-        trained = train_adapter(
-            train,
-            validation,
-            base_model=settings.model or "",
-            method=settings.method,
-            adapter=adapter,
-            training={"seed": seed, **settings.training_arguments()},
-            max_length=settings.max_length,
-            checkpoints=checkpoints,
-            resume=resume and checkpoints.is_dir(),
-            trust_remote_code=trust_remote_code,
-        )
+        with _kept(checkpoints):
+            trained = _train(division, settings, checkpoints, resume, force, trust_remote_code)
+        trained.task = trained.task.model_copy(update={"group_column": group_column})
         trained.save(folder)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    _summarise(annotations, train, validation, trained, output)
+    checkpoints.remove()
+    print_summary(annotations, division, trained, output)
+    print_notes(division, trained)
+
+
+def _train(
+    division: Division,
+    settings: Recipe,
+    checkpoints: Checkpoints,
+    resume: bool,
+    force: bool,
+    trust_remote_code: bool,
+) -> TrainedAdapter:
+    from dcpc.cli.training_summary import note
+    from dcpc.fit import train_adapter
+    from dcpc.training.checkpoints import describe_run
+
+    run = describe_run(division.train, division.validation, settings.model_dump())
+    checkpoint, notes = checkpoints.begin(run, resume=resume, force=force)
+    for text in notes:
+        note(text)
+    return train_adapter(
+        division.train,
+        division.validation,
+        base_model=settings.model or "",
+        method=settings.method,
+        adapter=settings.adapter,
+        training=settings.training_arguments(),
+        max_length=settings.max_length,
+        checkpoints=checkpoints.folder,
+        resume=checkpoint or False,
+        trust_remote_code=trust_remote_code,
+    )
+
+
+@contextmanager
+def _kept(checkpoints: Checkpoints) -> Iterator[None]:
+    """Say after a training that did not end how to go on, and leave no empty folder behind."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(checkpoints.how_to_go_on()) from stop
+    except DCPCError:
+        raise
+    except Exception as error:  # of a library: what users chose with --set reaches far into them
+        message = " ".join(str(error).split())[:300]
+        raise TrainingError(
+            f"the training stopped with {type(error).__name__}: {message}",
+            fix=f"Look at --set and the recipe first. {checkpoints.how_to_go_on()}",
+        ) from error
+    finally:
+        checkpoints.remove_if_useless()
 
 
 def _settings(
     path: Path | None, model: str | None, method: str | None, preset: str | None, assignments: list[str]
 ) -> Recipe:
-    from dcpc.recipe import Recipe, override, read_recipe
+    from dcpc.fit import METHODS
+    from dcpc.recipe import Recipe, check_recipe, override, read_recipe
 
     recipe = read_recipe(path) if path is not None else Recipe()
-    flags = {"model": model, "method": method, "preset": preset}
+    flags: dict[str, Any] = {"model": model, "method": method, "preset": preset}
     recipe = recipe.model_copy(update={name: value for name, value in flags.items() if value is not None})
     recipe = override(recipe, assignments)
+    if recipe.method not in METHODS:
+        raise UsageError(f"there is no method `{recipe.method}`.", fix=f"Methods are: {', '.join(METHODS)}.")
     if recipe.model is None:
         raise UsageError(
             "no base model was given.", fix="Add --model minilm, a Hugging Face id, or a local path."
         )
-    return recipe
-
-
-def _groups(annotations: Annotations, column: str) -> dict[str, str]:
-    if column not in annotations.table or not annotations.has_annotators:
-        found = ", ".join(map(str, annotations.table.columns))
-        raise UsageError(f"there is no group column `{column}`.", fix=f"Columns are: {found}.")
-    pairs = annotations.table[["annotator_id", column]].dropna().drop_duplicates("annotator_id")
-    return dict(zip(pairs["annotator_id"], pairs[column].astype(str), strict=True))
-
-
-def _summarise(
-    annotations: Annotations,
-    train: Annotations,
-    validation: Annotations | None,
-    trained: TrainedAdapter,
-    output: Path,
-) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from dcpc.inspection.agreement import krippendorff_alpha
-
-    alpha = krippendorff_alpha(annotations.counts, ordinal=annotations.scale == "ordinal")
-    losses = [entry["eval_loss"] for entry in trained.history if "eval_loss" in entry]
-    shares = ", ".join(
-        f"{label} {share:.0%}"
-        for label, share in zip(annotations.labels, _label_shares(annotations), strict=True)
-    )
-    rows = {
-        "Items": f"{train.n_items:,} to train on, {validation.n_items if validation else 0:,} for validation",
-        "Judgements": f"{annotations.n_judgements:,} in {annotations.source}",
-        "Annotators": f"{len(annotations.annotators):,}" if annotations.has_annotators else "not named",
-        "Labels": f"{shares} ({annotations.scale})"
-        if len(annotations.labels) <= 12
-        else f"{annotations.n_classes}",
-        "Krippendorff's alpha": "cannot be told: no item has two judgements"
-        if isnan(alpha)
-        else f"{alpha:.3f}",
-        "Method": f"{trained.task.method} on {trained.task.base_model}",
-        "Trainable parameters": f"{trained.trainable_parameters:,}",
-        "Validation cross-entropy": f"{min(losses):.4f}" if losses else "no validation items",
-        "Training time": f"{trained.seconds:.0f} s",
-        "Adapter": str(output),
-    }
-    table = Table(show_header=False, box=None)
-    for name, value in rows.items():
-        table.add_row(name, value)
-    Console(highlight=False).print(table)
-
-
-def _label_shares(annotations: Annotations) -> list[float]:
-    counts = annotations.counts.sum(axis=0)
-    return list(counts / counts.sum())
+    return check_recipe(recipe)

@@ -12,7 +12,6 @@ from tqdm.auto import tqdm
 
 from dcpc.adapters import TrainedAdapter
 from dcpc.errors import UsageError
-from dcpc.training import tokenize_items
 
 
 def predict_distribution(
@@ -30,6 +29,9 @@ def predict_distribution(
 
     Returns:
         Probabilities [I, C]; rows sum to 1.
+
+    Raises:
+        UsageError: if the items do not have the columns that training saw.
     """
     nobody = np.empty(0, dtype=np.int64)
     return predict_judgements(adapter, items, nobody, [], batch_size=batch_size, progress=progress)[0]
@@ -114,7 +116,7 @@ def _batches(
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
     """Batches of items of similar length: their positions in `items`, and their tokens on the model's device."""
     adapter.model.eval()
-    encoded = tokenize_items(items, adapter.tokenizer, adapter.task.max_length)
+    encoded = adapter.tokenize(items)
     order = np.argsort([-len(ids) for ids in encoded["input_ids"]], kind="stable")
     steps = range(0, len(order), batch_size)
     for start in tqdm(steps, desc="Predicting", unit="batch", disable=not progress, leave=False):

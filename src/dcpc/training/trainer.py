@@ -180,13 +180,26 @@ class DCPCTrainer(Trainer):
         super().log(logs, *args, **kwargs)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        # Our part first: the Trainer ends with its own state, by which a checkpoint is known to be whole, and then
+        # deletes older ones.
         folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         state = self._own_state()
-        if state and self.args.should_save and folder.is_dir():
+        if state and self.args.should_save:
+            folder.mkdir(parents=True, exist_ok=True)
             save_file(
                 {name: tensor.cpu().contiguous() for name, tensor in state.items()}, folder / STATE_FILE
             )
+        super()._save_checkpoint(model, trial)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """As the Trainer's, but a training of one step has no warm-up: its only step would have a rate of zero."""
+        if num_training_steps != 1:
+            return super().create_scheduler(num_training_steps, optimizer)
+        warmup, self.args.warmup_steps = self.args.warmup_steps, 0
+        try:
+            return super().create_scheduler(num_training_steps, optimizer)
+        finally:
+            self.args.warmup_steps = warmup
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)

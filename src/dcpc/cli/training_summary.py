@@ -1,0 +1,111 @@
+"""What `dcpc train` prints when it has ended: a table of what was done, and notes on what may be wrong."""
+
+from __future__ import annotations
+
+from math import isfinite, isnan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dcpc.adapters import TrainedAdapter
+    from dcpc.data import Annotations
+    from dcpc.training.holdout import Division
+
+DIVERGED = 1.5
+"""Times the validation cross-entropy of the labels' shares, beyond which a training has failed rather than learnt
+little: wrong labels and few validation items do not make this much."""
+
+
+def note(text: str) -> None:
+    """One sentence that the user should know, on standard error."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    Console(stderr=True, highlight=False).print(f"[yellow]Note:[/] {escape(text)}", soft_wrap=True)
+
+
+def print_notes(division: Division, trained: TrainedAdapter) -> None:
+    """Say which items were left out, and whether the adapter predicts worse than no adapter would."""
+    if division.left_out:
+        parts = ", ".join(f"{count:,} of `{name}`" for name, count in division.left_out.items())
+        note(f"Items of other splits were left out of training and validation: {parts}.")
+    loss = best_loss(trained)
+    if loss is None or division.validation is None:
+        return
+    without = shares_loss(division.train, division.validation)
+    if not isfinite(loss) or loss > DIVERGED * without:
+        note(
+            f"The validation cross-entropy of {loss:.4g} is far above {without:.4f}, that of always predicting the "
+            "shares of the training labels: the training has diverged. Lower learning_rate, and do not use this "
+            "adapter."
+        )
+
+
+def print_summary(
+    annotations: Annotations, division: Division, trained: TrainedAdapter, output: Path
+) -> None:
+    """The table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    for name, value in _rows(annotations, division, trained, output).items():
+        table.add_row(name, value)
+    Console(highlight=False).print(table)
+
+
+def _rows(
+    annotations: Annotations, division: Division, trained: TrainedAdapter, output: Path
+) -> dict[str, str]:
+    from rich.markup import escape
+
+    from dcpc.inspection.agreement import krippendorff_alpha
+
+    alpha = krippendorff_alpha(annotations.counts, ordinal=annotations.scale == "ordinal")
+    held, left = division.validation, sum(division.left_out.values())
+    few = len(annotations.labels) <= 12
+    rows = {
+        "Items": f"{division.train.n_items:,} to train on, {held.n_items if held else 0:,} for validation"
+        + (f", {left:,} left out" if left else ""),
+        "Judgements": f"{annotations.n_judgements:,} in {annotations.source}",
+        "Annotators": f"{len(annotations.annotators):,}" if annotations.has_annotators else "not named",
+        "Labels": f"{_label_shares(annotations)} ({annotations.scale})"
+        if few
+        else f"{annotations.n_classes}",
+        "Krippendorff's alpha": "cannot be told: no item has two judgements"
+        if isnan(alpha)
+        else f"{alpha:.3f}",
+        "Method": f"{trained.task.method} on {trained.task.base_model}",
+        "Trainable parameters": f"{trained.trainable_parameters:,}",
+        "Validation cross-entropy": _loss_shown(division, trained),
+        "Training time": f"{trained.seconds:.0f} s",
+        "Adapter": str(output),
+    }
+    return {name: escape(value) for name, value in rows.items()}
+
+
+def _loss_shown(division: Division, trained: TrainedAdapter) -> str:
+    loss = best_loss(trained)
+    if division.validation is None:
+        return "no validation items"
+    return "not measured" if loss is None else f"{loss:.4f}" if loss < 1e4 else f"{loss:.4g}"
+
+
+def best_loss(trained: TrainedAdapter) -> float | None:
+    """The lowest validation loss of the training, that of the epoch that was kept; None where none was measured."""
+    losses = [entry["eval_loss"] for entry in trained.history if "eval_loss" in entry]
+    return min(losses) if losses else None
+
+
+def shares_loss(train: Annotations, validation: Annotations) -> float:
+    """Validation cross-entropy, in nats, of always predicting the shares of the training labels."""
+    import numpy as np
+
+    counts = train.counts.sum(axis=0) + 1  # [C]; a label that training lacks is not impossible
+    return float(-(validation.soft_labels @ np.log(counts / counts.sum())).mean())
+
+
+def _label_shares(annotations: Annotations) -> str:
+    counts = annotations.counts.sum(axis=0)
+    shares = counts / counts.sum()
+    return ", ".join(f"{label} {share:.0%}" for label, share in zip(annotations.labels, shares, strict=True))
