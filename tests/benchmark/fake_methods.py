@@ -58,6 +58,7 @@ class FakeMethod:
     pause: float = 0.0
     source: str = "tests"
     carrier: str = "none"
+    needs_overlap: bool = False
     searched_as: str | None = None
     grid: dict[str, tuple] = field(
         default_factory=lambda: {"learning_rate": (0.01, 0.1, 1.0), "dropout": (0.0,)}

@@ -18,7 +18,7 @@ from fake_methods import FakeMethod, fake_suite, install, killed
 
 from dcpc.benchmark import workers
 from dcpc.benchmark.runner import run_suite
-from dcpc.benchmark.store import Store
+from dcpc.benchmark.store import Record, Store
 from dcpc.benchmark.tasks import cells
 from dcpc.errors import DataError, UsageError
 from dcpc.evaluation.decision import decide, fit_offsets
@@ -161,6 +161,52 @@ def test_rerun_drops_one_method_only(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {line.split()[0] for line in trainings(log)} == {"b"}
     with pytest.raises(UsageError, match="Did you mean"):
         run(tmp_path / "out", rerun=["bb"])
+
+
+def test_a_rerun_that_was_stopped_goes_on_and_the_next_one_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, out = tmp_path / "log", tmp_path / "out"
+    install(monkeypatch, FakeMethod("a", log=log), FakeMethod("b", log=log))
+    run(out)
+    log.unlink()
+    full = Store.append
+
+    def stop(store: Store, record: Record) -> bool:
+        if (record["kind"], record.get("seed")) == ("cell", 1):
+            raise KeyboardInterrupt
+        return full(store, record)
+
+    monkeypatch.setattr(Store, "append", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(out, rerun=["b"])
+    monkeypatch.setattr(Store, "append", full)
+    log.unlink()
+    assert len(run(out, rerun=["b"])) == 16
+    assert {line.split()[-1] for line in trainings(log)} == {
+        "1"
+    }  # seed 0 and the searches were done before the stop
+    log.unlink()
+    run(out, rerun=["b"])
+    assert {line.split()[-1] for line in trainings(log)} == {"0", "1"}
+
+
+def test_conditions_may_hold_any_character(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    with store.locked():
+        pass
+    claim = store.claim(("cell", "a/b", "group=politic:Liberal/Progressive>" + 300 * "x", "lora", 0))
+    assert claim is not None
+    os.close(claim)
+
+
+def test_a_method_that_needs_overlap_is_not_searched_where_every_item_has_one_label(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install(monkeypatch, FakeMethod("a"), FakeMethod("b", needs_overlap=True))
+    suite = fake_suite(search={"trials": 2, "fractions": [1.0], "condition": "budget=1"})
+    searched = {(t.method, t.condition, t.searched_in) for t in cells(suite) if t.condition == "budget=all"}
+    assert searched == {("a", "budget=all", "budget=1"), ("b", "budget=all", "budget=all")}
 
 
 def test_other_settings_or_data_are_refused_and_nothing_is_touched(

@@ -60,10 +60,9 @@ def test_every_method_gets_the_same_number_of_trainings() -> None:
 
 
 def test_an_optimum_on_the_edge_is_said() -> None:
-    assert on_edge(GRID, {"learning_rate": 1e-1, "weight_decay": 0.0, "dropout": 0.1}) == [
-        "learning_rate",
-        "weight_decay",
-    ]
+    assert on_edge(GRID, {"learning_rate": 1e-1, "weight_decay": 0.0, "dropout": 0.1}) == ["learning_rate"]
+    assert on_edge({"rate": (1, 2, 3)}, {"rate": 1}) == ["rate"]
+    assert on_edge({"decay": (0, 1, 2)}, {"decay": 0}) == []  # nothing lies below
     assert on_edge({"only": (3,)}, {"only": 3}) == []
 
 

@@ -47,7 +47,8 @@ def run_task(
     started = time.perf_counter()
     try:
         if task.kind == "search":
-            return [_search(task, suite, data_folder)]
+            search = _search(task, suite, data_folder)
+            return [search | {"seconds": round(time.perf_counter() - started, 2)}]
         split, cell = _cell(task, suite, data_folder, setting or {})
     except Exception as error:
         if not isinstance(error, DCPCError):
@@ -93,7 +94,7 @@ def _search(task: Task, suite: Suite, data_folder: Path | None) -> Record:
             ).validation_loss
         ),
     )
-    return {**task.fields, "status": "done", "reason": None, **found}
+    return {**task.fields, "status": "done", "reason": None, **found, "precision": settings.precision}
 
 
 def _cell(
@@ -113,7 +114,7 @@ def _cell(
         **measured,
         "parameters": int(fitted.parameters),
         "steps": int(fitted.steps),
-        "precision": "bf16" if settings.autocasts else "float32",
+        "precision": settings.precision,
         "history": _history(fitted.history),
     }
     return split_record(task, case), cell

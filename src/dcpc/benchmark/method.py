@@ -52,6 +52,11 @@ class TrainingSettings:
         """Whether trainings on this machine run under bfloat16."""
         return self.bf16 and computes_bf16()
 
+    @property
+    def precision(self) -> str:
+        """Of trainings on this machine."""
+        return "bf16" if self.autocasts else "float32"
+
 
 RuleOf = Callable[[TrainingSettings, Setting, int], LearningRule]
 """Makes a learning rule from what is shared, the method's setting, and the seed."""

@@ -11,16 +11,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dcpc.benchmark.evenness import Budget, uneven
 from dcpc.benchmark.search import rungs
 from dcpc.benchmark.store import Record
 from dcpc.benchmark.suite import Suite
 from dcpc.benchmark.tasks import cells
 
-TOLERANCE = 0.2
-"""How far the trained parameters of PEFT methods may be from those of the backbone (protocol)."""
 SHOWN = {"macro_f1": "macro-F1", "jensen_shannon": "JS div.", "annotator_error": "error"}
-_FREE = ("full", "linear-probe", "linear-probe-annotators")
-"""Methods that are no PEFT: their parameters are what they are."""
 
 
 def budgets(suite: Suite) -> RenderableType:
@@ -74,7 +71,7 @@ def results(suite: Suite, records: Iterable[Record]) -> RenderableType:
             " to ".join(list(sizes)[:: max(1, len(sizes) - 1)]) or "–",
             *(f"{_mean([r[f] for r in good]) or 0:.0f}" for f in ("seconds", "memory_mib")),
         )
-    notes = uneven(suite, done)
+    notes = uneven((_budget(r) for r in done if r["status"] == "done"), suite.backbone)
     failed = [
         f"Failed: {r['dataset']}, {r['condition']}, {r['method']}: {r['reason']}" for r in done if r["reason"]
     ]
@@ -82,35 +79,9 @@ def results(suite: Suite, records: Iterable[Record]) -> RenderableType:
     return Group(table, *map(Text, [*notes, *failed]))
 
 
-def uneven(suite: Suite, done: Iterable[Record]) -> list[str]:
-    """One sentence for every PEFT method whose parameters or steps differ from the usual of its cells.
-
-    Parameters are compared with the median of the PEFT methods of the same data set, condition and seed; more
-    than 20 % apart is said. Steps have to be equal.
-    """
-    groups: dict[tuple, list[Record]] = {}
-    for r in done:
-        if r["status"] == "done" and r["method"] not in _FREE:
-            groups.setdefault((r["dataset"], r["condition"], r["seed"]), []).append(r)
-    parameters: dict[str, float] = {}
-    steps: dict[str, tuple[int, int]] = {}
-    for group in groups.values():
-        usual = float(np.median([r["parameters"] for r in group]))
-        usual_steps = int(np.median([r["steps"] for r in group]))
-        for r in group:
-            ratio = r["parameters"] / usual - 1
-            if abs(ratio) > max(TOLERANCE, abs(parameters.get(r["method"], 0.0))):
-                parameters[r["method"]] = ratio
-            if r["steps"] != usual_steps:
-                steps[r["method"]] = (r["steps"], usual_steps)
-    order = [m for m in suite.methods if m in parameters or m in steps]
-    return [
-        f"Not equal: {m} trains {parameters[m]:+.0%} parameters against the usual of its cells."
-        for m in order
-        if m in parameters
-    ] + [
-        f"Not equal: {m} made {steps[m][0]} steps where {steps[m][1]} are usual." for m in order if m in steps
-    ]
+def _budget(cell: Record) -> Budget:
+    group = (cell["dataset"], cell["condition"], cell["seed"])
+    return Budget(group, cell["method"], cell["parameters"], cell["steps"])
 
 
 def _of(suite: Suite, records: Iterable[Record]) -> list[Record]:

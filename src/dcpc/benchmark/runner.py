@@ -16,6 +16,7 @@ import dcpc
 from dcpc.benchmark.cases import make_case
 from dcpc.benchmark.cells import failure, run_task
 from dcpc.benchmark.plan import open_plan
+from dcpc.benchmark.rerun import begin_rerun, end_rerun
 from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.store import Key, Record, Store
 from dcpc.benchmark.suite import Suite, check_name, check_names
@@ -46,7 +47,7 @@ def run_suite(
         data_folder: where the suite's data sets lie.
         workers: cells at a time, each in a process of its own; 0 runs them in this process, one at a time.
         retry_failed: run failed searches and cells again.
-        rerun: methods of which all records are dropped first.
+        rerun: methods of which all records are dropped first; not again where such a command was stopped.
         progress: show a progress bar.
 
     Returns:
@@ -62,13 +63,15 @@ def run_suite(
     check_suite(suite, data_folder)
     store = Store(output)
     open_plan(store, suite, data_folder)
-    if retry_failed or rerun:
-        store.drop(lambda r: r.get("method") in rerun or (retry_failed and r.get("status") == "failed"))
+    begin_rerun(store, rerun)
+    if retry_failed:
+        store.drop(lambda record: record.get("status") == "failed")
     run = _Run(store, suite, data_folder, workers)
     try:
         run.finish(progress)
     finally:
         run.stop()
+    end_rerun(store)
     return store.records()
 
 
@@ -159,7 +162,7 @@ class _Run:
 
     def _keep(self, records: list[Record]) -> None:
         for record in records:
-            self._store.append(record | ({"commit": self._commit} if record["kind"] == "cell" else {}))
+            self._store.append(record | ({} if record["kind"] == "split" else {"commit": self._commit}))
 
 
 def commit() -> str:

@@ -57,11 +57,13 @@ def rungs(n: int, search: Search) -> list[tuple[int, float]]:
 
 
 def on_edge(grid: Mapping[str, Sequence[Any]], setting: Setting) -> list[str]:
-    """Axes of which the lowest or highest value won: the optimum may lie outside."""
+    """Axes of which the lowest or highest value won: the optimum may lie outside. Nothing lies below 0."""
     return [
         name
         for name, values in grid.items()
-        if len(values) > 1 and name in setting and setting[name] in (values[0], values[-1])
+        if len(values) > 1
+        and name in setting
+        and (setting[name] == values[-1] or 0 != values[0] == setting[name])
     ]
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ from dcpc.files import atomic_file
 
 STORE_VERSION = 4
 """Rises when records of an older version cannot be compared with new ones."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of a full disk or quota."""
 
 Record = dict[str, Any]
 Key = tuple[Any, ...]
@@ -83,7 +87,7 @@ class Store:
 
     def write_plan(self, plan: Record) -> None:
         """Write `plan.json`, whole or not at all."""
-        with atomic_file(self.folder / "plan.json") as path, _disk(self.folder):
+        with atomic_file(self.folder / "plan.json") as path, writing(self.folder):
             path.write_text(json.dumps(plan, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     @contextmanager
@@ -145,7 +149,7 @@ class Store:
             try:
                 end = _end_of_whole_lines(handle)
                 os.ftruncate(handle, end)
-                with _disk(self.folder):
+                with writing(self.folder):
                     try:
                         _write(handle, line, end)
                         os.fsync(handle)
@@ -162,7 +166,7 @@ class Store:
             kept = [record for record in self.records().values() if not unwanted(record)]
             dropped = len(self.records()) - len(kept)
             if dropped:
-                with atomic_file(self._path) as path, _disk(self.folder), path.open("w") as file:
+                with atomic_file(self._path) as path, writing(self.folder), path.open("w") as file:
                     file.writelines(json.dumps(record) + "\n" for record in kept)
                     file.flush()
                     os.fsync(file.fileno())
@@ -177,8 +181,10 @@ class Store:
             A file descriptor; closing it ends the claim. None where another worker holds it.
         """
         folder = self.folder / "claims"
-        name = "_".join("-" if part is None else str(part) for part in key)
-        with _disk(self.folder):
+        name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[
+            :32
+        ]  # names of conditions hold any character
+        with writing(self.folder):
             folder.mkdir(exist_ok=True)
             handle = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -209,13 +215,15 @@ def _write(handle: int, line: bytes, position: int) -> None:
 
 
 @contextmanager
-def _disk(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what the disk refuses into an error that says what to do."""
     try:
         yield
     except OSError as error:
-        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"{error.strerror}"
+        full = error.errno in FULL
         raise TrainingError(
-            f"a result could not be written: {reason}.",
+            f"a result could not be written: {'the disk is full' if full else error.strerror}.",
             where=folder,
-            fix="Make room and give the same command again; all earlier results are kept.",
+            fix=("Make room" if full else "Let this folder be written to")
+            + " and give the same command again; all earlier results are kept.",
         ) from error

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dcpc.benchmark.store import Key
-from dcpc.benchmark.suite import Suite
+from dcpc.benchmark.suite import Dataset, Suite
+
+if TYPE_CHECKING:
+    from dcpc.benchmark.method import BenchmarkMethod
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,18 @@ def cells(suite: Suite) -> list[Task]:
             condition,
             method,
             seed,
-            suite.searched_in(d, condition),
+            _searched_in(suite, d, condition, METHODS.get(method)),
             METHODS[method].searched_as if method in METHODS else None,
         )
         for seed, _, _, d, condition, method in found
     ]
+
+
+def _searched_in(suite: Suite, dataset: Dataset, condition: str, method: BenchmarkMethod | None) -> str:
+    """The shared condition of a suite has as a rule one judgement per item, with which some methods cannot train."""
+    if method is not None and method.needs_overlap:
+        return condition
+    return suite.searched_in(dataset, condition)
 
 
 def _cost(method: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dcpc.benchmark.evenness import Budget, uneven
 from dcpc.benchmark.report.families import Family, families
 from dcpc.benchmark.report.metrics import METRICS, TESTED
 from dcpc.benchmark.report.records import Results
@@ -54,6 +55,7 @@ class Content:
             *_reference(self),
             *_failures(results),
             *_unequal(self),
+            *_budgets(results),
             *_single_seeds(results),
         ]
 
@@ -109,6 +111,16 @@ def _single_seeds(results: Results) -> list[str]:
         f"{where} one seed so far: intervals and p-values there speak of the test items only, not of other seeds, "
         "and nothing is called better or worse."
     ]
+
+
+def _budgets(results: Results) -> list[str]:
+    suite = results.plan.get("suite")
+    backbone = suite.get("backbone", "lora") if isinstance(suite, dict) else "lora"
+    spent = (
+        Budget((c.column.dataset, c.column.condition, c.seed), c.method, c.parameters, c.steps)
+        for c in results.cells
+    )
+    return uneven(spent, backbone)
 
 
 def _unequal(content: Content) -> list[str]:

@@ -155,7 +155,8 @@ def spread_rows(content: Content, table: MetricTable) -> list[list[str]]:
     return [
         [
             *(s.other, m.show(s.own_sd), m.show(s.other_sd), _plain(s.ratio, 2)),
-            *(f"{_plain(s.low, 2)} to {_plain(s.high, 2)}", str(s.seeds)),
+            f"{_plain(s.low, 2)} to {_plain(s.high, 2)}" if np.isfinite(s.low) else "–",
+            str(s.seeds),
         ]
         for s in content.spreads.get(table.anchor, [])
     ]

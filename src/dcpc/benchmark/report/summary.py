@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dcpc.baselines.registry import BASELINES
 from dcpc.benchmark.report.comparisons import ALPHA, FEWEST_SEEDS, Difference
 from dcpc.benchmark.report.tables import MetricTable
 from dcpc.evaluation.multiplicity import holm
@@ -46,7 +47,7 @@ class Headline:
 
 def is_variant(method: str, reference: str) -> bool:
     """Whether a method is a form of the reference (`dcpc-paper` of `dcpc`), so that it is no rival."""
-    return method != reference and method.startswith(f"{reference}-")
+    return method.startswith(f"{reference}-") and method not in BASELINES
 
 
 def headlines(tables: list[MetricTable], reference: str) -> list[Headline]:

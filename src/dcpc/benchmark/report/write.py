@@ -9,6 +9,7 @@ from dcpc.benchmark.report.longform import write_long_form
 from dcpc.benchmark.report.markdown import to_markdown
 from dcpc.benchmark.report.page import report_page
 from dcpc.benchmark.report.records import read_results
+from dcpc.benchmark.store import writing
 from dcpc.evaluation.significance import REPLICATES
 from dcpc.files import atomic_file
 
@@ -26,10 +27,15 @@ def write_report(folder: Path, *, reference: str, replicates: int = REPLICATES) 
     Raises:
         UsageError: no store there, or the folder cannot be written to.
         DataError: a record that cannot be used, with its line.
+        TrainingError: the disk is full.
     """
     results = read_results(folder)
     content = make_content(results, reference, replicates=replicates)
-    write_long_form(results, folder)
-    for name, text in (("results.md", to_markdown(content)), ("report.html", report_page(content, folder))):
-        with atomic_file(folder / name) as path:
-            path.write_text(text, encoding="utf-8")
+    with writing(folder):
+        write_long_form(results, folder)
+        for name, text in (
+            ("results.md", to_markdown(content)),
+            ("report.html", report_page(content, folder)),
+        ):
+            with atomic_file(folder / name) as path:
+                path.write_text(text, encoding="utf-8")
