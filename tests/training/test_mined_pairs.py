@@ -9,7 +9,7 @@ from accelerate.data_loader import BatchSamplerShard
 from peft import get_peft_model
 from torch.utils.data import BatchSampler
 
-from dcpc import DCPCConfig
+from dcpc import DCPCConfig, fit
 from dcpc.data.pairs import JudgementPairs, mine_judgement_pairs
 from dcpc.errors import UsageError
 from dcpc.models import load_base_model
@@ -19,7 +19,6 @@ from dcpc.training import (
     DCPCTrainingArguments,
     ItemCollator,
     ItemDataset,
-    fit,
     step,
     training_loss,
 )
