@@ -105,3 +105,63 @@ def test_an_output_that_exists_is_kept(dcpc, adapter, reviews, tmp_path) -> None
     (tmp_path / "p.csv").write_text("mine")
     assert dcpc("predict", adapter, reviews, "--output", tmp_path / "p.csv").code == 2
     assert (tmp_path / "p.csv").read_text() == "mine"
+
+
+NEW = "text\nthe film was good\nthe meal was awful\nthe film was good\na long walk\n"
+
+
+def test_rows_without_ids_get_one_prediction_each_in_their_order(dcpc, adapter, tmp_path) -> None:
+    data, output = tmp_path / "new.csv", tmp_path / "p.csv"
+    data.write_text(NEW)
+    result = dcpc("predict", adapter, data, "--output", output, "--as", "distribution")
+    assert result.code == 0, result.err
+    table = pd.read_csv(output)
+    assert table["text"].tolist() == NEW.split("\n")[1:-1]
+    assert table["row"].tolist() == [2, 3, 4, 5]
+    assert table.loc[0, "p_yes"] == table.loc[2, "p_yes"]
+    assert "4 predictions of 4 rows" in result.out
+    assert "one result per row" in result.err
+
+
+def test_rows_of_one_item_id_get_one_prediction_and_a_note(dcpc, adapter, reviews, tmp_path) -> None:
+    result = dcpc("predict", adapter, reviews, "--output", tmp_path / "p.csv")
+    assert "24 predictions of 24 items" in result.out
+    assert "72 rows of 24 items" in result.err
+
+
+def test_an_empty_text_is_an_error_with_its_row(dcpc, adapter, tmp_path) -> None:
+    data = tmp_path / "new.csv"
+    data.write_text("text\nthe film was good\n\nthe meal was awful\n")
+    result = dcpc("predict", adapter, data, "--output", tmp_path / "p.csv")
+    assert result.code == 1
+    assert "row 3" in result.err
+    assert "empty" in result.err
+
+
+def test_annotators_can_be_joined_back_without_ids(dcpc, adapter, tmp_path) -> None:
+    data, output = tmp_path / "new.csv", tmp_path / "p.csv"
+    data.write_text(NEW.replace("text", "text,code").replace("\n", ",x\n").replace("code,x", "code"))
+    result = dcpc("predict", adapter, data, "--output", output, "--as", "annotators")
+    assert result.code == 0, result.err
+    table = pd.read_csv(output)
+    assert table["row"].tolist() == [row for row in (2, 3, 4, 5) for _ in range(3)]
+    assert table["annotator_id"].tolist() == ["ann", "bob", "cem"] * 4
+    assert table["text"].nunique() == 3
+    assert "item_id=code" in result.err
+
+
+def test_an_id_of_ones_own_is_kept(dcpc, adapter, tmp_path) -> None:
+    data, output = tmp_path / "new.csv", tmp_path / "p.csv"
+    data.write_text("code,text\nx,a film\ny,a film\n")
+    assert dcpc("predict", adapter, data, "--output", output, "--columns", "item_id=code").code == 0
+    assert pd.read_csv(output)["item_id"].tolist() == ["x", "y"]
+
+
+@pytest.mark.parametrize("output", ["p.xlsx", "p", "new.csv/p.csv"])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(dcpc, tmp_path, output) -> None:
+    data = tmp_path / "new.csv"
+    data.write_text(NEW)
+    # The adapter is not there: had the work begun, this would be the error.
+    result = dcpc("predict", tmp_path / "none", data, "--output", tmp_path / output)
+    assert result.code == 2
+    assert output in result.err

@@ -271,6 +271,15 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     assert "Permission denied" in error(path).what
 
 
+def test_a_folder_that_may_not_be_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, **options: object) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = csv(tmp_path, GOOD)
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert "Permission denied" in error(path).what
+
+
 def test_free_text_as_label(tmp_path: Path) -> None:
     rows = "".join(f"text {number},comment {number}\n" for number in range(300))
     assert "free text or ids" in error(csv(tmp_path, "text,label\n" + rows)).what

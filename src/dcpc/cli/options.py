@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, get_args
 
 import typer
@@ -17,17 +17,34 @@ Data = Annotated[
         metavar="DATA", help="Annotations: CSV, TSV, JSONL, Parquet, or an annotation tool's export."
     ),
 ]
+COLUMN_KEYS = (
+    "item_id", "text", "text_pair", "response_a", "response_b", "annotator_id", "label", "split", "annotators",
+)  # fmt: skip
+FORMAT_NAMES = (
+    "long", "csv", "tsv", "jsonl", "parquet", "wide", "crowd-kit", "huggingface", "argilla", "argilla-1",
+    "argilla-table", "label-studio", "prodigy", "doccano", "ground-truth", "lewidi",
+)  # fmt: skip
+"""Written out, so that `--help` need not load the readers."""
+
 Columns = Annotated[
-    str | None, typer.Option(help="Your column names, as text=comment,label=rating.", metavar="OURS=YOURS,…")
+    str | None,
+    typer.Option(
+        help="Your column names, as text=comment,label=rating. Ours: "
+        f"{', '.join(COLUMN_KEYS)} (a wide table's columns, as annotators='anna|bert' or 'rater_*').",
+        metavar="OURS=YOURS,…",
+    ),
 ]
-Format = Annotated[str | None, typer.Option(help="Force a format instead of telling it from the content.")]
+Format = Annotated[
+    str | None,
+    typer.Option(help=f"Force a format instead of telling it from the content: {', '.join(FORMAT_NAMES)}."),
+]
 Scale = Annotated[
     str | None, typer.Option(help="nominal, ordinal or preference; told from the labels by default.")
 ]
 Labels = Annotated[str | None, typer.Option(help="The whole label set in its order, as 1,2,3,4,5.")]
 Split = Annotated[str | None, typer.Option(help="Use only the rows whose `split` column says this.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything that is drawn at random.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Items per forward pass.")]
 TrustRemoteCode = Annotated[
     bool,
@@ -66,8 +83,6 @@ def read(
     labels: Sequence[str] | None = None,
 ) -> Annotations:
     """Read the annotations that a subcommand was given, and say what the reader skipped or changed."""
-    from rich.console import Console
-
     from dcpc.data.readers import read_annotations
 
     scales: dict[str | None, LabelScale | None] = {
@@ -79,6 +94,15 @@ def read(
     annotations = read_annotations(
         data, format=format, columns=parse_columns(columns), scale=scales[scale], labels=labels
     )
-    for note in annotations.notes:
-        Console(stderr=True, highlight=False).print(f"[yellow]Note:[/] {note}", soft_wrap=True)
+    show_notes(annotations.notes)
     return annotations
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Print notes on the standard error, one a line."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True, highlight=False)
+    for note in notes:
+        console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)

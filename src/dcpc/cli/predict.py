@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dcpc.adapters import TrainedAdapter
+    from dcpc.data.readers import ItemRows
 
 LARGEST_CROSS = 5_000_000
 """Rows above which predicting every annotator on every item is refused."""
@@ -40,62 +41,82 @@ def command(
     force: options.Force = False,
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
-    """Predict the consensus, the label distribution, or every annotator's label; DATA needs no labels."""
+    """Predict the consensus, the label distribution, or every annotator's label; DATA needs no labels.
+
+    One result per item where DATA has item ids, else one per row, in the order of the rows.
+    """
     from rich.console import Console
+    from rich.markup import escape
 
     from dcpc.adapters import load_adapter
-    from dcpc.data.readers import read_items
-    from dcpc.data.writers import write_table
+    from dcpc.data.readers import read_item_rows
+    from dcpc.data.writers import check_table_output, write_table
     from dcpc.prediction import predict_distribution
 
-    if output.exists() and not force:
-        raise UsageError("the output is there already.", where=output, fix="Name a new file, or add --force.")
-    items = read_items(data, format=format, columns=options.parse_columns(columns))
+    check_table_output(output, force=force)
+    rows = read_item_rows(data, format=format, columns=options.parse_columns(columns))
+    options.show_notes(rows.notes)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
     if form is Form.annotators:
-        table = _annotator_table(trained, items, batch_size)
+        table = _annotator_table(trained, rows, batch_size)
     else:
-        probabilities = predict_distribution(trained, items, batch_size=batch_size, progress=True)
+        probabilities = predict_distribution(trained, rows.items, batch_size=batch_size, progress=True)
         table = _item_table(
-            items, trained.task.labels, probabilities, with_distribution=form is Form.distribution
+            rows, trained.task.labels, probabilities, with_distribution=form is Form.distribution
         )
     write_table(table, output)
-    Console(highlight=False).print(f"{len(table):,} predictions of {len(items):,} items are in {output}.")
+    of = f"{len(rows.items):,} items" if rows.has_ids else f"{len(rows.codes):,} rows"
+    said = f"{len(table):,} predictions of {of} are in {output}."
+    Console(highlight=False).print(escape(said), soft_wrap=True)
+
+
+def _answered(rows: ItemRows) -> tuple[pd.DataFrame, np.ndarray]:
+    """What tells the output's rows apart, one line per answer, and the position of each one's item, int [R].
+
+    An item with an id has one answer; without ids every row of the data has one, with its number in `row`.
+    """
+    import numpy as np
+
+    names = [
+        name for name in ("item_id", "text", "text_pair", "response_a", "response_b") if name in rows.items
+    ]
+    if rows.has_ids:
+        return rows.items[names], np.arange(len(rows.items))
+    table = rows.items[names].iloc[rows.codes].reset_index(drop=True)
+    table.insert(0, "row", rows.places)
+    return table, rows.codes
 
 
 def _item_table(
-    items: pd.DataFrame, labels: list[str], probabilities: np.ndarray, *, with_distribution: bool
+    rows: ItemRows, labels: list[str], probabilities: np.ndarray, *, with_distribution: bool
 ) -> pd.DataFrame:
-    best = probabilities.argmax(axis=1)
-    table = items[["item_id", "text"]].assign(label=[labels[code] for code in best])
+    table, item = _answered(rows)
+    probabilities = probabilities[item]
+    table = table.assign(label=[labels[code] for code in probabilities.argmax(axis=1)])
     if with_distribution:
         return table.assign(**{f"p_{label}": probabilities[:, code] for code, label in enumerate(labels)})
     return table.assign(probability=probabilities.max(axis=1))
 
 
-def _annotator_table(trained: TrainedAdapter, items: pd.DataFrame, batch_size: int) -> pd.DataFrame:
+def _annotator_table(trained: TrainedAdapter, rows: ItemRows, batch_size: int) -> pd.DataFrame:
     import numpy as np
-    import pandas as pd
 
     from dcpc.prediction import predict_annotators
 
     config = trained.model.active_peft_config
     known = list(getattr(config, "annotators", None) or [])
-    n_rows = len(items) * len(known)
+    table, item = _answered(rows)
+    n_rows = len(table) * len(known)
     if n_rows > LARGEST_CROSS:
         raise UsageError(
-            f"{len(known):,} annotators on {len(items):,} items are {n_rows:,} predictions.",
+            f"{len(known):,} annotators on {len(table):,} items are {n_rows:,} predictions.",
             fix=f"Predict fewer items at a time: at most {LARGEST_CROSS // len(known):,}.",
         )
-    codes = np.repeat(np.arange(len(items)), len(known))
-    who = known * len(items)
-    probabilities = predict_annotators(trained, items, codes, who, batch_size=batch_size, progress=True)
+    codes, who = np.repeat(np.arange(len(rows.items)), len(known)), known * len(rows.items)
+    probabilities = predict_annotators(trained, rows.items, codes, who, batch_size=batch_size, progress=True)
+    own = probabilities.reshape(len(rows.items), len(known), -1)[item].reshape(n_rows, -1)  # [R·A, C]
     labels = np.array(trained.task.labels, dtype=object)
-    return pd.DataFrame(
-        {
-            "item_id": items["item_id"].to_numpy()[codes],
-            "annotator_id": who,
-            "label": labels[probabilities.argmax(axis=1)],
-            "probability": probabilities.max(axis=1),
-        }
+    table = table.iloc[np.repeat(np.arange(len(table)), len(known))].reset_index(drop=True)
+    return table.assign(
+        annotator_id=known * len(item), label=labels[own.argmax(axis=1)], probability=own.max(axis=1)
     )

@@ -42,11 +42,10 @@ def command(
     """
     from dcpc.data.shift import POOLS, simulate
     from dcpc.data.tasks import SHIFTED_TASKS, load_task, shift_task
-    from dcpc.data.writers import write_table
+    from dcpc.data.writers import check_table_output, write_table
 
     name = _known(name, [*POOLS, *SHIFTED_TASKS])
-    if output.exists() and not force:
-        raise UsageError("the output is there already.", where=output, fix="Name a new file, or add --force.")
+    check_table_output(output, force=force)
     if name in POOLS:
         items = _items(source, split, columns, format)
         pool = POOLS[name](strength=strength)
@@ -97,10 +96,9 @@ def _items(source: str, split: str | None, columns: str | None, format: str | No
 
     task = None if columns or format else task_at(source)
     if task is None:
-        annotations = options.read(source, columns, format)
-        if split is not None and "split" in annotations.table:
-            annotations = annotations.where(annotations.table["split"] == split)
-        return CleanItems.from_annotations(annotations)
+        from dcpc.training.holdout import keep_split
+
+        return CleanItems.from_annotations(keep_split(options.read(source, columns, format), split))
     if task in ("record", "alpaca"):
         raise UsageError(
             f"task {task} has open answers, and annotator pools need labels.",
@@ -116,7 +114,7 @@ def _of_split(table: pd.DataFrame, split: str | None, source: str) -> pd.DataFra
     found = table[table["split"] == split].reset_index(drop=True)
     if found.empty:
         names = ", ".join(sorted(table["split"].astype(str).unique()))
-        raise UsageError(f'no row is of split "{split}".', where=source, fix=f"Splits: {names}.")
+        raise UsageError(f"there is no split `{split}`.", where=source, fix=f"Splits are: {names}.")
     return found
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations
 from dcpc.errors import UsageError
-from dcpc.files import atomic_file
+from dcpc.files import atomic_file, check_output_file
 
 
 def write_long(annotations: Annotations, path: str | Path) -> Path:
@@ -118,19 +118,23 @@ def _suggestions(
     }
 
 
+def check_table_output(path: Path, *, force: bool = False) -> None:
+    """Refuse, before any work is done, a file that `write_table` could not write, or that is there already.
+
+    Raises:
+        UsageError: as `write_table`, or if the file exists while `force` is false.
+    """
+    _check_suffix(path)
+    check_output_file(path, force=force)
+
+
 def write_table(table: pd.DataFrame, path: Path) -> Path:
     """Write a table, whole or not at all, in the format that the file's name asks for.
 
     Raises:
         UsageError: a suffix other than .csv, .tsv, .jsonl and .parquet, or a place that cannot be written to.
     """
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".tsv", ".jsonl", ".parquet"):
-        raise UsageError(
-            f'"{suffix}" is not a table that can be written.',
-            where=path,
-            fix="Use .csv, .tsv, .jsonl or .parquet.",
-        )
+    suffix = _check_suffix(path)
     with atomic_file(path) as temporary:
         if suffix == ".parquet":
             table.to_parquet(temporary, index=False, compression="zstd")
@@ -143,3 +147,14 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
                 temporary, index=False, sep=separator, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
             )
     return path
+
+
+def _check_suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".tsv", ".jsonl", ".parquet"):
+        raise UsageError(
+            f'"{suffix}" is not a table that can be written.' if suffix else "the file's name has no ending.",
+            where=path,
+            fix="Use .csv, .tsv, .jsonl or .parquet.",
+        )
+    return suffix

@@ -71,7 +71,8 @@ def test_names_are_understood_and_the_nearest_is_offered() -> None:
         (("nonsense", "SOURCE", "--output", "o.csv"), "no pool"),
         (("style", "SOURCE", "--output", "o.xyz"), "xyz"),
         (("style", "SOURCE", "--output", "o.csv", "--strength", "2"), "outside 0 to 1"),
-        (("style", "SOURCE", "--output", "o.csv", "--split", "dev"), "no row"),
+        (("style", "SOURCE", "--output", "o.csv", "--split", "dev"), "Splits are: train, validation"),
+        (("style", "SOURCE", "--output", "o"), "no ending"),
         (("rte-e", "SOURCE", "--output", "o.csv"), "premise"),
     ],
 )
@@ -91,3 +92,19 @@ def test_an_existing_output_is_kept_without_force(sst2: Path, tmp_path: Path) ->
     assert isinstance(run("style", sst2, "--output", output).exception, UsageError)
     assert output.read_text() == "mine"
     assert run("style", sst2, "--output", output, "--force").exit_code == 0
+
+
+def test_a_split_of_annotations_without_splits_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("text,label\na film,yes\nan evening,no\n")
+    result = run("flips", data, "--output", tmp_path / "o.csv", "--split", "train")
+    assert isinstance(result.exception, UsageError)
+    assert "no `split` column" in str(result.exception)
+
+
+def test_a_task_file_with_one_name_too_few_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("sentence,label\n1,a film,1\n2,an evening,0\n")
+    result = run("sst-2-p", data, "--output", tmp_path / "o.csv")
+    assert isinstance(result.exception, DCPCError)
+    assert "a name is missing in the header" in str(result.exception)

@@ -187,7 +187,9 @@ def read_folder(folder: Path, source: str) -> RawTable:
     if len(tables) == 1:
         return tables[0]
     frames = [_with_split(table.frame, path) for table, path in zip(tables, files, strict=True)]
-    notes: tuple[str, ...] = (f"Read from {count(len(files), 'file')}: {', '.join(path.name for path in files)}.",)
+    notes: tuple[str, ...] = (
+        f"Read from {count(len(files), 'file')}: {', '.join(path.name for path in files)}.",
+    )
     notes += tuple(
         f"{path.name}: {note}" for table, path in zip(tables, files, strict=True) for note in table.notes
     )

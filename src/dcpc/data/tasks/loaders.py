@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dcpc.data.readers.tables import read_csv
 from dcpc.errors import DataError, UsageError
 
 HUB = "hub"
@@ -100,7 +101,12 @@ def read_rows(source: str | Path) -> pd.DataFrame:
         DataError: if there is no such file or it cannot be read.
     """
     path = Path(source)
-    files = _data_files(path)
+    try:
+        files = _data_files(path)
+    except OSError as error:
+        raise DataError(
+            f"cannot be read ({error.strerror}).", where=path, fix="Check that you may read it."
+        ) from error
     if not files:
         raise DataError(
             "no Parquet, JSON Lines or CSV file here.", where=path, fix="Name a task's folder or file."
@@ -119,12 +125,12 @@ def read_rows(source: str | Path) -> pd.DataFrame:
 
 def task_at(source: str | Path) -> str | None:
     """Which task's published files a file or folder holds, by their field names; None if no task's."""
-    files = _data_files(Path(source))
-    if not files:
-        return None
     try:
+        files = _data_files(Path(source))
+        if not files:
+            return None
         columns = set(pd.read_csv(files[0], nrows=0) if files[0].suffix == ".csv" else _read_file(files[0]))
-    except (ValueError, OSError):
+    except (ValueError, OSError, DataError):
         return None  # whoever reads it next says what is wrong with it
     columns |= {ours for glue, ours in _GLUE_NAMES.items() if glue in columns}
     if "annotator_id" in columns:
@@ -141,7 +147,7 @@ def _read_file(file: Path) -> pd.DataFrame:
     if file.suffix == ".parquet":
         return pd.read_parquet(file)
     if file.suffix == ".csv":
-        return pd.read_csv(file)
+        return read_csv(file, str(file)).frame
     return pd.read_json(file, lines=file.suffix == ".jsonl")
 
 

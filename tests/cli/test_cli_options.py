@@ -1,0 +1,27 @@
+"""Options that several subcommands share."""
+
+from __future__ import annotations
+
+import pytest
+
+from dcpc.cli import options
+from dcpc.data.readers import FORMATS
+from dcpc.data.readers.assemble import OUR_COLUMNS
+
+
+def test_the_help_lists_every_format_and_column() -> None:
+    assert list(options.FORMAT_NAMES) == list(FORMATS)
+    assert {*options.COLUMN_KEYS} == {*OUR_COLUMNS, "annotators"}
+
+
+@pytest.mark.parametrize("command", ["train", "inspect", "shift"])
+def test_a_negative_seed_is_wrong_usage(dcpc, command) -> None:
+    arguments = ("flips",) if command == "shift" else ()
+    result = dcpc(command, *arguments, "data.csv", "--output", "out.csv", "--seed", -1)
+    assert result.code == 2
+    assert "--seed" in result.err
+
+
+def test_notes_keep_what_stands_in_brackets(capsys) -> None:
+    options.show_notes(["Kept as a label: [red]."])
+    assert "[red]" in capsys.readouterr().err
