@@ -145,3 +145,14 @@ def test_what_cannot_be_said_is_left_open(name: str, request: pytest.FixtureRequ
     assert measure_bias(annotations) == []
     assert compare_columns(annotations) == []
     assert same_item_conflicts(annotations).empty
+
+
+def test_annotators_in_one_place_are_clustered_without_a_warning(recwarn) -> None:
+    rng = np.random.default_rng(1)
+    items, annotators = np.divmod(np.arange(80), 4)
+    labels = rng.integers(2, size=20)[items] ^ (rng.random(80) < 0.05)
+    table = pd.DataFrame({"item_id": items, "text": "t", "annotator_id": annotators, "label": labels}).astype(
+        str
+    )
+    assert find_groups(Annotations(table, ("0", "1"))).clustered == 4
+    assert [str(w.message) for w in recwarn.list] == []

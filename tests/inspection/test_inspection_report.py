@@ -154,6 +154,7 @@ def test_the_page_says_how_the_scale_was_told_and_how_to_set_it(two_camps) -> No
     told = inspect_annotations(two_camps, pairs=False)
     assert "fewer than three labels" in told.scale_reason
     assert "--scale ordinal" in inspection_page(told)
+    assert "--labels 0,1`" in told.scale_reason
     numbers = Annotations(two_camps.table.assign(label="2"), ("0", "1", "2"), "ordinal")
     assert "--scale nominal" in explain_scale(numbers, given=False)
     assert explain_scale(numbers, given=True) == "The scale was set: ordinal."
@@ -163,3 +164,27 @@ def test_posteriors_of_both_kinds_of_pairs_share_a_prior() -> None:
     even = np.array([0.2, 0.5, 0.9])
     np.testing.assert_allclose(with_prior(even, 0.5), even)
     np.testing.assert_allclose(with_prior(even, 0.1), even / (even + 9 * (1 - even)))
+
+
+def test_the_example_of_an_order_names_the_labels_of_the_data(two_camps) -> None:
+    words = Annotations(two_camps.table, ("not at all", "rather", "very"), "nominal")
+    assert "--labels 'not at all,rather,very'" in explain_scale(words, given=False)
+    many = Annotations(two_camps.table, tuple("abcdefgh"), "nominal")
+    assert "a,b,…,h" in explain_scale(many, given=False)
+
+
+def test_labels_without_a_glyph_give_no_warning(two_camps, recwarn) -> None:
+    words = {"0": "否", "1": "是"}
+    annotations = Annotations(two_camps.table.replace({"label": words}), tuple(words.values()))
+    assert "否" in inspection_page(inspect_annotations(annotations, pairs=False))
+    assert [str(w.message) for w in recwarn.list if issubclass(w.category, UserWarning)] == []
+
+
+def test_every_note_is_printed_once(app, tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("text,label\n" + "".join(f"text {i},{'yes' if i % 2 else 'no'}\n" for i in range(20)))
+    done = runner.invoke(app, [str(path), "--output", str(tmp_path / "report"), "--no-pairs"])
+    assert done.exit_code == 0, done.output
+    assert done.output.count("There are no annotator ids") == 1
+    assert done.output.count("Every item has one label") == 1
+    assert "cannot be told" in done.output  # instead of models that differ on 0 items

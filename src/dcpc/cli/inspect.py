@@ -32,7 +32,7 @@ def command(
         Path | None,
         typer.Option(help="Folder for embeddings, found again by their text's hash; default: ~/.cache/dcpc."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of bootstraps, shuffles and samples.")] = 0,
+    seed: options.Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there.")] = False,
 ) -> None:
     """Report who disagrees with whom, on what, and how much of it is preference."""
@@ -59,6 +59,9 @@ def command(
         report = json.dumps(to_json(result), ensure_ascii=False, indent=1)
         (folder / "report.json").write_text(report, encoding="utf-8")
     _print_summary(console, result)
+    options.show_notes(
+        note for note in result.notes if note not in annotations.notes
+    )  # the others were shown
     console.print(f"Report: {output / 'report.html'}", soft_wrap=True)
 
 
@@ -86,14 +89,21 @@ def _print_summary(console: Console, result: Inspection) -> None:
             "groups found",
             ", ".join(str(len(m)) for m in result.groups.members) or f"none: {result.groups.reason}",
         ),
-        ("consensus models differ on", f"{format_count(result.consensus.differ)} items"),
+        ("consensus models differ on", _differing(result)),
         ("conflict pairs listed", format_count(len(result.conflicts))),
     ]
     for name, value in rows:
         table.add_row(name, escape(value))
     console.print(table)
-    console.print(f"Alpha is {read_alpha(agreement.alpha)}.", soft_wrap=True)
+    verb = "Alpha" if agreement.alpha is None else "Alpha is"
+    console.print(f"{verb} {read_alpha(agreement.alpha)}.", soft_wrap=True)
     console.print(escape(verdict(result.decomposition)), soft_wrap=True)
     console.print(f"[dim]{escape(result.scale_reason)}[/]", soft_wrap=True)
-    for note in result.notes:
-        console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
+
+
+def _differing(result: Inspection) -> str:
+    from dcpc.data.raw import count
+
+    if len(result.consensus.labels.columns) < 2:
+        return "cannot be told: " + (" ".join(result.consensus.notes) or "there is one model only")
+    return count(result.consensus.differ, "item")

@@ -22,6 +22,9 @@ from dcpc.inspection.distance import judgements_of_known_annotators
 MOST_ANNOTATORS = 1500
 """Annotators that are clustered: those with the most judgements (the dense affinity matrix is A × A)."""
 
+_SAME_POINT = 6
+"""Decimals to which annotators' places are told apart."""
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -108,7 +111,11 @@ def _cluster(
     vectors = _leading_eigenvectors(affinity.matrix(), sizes[-1] - 1)  # [A, k − 1], strongest first
     clusters = []
     for k in sizes:
-        codes = KMeans(k, n_init=2, random_state=0).fit_predict(vectors[:, : k - 1])
+        points = vectors[:, : k - 1]
+        distinct = len(
+            np.unique(points.round(_SAME_POINT), axis=0)
+        )  # k-means finds no more clusters than these
+        codes = KMeans(min(k, distinct), n_init=2, random_state=0).fit_predict(points)
         clusters.append((contrast(affinity, codes), codes))
     return clusters
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ MOST_ITEMS = 30
 
 MOST_MINED = 200
 """Conflict pairs of two different items that are listed, one per pair of items, the most similar ones."""
+
+MOST_EXAMPLE_LABELS = 6
+"""Labels that are written out where their order is to be named."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,10 @@ def explain_scale(annotations: Annotations, *, given: bool) -> str:
             "Where numbers are only names of classes, say `--scale nominal`: alpha and the leanings then change."
         )
     reason = "There are fewer than three labels" if len(labels) < 3 else "The labels are not all numbers"
+    shown = labels if len(labels) <= MOST_EXAMPLE_LABELS else (*labels[:2], "…", labels[-1])
     return (
-        f"{reason}, so they were read as nominal. Where they have an order, say `--scale ordinal --labels "
-        "low,middle,high`."
+        f"{reason}, so they were read as nominal. Where they have an order, name them from low to high: "
+        f"`--scale ordinal --labels {shlex.quote(','.join(shown))}`."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import warnings
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
@@ -29,7 +30,9 @@ def figure_to_svg(figure: Figure, alt: str) -> Markup:
     """
     buffer = io.StringIO()
     # Fixed salt and no date: the same figure gives the same bytes.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dcpc"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dcpc"}), warnings.catch_warnings():
+        # Text stays text: the reader's browser has the fonts that matplotlib misses, for emoji say.
+        warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from font")
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = re.search(r"<svg.*</svg>", buffer.getvalue(), flags=re.DOTALL)
     assert svg is not None, "matplotlib wrote no svg element"
