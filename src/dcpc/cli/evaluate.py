@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dcpc.cli import options
-from dcpc.errors import UsageError
+from dcpc.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dcpc.adapters import TrainedAdapter
     from dcpc.data import Annotations
+    from dcpc.task import Task
 
 
 def command(
@@ -27,31 +31,58 @@ def command(
     force: options.Force = False,
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
-    """Compare predictions with the judgements of DATA: majority, distribution, single annotators."""
-    from rich.console import Console
-    from rich.table import Table
+    """Compare predictions with the judgements of DATA: majority, distribution, single annotators.
 
+    Annotators whom training did not know are predicted as anybody; or as their group, where the adapter was trained
+    with --group-column and DATA has that column.
+    """
     from dcpc.adapters import load_adapter
-    from dcpc.files import atomic_file
+    from dcpc.files import atomic_file, check_output_file
     from dcpc.task import Task
     from dcpc.training.holdout import keep_split
 
-    if output is not None and output.exists() and not force:
-        raise UsageError("the output is there already.", where=output, fix="Name a new file, or add --force.")
+    if output is not None:
+        check_output_file(output, force=force)
     task = Task.read(adapter)
-    annotations = keep_split(options.read(data, columns, format, task.scale, task.labels), split)
+    annotations = keep_split(_read(data, columns, format, task), split)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
     figures = evaluate_adapter(trained, annotations, batch_size)
     if output is not None:
+        # JSON has no word for a number that does not exist, such as the accuracy where every item is tied.
+        known = {name: value if isfinite(value) else None for name, value in figures.items()}
+        content = {"adapter": str(adapter), "data": data, "split": split, **known}
         with atomic_file(output) as path:
-            path.write_text(
-                json.dumps({"adapter": str(adapter), "data": data, "split": split, **figures}, indent=2)
-            )
-    table = Table(title=f"{adapter} on {annotations.n_items:,} items of {annotations.source}", box=None)
+            path.write_text(json.dumps(content, indent=2, allow_nan=False))
+    _print(f"{adapter} on {annotations.n_items:,} items of {annotations.source}", figures)
+
+
+def _read(data: str, columns: str | None, format: str | None, task: Task) -> Annotations:
+    """The judgements of DATA, whose labels must be those that the adapter knows."""
+    try:
+        return options.read(data, columns, format, task.scale, task.labels)
+    except DataError as error:
+        if "--labels" not in (error.fix or ""):
+            raise
+        # The reader's advice is for those who may choose the labels.
+        raise DataError(
+            error.what,
+            where=error.where,
+            fix="The adapter can only be compared on the labels that it was trained with: correct the label, or "
+            "remove the rows.",
+        ) from error
+
+
+def _print(title: str, figures: dict[str, float]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), box=None)
     table.add_column("Metric")
     table.add_column("Value", justify="right")
     for name, value in figures.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
+        shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if isfinite(value) else "–"
+        table.add_row(name, shown)
     Console(highlight=False).print(table)
 
 
@@ -61,29 +92,45 @@ def evaluate_adapter(
     """Every metric of `dcpc.evaluation` for the predicted distribution, and error rates of single annotators.
 
     `consensus_annotator_error` predicts the same label for everybody, `annotator_error` each known annotator's
-    own; both are means over annotators.
+    own, and for others that of their group, where the data have the column with which the adapter was trained;
+    both are means over annotators.
+
+    Raises:
+        UsageError: if the items do not have the columns that training saw.
     """
+    from dcpc.evaluation import evaluate_distribution
+    from dcpc.prediction import predict_distribution, predict_judgements
+    from dcpc.training.groups import known_or_stand_in
+
+    own = None
+    if annotations.has_annotators:
+        config = getattr(trained.model, "active_peft_config", None)
+        known = getattr(config, "annotators", None) or []
+        probabilities, own = predict_judgements(
+            trained,
+            annotations.items,
+            annotations.item_codes,
+            known_or_stand_in(annotations, trained.task.group_column, known),
+            batch_size=batch_size,
+            progress=True,
+        )
+    else:
+        probabilities = predict_distribution(trained, annotations.items, batch_size=batch_size, progress=True)
+    figures = evaluate_distribution(probabilities, annotations.counts, annotations.scale)
+    figures |= {name: int(figures[name]) for name in ("items", "ties")}
+    if annotations.has_annotators:
+        figures["consensus_annotator_error"] = _mean_error(probabilities[annotations.item_codes], annotations)
+    if own is not None:
+        figures["annotator_error"] = _mean_error(own, annotations)
+    return figures
+
+
+def _mean_error(probabilities: np.ndarray, annotations: Annotations) -> float:
+    """Mean over annotators of how often the most probable label of a judgement [J, C] is not the one given."""
     import numpy as np
 
-    from dcpc.evaluation import evaluate_distribution, per_annotator_error
-    from dcpc.prediction import predict_distribution, predict_judgements
+    from dcpc.evaluation import per_annotator_error
 
-    if not annotations.has_annotators:
-        probabilities = predict_distribution(trained, annotations.items, batch_size=batch_size, progress=True)
-        return evaluate_distribution(probabilities, annotations.counts, annotations.scale)
-    probabilities, own = predict_judgements(
-        trained,
-        annotations.items,
-        annotations.item_codes,
-        annotations.table["annotator_id"].tolist(),
-        batch_size=batch_size,
-        progress=True,
-    )
-    figures = evaluate_distribution(probabilities, annotations.counts, annotations.scale)
-    ways = {"consensus_annotator_error": probabilities[annotations.item_codes], "annotator_error": own}
-    for name, p in ways.items():
-        if p is not None:
-            label = p.argmax(axis=1)
-            error = per_annotator_error(label, annotations.label_codes, annotations.annotator_codes)
-            figures[name] = float(np.nanmean(error))
-    return figures
+    label = probabilities.argmax(axis=1)
+    error = per_annotator_error(label, annotations.label_codes, annotations.annotator_codes)
+    return float(np.nanmean(error)) if np.isfinite(error).any() else float("nan")
