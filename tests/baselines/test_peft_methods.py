@@ -95,6 +95,48 @@ def test_every_trainable_parameter_gets_a_gradient_and_the_base_none(
     assert all(".base_layer." not in n for n in trained)
 
 
+def test_prompts_train_sixteen_positions_and_the_head_only() -> None:
+    head = 16 * 3 + 3
+    for method, expected in (
+        ("prompt-tuning", 16 * 16),
+        ("p-tuning-v2", 16 * 2 * 2 * 16),
+    ):  # m·H, m·(key, value)·L·H
+        base = bert()
+        model = peft.get_peft_model(base, adapter_config(method, base, LABELS))
+        assert sum(p.numel() for p in model.parameters() if p.requires_grad) == expected + head, method
+
+
+def test_ia3_scales_keys_and_values_after_and_feed_forward_layers_before_their_projection() -> None:
+    base = bert()
+    model = peft.get_peft_model(base, adapter_config("ia3", base, LABELS))
+    scaled = {n: m for n, m in model.named_modules() if hasattr(m, "ia3_l") and hasattr(m, "is_feedforward")}
+    assert len(scaled) == 6  # keys, values, feed-forward of two layers
+    for name, layer in scaled.items():
+        is_feedforward = ".attention." not in name
+        width = layer.base_layer.in_features if is_feedforward else layer.base_layer.out_features
+        assert layer.ia3_l["default"].numel() == width, name
+        scale, x = torch.rand(width) + 0.5, torch.randn(2, layer.base_layer.in_features)
+        with torch.no_grad():
+            layer.ia3_l["default"].copy_(scale.view_as(layer.ia3_l["default"]))
+        expected = layer.base_layer(x * scale) if is_feedforward else layer.base_layer(x) * scale
+        torch.testing.assert_close(layer(x), expected)
+
+
+def test_dora_learns_direction_and_length_apart() -> None:
+    base = bert()
+    model = peft.get_peft_model(base, adapter_config("dora", base, LABELS, lora_dropout=0.0))
+    name, layer = next((n, m) for n, m in model.named_modules() if n.endswith("query"))
+    with torch.no_grad():
+        layer.lora_B["default"].weight.normal_()
+        layer.lora_magnitude_vector["default"].weight.uniform_(0.5, 1.5)
+    update = layer.scaling["default"] * layer.lora_B["default"].weight @ layer.lora_A["default"].weight
+    direction = layer.base_layer.weight + update
+    length = layer.lora_magnitude_vector["default"].weight[:, None]
+    weight = length * direction / direction.norm(dim=1, keepdim=True)  # equation 5 of the paper
+    x = torch.randn(3, 16)
+    torch.testing.assert_close(layer(x), x @ weight.T + layer.base_layer.bias, msg=name)
+
+
 @pytest.mark.parametrize("method", ["lora", "p-tuning-v2"])
 @pytest.mark.parametrize("name", ["bert", "llama"])
 def test_a_saved_adapter_predicts_the_same(

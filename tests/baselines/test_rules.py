@@ -13,7 +13,12 @@ from torch.nn.functional import cross_entropy
 
 from dcpc.baselines.features import PooledFeatures, last_linear
 from dcpc.baselines.heads import AnnotatorEmbeddings, AnnotatorHeads, CrowdLayer
-from dcpc.baselines.losses import coteaching_losses, generalised_cross_entropy, neighbour_consistency
+from dcpc.baselines.losses import (
+    coteaching_losses,
+    generalised_cross_entropy,
+    neighbour_consistency,
+    similar_inputs_kl,
+)
 from dcpc.baselines.peft_methods import adapter_config
 from dcpc.baselines.rules import (
     AnnotatorHead,
@@ -24,6 +29,7 @@ from dcpc.baselines.rules import (
     ItemTargets,
     JudgementRows,
     NeighbourConsistency,
+    SimilarInputs,
 )
 from dcpc.baselines.rules.clear import MOST, clean_probabilities
 from dcpc.baselines.rules.targets import Targets, unweighted
@@ -114,6 +120,17 @@ class TestLosses:
         resumed.prepare(model, data)
         resumed.load_state(state)
         torch.testing.assert_close(resumed.loss(model, batch, 1.0).loss, second)
+
+    def test_the_control_adds_its_penalty_to_plain_training(self, folder: str) -> None:
+        model, data, batch = setup(folder)
+        rule = SimilarInputs(strength=2.0)
+        rule.prepare(model, data)
+        found = rule.loss(model, batch, 0.0)
+        logits = model(**tokens_of(batch)).logits
+        features = rule.features.of(batch["attention_mask"])
+        penalty = similar_inputs_kl(logits, features)
+        assert penalty > 0, "two of these items are similar"
+        torch.testing.assert_close(found.loss, cross_entropy(logits, SOFT) + 2.0 * penalty)
 
     def test_ncr_waits_for_its_start_and_then_splits_the_loss(self, folder: str) -> None:
         model, data, batch = setup(folder)

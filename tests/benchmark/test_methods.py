@@ -99,6 +99,18 @@ def test_trains_and_predicts(
         np.testing.assert_allclose(each[1], p[0], atol=1e-5)  # unknown: the consensus
 
 
+def test_adalora_moves_its_ranks_within_the_budget(
+    settings: TrainingSettings, split: tuple[Annotations, Annotations]
+) -> None:
+    method = METHODS["adalora"]
+    fitted = method.train(*split, settings, middle(method), seed=0)
+    pattern = fitted.adapter.model.peft_config["default"].rank_pattern
+    kept = [sum(alive) for alive in pattern.values()]
+    assert kept, "no ranks were allocated"
+    assert sum(kept) == 4 * len(kept)  # on average the rank of lora
+    assert all(len(alive) == 6 for alive in pattern.values())
+
+
 @pytest.mark.parametrize("name", ["soft-labels", "clear", "crowd-layer", "co-teaching"])
 def test_rules_also_run_on_the_other_backbone(
     name: str, settings: TrainingSettings, split: tuple[Annotations, Annotations]
