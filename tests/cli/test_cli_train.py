@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from safetensors.torch import load_file
 
 from dcpc.errors import TrainingError
 from dcpc.recipe import Recipe, check_recipe, override, read_recipe
@@ -241,7 +245,68 @@ def test_one_seed_decides_wherever_it_is_given(dcpc, reviews, tiny_bert, tmp_pat
 
 def test_a_training_that_never_evaluates_says_so(dcpc, reviews, tiny_bert, tmp_path) -> None:
     result = dcpc(
-        "train", reviews, "--model", tiny_bert, "--output", tmp_path / "a", *QUICK, "--set", "eval_strategy=no"
+        "train",
+        reviews,
+        "--model",
+        tiny_bert,
+        "--output",
+        tmp_path / "a",
+        *QUICK,
+        "--set",
+        "eval_strategy=no",
     )
     assert result.code == 0, result.err
     assert "not measured" in result.out
+
+
+def test_trains_into_the_working_directory(dcpc, reviews, tiny_bert, tmp_path, monkeypatch) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    result = dcpc("train", reviews, "--model", tiny_bert, "--output", ".", *QUICK)
+    assert result.code == 0, result.err
+    assert (tmp_path / "empty" / "task.json").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_files_of_the_adapter_have_the_usual_permissions(dcpc, reviews, tiny_bert, tmp_path) -> None:
+    before = os.umask(0o022)
+    try:
+        dcpc("train", reviews, "--model", tiny_bert, "--output", tmp_path / "a", *QUICK)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a").iterdir()}
+    assert set(modes.values()) == {0o644}
+
+
+def test_items_of_other_splits_are_left_out_and_counted(dcpc, reviews, tiny_bert, tmp_path) -> None:
+    table = pd.read_csv(reviews)
+    number = table["item_id"].str.split().str[1].astype(int)
+    table.assign(split=number.map(lambda n: "test" if n < 4 else "train")).to_csv(tmp_path / "s.csv")
+    result = dcpc("train", tmp_path / "s.csv", "--model", tiny_bert, "--output", tmp_path / "a", *QUICK)
+    assert result.code == 0, result.err
+    assert "4 of `test`" in result.err
+    assert "18 to train on, 2 for validation, 4 left out" in " ".join(result.out.split())
+
+
+def test_a_split_that_names_no_training_items_is_refused(dcpc, reviews, tiny_bert, tmp_path) -> None:
+    pd.read_csv(reviews).assign(split="test").to_csv(tmp_path / "s.csv")
+    result = dcpc("train", tmp_path / "s.csv", "--model", tiny_bert, "--output", tmp_path / "a", *QUICK)
+    assert result.code == 1
+    assert '"test"' in result.err
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("set", ["max_steps=1", "num_train_epochs=1"])
+def test_a_training_of_one_step_trains(dcpc, reviews, tiny_bert, tmp_path, set) -> None:
+    arguments = ("train", reviews, "--model", tiny_bert, "--method", "lora", "--output", tmp_path / "a")
+    assert dcpc(*arguments, "--set", set).code == 0
+    weights = load_file(tmp_path / "a" / "adapter_model.safetensors")
+    assert any(tensor.any() for name, tensor in weights.items() if "lora_B" in name)
+
+
+def test_a_diverged_training_is_told_from_one_that_went_well(dcpc, reviews, tiny_bert, tmp_path) -> None:
+    arguments = ("train", reviews, "--model", tiny_bert, "--method", "lora")
+    well = dcpc(*arguments, "--output", tmp_path / "well", *QUICK)
+    assert "diverged" not in well.err
+    wild = ("--set", "learning_rate=1e6", "--set", "max_grad_norm=0", "--set", "max_steps=4")
+    assert "diverged" in dcpc(*arguments, "--output", tmp_path / "wild", *wild).err

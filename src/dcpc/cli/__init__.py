@@ -58,6 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _say_stopped(stop: KeyboardInterrupt) -> NoReturn:
-    message = f"Stopped. {stop}".strip()
-    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(message))
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if console.is_terminal:
+        console.print()  # a progress bar may have left the cursor within its line
+    console.print(escape(f"Stopped. {stop}".strip()))
     sys.exit(130)
