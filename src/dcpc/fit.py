@@ -28,7 +28,7 @@ from dcpc.data import Annotations
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.pairs import JudgementPairs, embedding_cache, mine_judgement_pairs
 from dcpc.errors import UsageError
-from dcpc.models import SentenceClassifier, load_base_model
+from dcpc.models import SentenceClassifier, load_base_model, located
 from dcpc.task import Task
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments
 from dcpc.training.best import BestWeights
@@ -164,7 +164,7 @@ def train_adapter(
     with quiet_libraries():
         trainer.train(resume_from_checkpoint=resume if isinstance(resume, bool) else str(resume))
     task = Task(
-        base_model=base_model,
+        base_model=located(base_model),
         method=method,
         labels=list(train.labels),
         scale=train.scale,

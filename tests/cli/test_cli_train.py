@@ -60,6 +60,7 @@ def test_flags_override_the_recipe(dcpc, reviews, tiny_bert, tmp_path) -> None:
     ("change", "code", "says"),
     [
         (["--model", "no/such-model"], 1, "no/such-model"),
+        (["--model", "./no-such-model"], 1, "no such folder"),
         (["--method", "magic"], 2, "lora"),
         (["--preset", "magic"], 2, "paper"),
         (["--set", "learning_rat=1"], 2, "learning_rate"),
@@ -266,6 +267,15 @@ def test_trains_into_the_working_directory(dcpc, reviews, tiny_bert, tmp_path, m
     assert result.code == 0, result.err
     assert (tmp_path / "empty" / "task.json").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_a_relative_base_model_is_found_from_anywhere(
+    dcpc, reviews, tiny_bert, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(Path(tiny_bert).parent)
+    assert dcpc("train", reviews, "--model", "./tiny", "--output", tmp_path / "a", *QUICK).code == 0
+    monkeypatch.chdir(tmp_path)
+    assert dcpc("evaluate", "a", reviews).code == 0
 
 
 def test_files_of_the_adapter_have_the_usual_permissions(dcpc, reviews, tiny_bert, tmp_path) -> None:

@@ -11,7 +11,7 @@ from transformers import BertForSequenceClassification, GPT2Config, GPT2Model
 from transformers import logging as transformers_logging
 
 from dcpc.errors import ModelError
-from dcpc.models import SentenceClassifier, load_base_model, minilm, minilm_path
+from dcpc.models import SentenceClassifier, load_base_model, located, minilm, minilm_path
 from tiny_models import save_tiny_bert
 
 LABELS = ["not offensive", "offensive", "very offensive"]
@@ -139,3 +139,28 @@ class TestEmbeddedModel:
 class _Spec:
     def __init__(self, origin: Path) -> None:
         self.origin = str(origin)
+
+
+@pytest.mark.parametrize(
+    "name", ["./nowhere", "../nowhere", "/no/where", "~/nowhere", "a/b/c", "C:\\m", "mine/", "file"]
+)
+def test_what_can_only_be_a_path_fails_at_once_and_asks_no_hub(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "dcpc.models.loading.AutoConfig.from_pretrained", lambda *_, **__: pytest.fail("asked")
+    )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="folder") as caught:
+        load_base_model(name, LABELS)
+    assert caught.value.where == name
+
+
+def test_a_local_model_is_known_by_its_absolute_path(folder, monkeypatch):
+    monkeypatch.chdir(Path(folder).parent)
+    model, _ = load_base_model(Path(folder).name, LABELS)
+    assert model.name_or_path == located(Path(folder).name) == folder
+
+
+@pytest.mark.parametrize("name", ["minilm", "bert-base-uncased", "google/bert_uncased_L-2"])
+def test_other_names_are_the_hubs(name):
+    assert located(name) == name

@@ -155,6 +155,7 @@ def _settings(
     path: Path | None, model: str | None, method: str | None, preset: str | None, assignments: list[str]
 ) -> Recipe:
     from dcpc.fit import METHODS
+    from dcpc.models import located
     from dcpc.recipe import Recipe, check_recipe, override, read_recipe
 
     recipe = read_recipe(path) if path is not None else Recipe()
@@ -167,4 +168,5 @@ def _settings(
         raise UsageError(
             "no base model was given.", fix="Add --model minilm, a Hugging Face id, or a local path."
         )
-    return check_recipe(recipe)
+    # A path that is mistyped must not wait for the data, nor one be lost that was given from another folder.
+    return check_recipe(recipe.model_copy(update={"model": located(recipe.model)}))

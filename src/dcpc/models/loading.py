@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ def load_base_model(
     Raises:
         ModelError: if there is no such model, or it cannot be loaded.
     """
+    name = located(name)
     path = str(minilm_path()) if name == MINILM else name
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     try:
@@ -61,6 +63,29 @@ def load_base_model(
         ) from error
     _ensure_padding(model, tokenizer)
     return model, tokenizer
+
+
+def located(name: str) -> str:
+    """The name by which a base model is found from any folder: a local one by its absolute path.
+
+    Raises:
+        ModelError: the name can only be a path, and there is no such folder; the hub need not be asked.
+    """
+    if name == MINILM:
+        return name
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return os.path.abspath(path)
+    starts = name.startswith((".", "/", "~"))
+    # The hub's names have one slash at most, and none at the end.
+    if starts or "\\" in name or name.endswith("/") or name.count("/") > 1 or path.is_file():
+        found = "it is a file, not a folder" if path.is_file() else "there is no such folder"
+        raise ModelError(
+            f"the base model cannot be loaded: {found}.",
+            where=name,
+            fix="Give a local folder with config.json and weights, a Hugging Face id, or `minilm`.",
+        )
+    return name
 
 
 def pools_by_mean(path: str) -> bool:

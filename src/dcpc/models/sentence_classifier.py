@@ -19,7 +19,8 @@ from dcpc.models.minilm import MINILM, minilm_path
 class SentenceClassifier(PreTrainedModel):
     """Any encoder, mean pooling over real tokens, dropout and one linear layer.
 
-    Saved adapters name this class in PEFT's `auto_mapping`, so `AutoPeftModel.from_pretrained` finds it.
+    Saved adapters name this class in PEFT's `auto_mapping`, so `AutoPeftModel.from_pretrained(folder, num_labels=C,
+    import_allowlist=["dcpc"])` finds it; PEFT imports no package of others unless it is named so.
     """
 
     config_class = AutoConfig

@@ -1,8 +1,9 @@
 """Make the method known to PEFT and its attention functions known to transformers.
 
 PEFT has no entry point for third-party methods, and its own registration accepts only the names that it
-ships; entering the three mappings is what makes `get_peft_model`, `PeftModel.from_pretrained` and
-`AutoPeftModelFor...` work. They must be entered before an adapter is loaded: `import dcpc` does it.
+ships; entering the three mappings is what makes `get_peft_model`, `PeftModel.from_pretrained` and PEFT's
+auto classes work (on sentence encoders with `import_allowlist=["dcpc"]`). They must be entered before an
+adapter is loaded: `import dcpc` does it.
 """
 
 from __future__ import annotations
