@@ -372,6 +372,14 @@ def test_a_trailing_delimiter_is_harmless(tmp_path: Path, rows: str) -> None:
     assert annotations.table["label"].tolist() == ["yes", "no"]
 
 
+def test_a_trailing_delimiter_of_the_header_is_no_column(tmp_path: Path) -> None:
+    annotations = read_annotations(csv(tmp_path, "text,label,\na,yes,\nb,no\n"))
+    assert list(annotations.table.columns) == ["item_id", "text", "label"]
+    assert not any("fewer fields" in note for note in annotations.notes)
+    found = error(csv(tmp_path, "label,text,\nyes,Well, the secret\nno,fine,\n"))
+    assert found.what == "the row has 3 fields, the header 2."
+
+
 def test_an_unclosed_quote_names_its_row(tmp_path: Path) -> None:
     rows = '1,"two\nlines",ann,yes\n\n2,"secret,ann,no\n3,third,ann,no\n'
     found = error(csv(tmp_path, HEADER + rows))

@@ -26,6 +26,11 @@ def rows_of(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         csv.field_size_limit(limit)
 
 
+def _width(header: list[str]) -> int:
+    """Columns of the table: names of the header, less what is empty at its end, of a trailing delimiter."""
+    return max((number for number, name in enumerate(header, start=1) if name.strip()), default=len(header))
+
+
 def refuse_long_rows(path: Path, source: str, delimiter: str, *, empty_too: bool = False) -> None:
     """No row has more fields than the header; empty ones at its end, of a trailing delimiter, do no harm.
 
@@ -36,20 +41,21 @@ def refuse_long_rows(path: Path, source: str, delimiter: str, *, empty_too: bool
         DataError: naming the first such row; says so where the header seems to lack a name.
     """
     rows = rows_of(path, delimiter)
-    width = len(next(rows)[1])
-    first, every, number = None, True, 1
+    width = _width(next(rows)[1])
+    first, number = None, 1
+    sizes: set[int] = set()
     for number, fields in rows:
         beyond = fields[width:]
         if first is None and (any(beyond) or (empty_too and beyond)):
             first = (number, len(fields))
-        every = every and len(fields) in (0, width + 1)
-        if first is not None and not every:
+        sizes |= {len(fields)} if fields else set()
+        if first is not None and len(sizes) > 1:
             break
     if first is None:
         return
     row, found = first
     what = f"the row has {count(found, 'field')}, the header {width}"
-    if every and number > row:
+    if len(sizes) == 1 and number > row:
         raise DataError(
             f"{what}, and every other row has as many: a name is missing in the header.",
             where=f"{source}, row {row}",
@@ -71,7 +77,7 @@ def unclosed_quote(path: Path, source: str, delimiter: str) -> DataError:
 def short_rows(path: Path, delimiter: str) -> tuple[int, dict[int, int]]:
     """Fields of the header, and row number → fields of the rows that have fewer, blank lines left out."""
     rows = rows_of(path, delimiter)
-    width = len(next(rows)[1])
+    width = _width(next(rows)[1])
     return width, {number: len(fields) for number, fields in rows if 0 < len(fields) < width}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +53,13 @@ def _parse_csv(path: Path, source: str, delimiter: str) -> pd.DataFrame:
                 path, sep=delimiter, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig",
                 skip_blank_lines=False, index_col=False, on_bad_lines="error",
             )  # fmt: skip
-        if any(issubclass(warning.category, pd.errors.ParserWarning) for warning in caught):
-            refuse_long_rows(path, source, delimiter)  # pandas has cut what stands beyond the header
+        unnamed = _unnamed_at_the_end(frame)
+        cut = any(issubclass(warning.category, pd.errors.ParserWarning) for warning in caught)
+        if cut or frame[unnamed].notna().any(axis=None):
+            refuse_long_rows(
+                path, source, delimiter
+            )  # pandas has cut, or named, what stands beyond the header
+        frame = frame.drop(columns=unnamed)
     except UnicodeDecodeError:
         not_utf8(path, source)
     except pd.errors.EmptyDataError as error:
@@ -62,6 +67,12 @@ def _parse_csv(path: Path, source: str, delimiter: str) -> pd.DataFrame:
     except pd.errors.ParserError as error:
         raise _malformed_table(error, path, source, delimiter) from error
     return frame
+
+
+def _unnamed_at_the_end(frame: pd.DataFrame) -> list[str]:
+    """The columns that a delimiter at the end of the header makes."""
+    names = takewhile(lambda name: re.fullmatch(r"Unnamed: \d+", name), reversed(frame.columns))
+    return list(names)[: frame.shape[1] - 1]
 
 
 def _with_short_rows(raw: RawTable, path: Path, delimiter: str) -> RawTable:
