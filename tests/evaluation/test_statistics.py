@@ -14,6 +14,7 @@ from dcpc.evaluation.ranks import critical_difference
 from dcpc.evaluation.significance import (
     compare_over_seeds,
     draw_items,
+    from_variances,
     macro_f1,
     weighted_mean,
     weighted_ratio,
@@ -57,6 +58,22 @@ def rejection_rate(effect: float, n_seeds: int, seed_sd: float, *, shared: bool)
 @pytest.mark.parametrize(("n_seeds", "seed_sd"), [(3, 0.0), (3, 0.05), (3, 0.3), (5, 0.1)])
 def test_equal_methods_differ_in_at_most_five_percent(n_seeds: int, seed_sd: float, shared: bool) -> None:
     assert rejection_rate(0.0, n_seeds, seed_sd, shared=shared) <= HIGHEST_FALSE_RATE
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.8, 3.2, 10.0])
+def test_three_seeds_stay_at_five_percent_at_every_mixture_of_the_variances(ratio: float) -> None:
+    """Tight enough to tell this rule from the one of Welch and Satterthwaite: 7 to 8 % at the larger ratios."""
+    rng, n = np.random.default_rng(0), 4000
+    seeds = rng.normal(
+        0, (3 * ratio) ** 0.5, (n, 3)
+    )  # so that their mean has the variance `ratio`, beside 1 of items
+    means = seeds.mean(axis=1) + rng.normal(0, 1, n)
+    variances = seeds.var(axis=1, ddof=1) / 3
+    found = [
+        from_variances(mean, variance, 1.0, degrees=(2, 200), n_seeds=3).p_value
+        for mean, variance in zip(means, variances, strict=True)
+    ]
+    assert np.mean(np.array(found) <= 0.05) <= 0.05 + 3 * (0.05 * 0.95 / n) ** 0.5
 
 
 def test_power_rises_with_the_effect() -> None:
