@@ -467,11 +467,18 @@ def test_columns_that_share_a_prefix_and_end_in_an_id_are_annotators(tmp_path: P
 @pytest.mark.parametrize("names", ["anna,bert", "label_anna,label_bert", "labels,users"])
 def test_annotators_under_other_names_are_hinted_at(tmp_path: Path, names: str) -> None:
     path = tmp_path / "wide.csv"
-    path.write_text(f"text,{names},topic\none,yes,no,x\ntwo,no,yes,y\n")
+    path.write_text(f"text,{names},topic\none,yes,no,x\ntwo,no,NA,y\n")
     option = f"annotators='{names.replace(',', '|')}'"
     with pytest.raises(DataError, match=re.escape(option)):
         read_annotations(path)
     assert len(read_annotations(path, columns={"annotators": names.replace(",", "|")}).annotators) == 2
+
+
+def test_a_wide_table_without_texts_is_told_with_its_own_columns(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_text("comment,rater_1,rater_2\none,yes,no\n")
+    with pytest.raises(DataError, match='found: "comment", "rater_1", "rater_2"'):
+        read_annotations(path)
 
 
 def test_words_for_a_missing_label_are_not_labels_of_a_wide_table(tmp_path: Path) -> None:

@@ -406,7 +406,15 @@ def test_an_empty_text_in_a_file_of_one_column_is_no_blank_line(tmp_path: Path) 
     assert len(read_items(csv(tmp_path, "text\na\nb\n\n\n"))) == 2
 
 
-@pytest.mark.parametrize(("content", "name"), [("[]", "data.json"), ("text,label\n", "data.csv")])
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("[]", "data.json"),
+        ("text,label\n", "data.csv"),
+        ("text,label\n\n\n", "data.csv"),
+        ("text\n\n", "d.csv"),
+    ],
+)
 def test_a_file_without_rows_is_called_that(tmp_path: Path, content: str, name: str) -> None:
     path = csv(tmp_path, content, name)
     assert "there are no" in error(path).what
@@ -418,6 +426,10 @@ def test_notes_of_single_files_in_a_folder_are_kept(tmp_path: Path) -> None:
     csv(tmp_path, "text,label\na,yes\n\n", "one.csv")
     csv(tmp_path, "text,label\nb,no\n", "two.csv")
     assert any("one.csv: 1 blank line" in note for note in read_annotations(tmp_path).notes)
+
+
+def test_a_blank_line_instead_of_a_header(tmp_path: Path) -> None:
+    assert "first line is blank" in error(csv(tmp_path, "\ntext,label\na,yes\nb,no\n")).what
 
 
 # --- Names of columns, words for nothing

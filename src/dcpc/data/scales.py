@@ -25,6 +25,9 @@ MANY_LEVELS = 30
 MOST_LEVELS = 101
 MANY_CLASSES = 100
 
+ABSENT = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+"""What pandas and R write for a missing value, exactly so: not labelled in a wide table, noted in a long one."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 PREFERENCE_SYNONYMS = {

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from dcpc.data.scales import ABSENT
+
 _MOST_LABELS = 20
 _LEAST_OVERLAP = 0.5
 
@@ -31,4 +33,4 @@ def columns_with_shared_labels(frame: pd.DataFrame, leave_out: Sequence[str] = (
 
 
 def _values(column: pd.Series) -> set[str]:
-    return {text for text in column.dropna().astype("str").unique() if text.strip()}
+    return {text for text in column.dropna().astype("str").unique() if text.strip() not in ("", *ABSENT)}

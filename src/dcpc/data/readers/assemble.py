@@ -13,6 +13,7 @@ from dcpc.data import validation
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations, Scale
 from dcpc.data.raw import RawTable, count
 from dcpc.data.scales import (
+    ABSENT,
     are_numbers,
     as_text,
     canonical_labels,
@@ -26,9 +27,6 @@ from dcpc.errors import DataError, UsageError
 
 OUR_COLUMNS = ("item_id", *ITEM_COLUMNS, "annotator_id", "label", "split")
 """The columns that `--columns` can name; all others are attributes and keep their names."""
-
-ABSENT = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
-"""What pandas and R write for a missing value, exactly so: not labelled in a wide table, noted in a long one."""
 
 
 def assemble(raw: RawTable, *, scale: Scale | None, labels: Sequence[str] | None) -> Annotations:

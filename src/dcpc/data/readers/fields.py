@@ -26,6 +26,21 @@ def rows_of(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         csv.field_size_limit(limit)
 
 
+def check_header(path: Path, source: str, delimiter: str) -> None:
+    """The first line is not blank: it has to name the columns.
+
+    Raises:
+        DataError: if it is; pandas would take all rows for something else.
+    """
+    _, names = next(rows_of(path, delimiter), (1, [""]))
+    if not names:
+        raise DataError(
+            "the first line is blank; the names of the columns are needed there.",
+            where=f"{source}, row 1",
+            fix="Remove blank lines above the header.",
+        )
+
+
 def _width(header: list[str]) -> int:
     """Columns of the table: names of the header, less what is empty at its end, of a trailing delimiter."""
     return max((number for number, name in enumerate(header, start=1) if name.strip()), default=len(header))
@@ -42,20 +57,20 @@ def refuse_long_rows(path: Path, source: str, delimiter: str, *, empty_too: bool
     """
     rows = rows_of(path, delimiter)
     width = _width(next(rows)[1])
-    first, number = None, 1
-    sizes: set[int] = set()
+    first, number, every = None, 1, True
     for number, fields in rows:
         beyond = fields[width:]
         if first is None and (any(beyond) or (empty_too and beyond)):
             first = (number, len(fields))
-        sizes |= {len(fields)} if fields else set()
-        if first is not None and len(sizes) > 1:
+        # A file whose header lacks a name has one field more in all rows.
+        every = every and (not fields or (len(beyond) == 1 and any(beyond)))
+        if first is not None and not every:
             break
     if first is None:
         return
     row, found = first
     what = f"the row has {count(found, 'field')}, the header {width}"
-    if len(sizes) == 1 and number > row:
+    if every and number > row:
         raise DataError(
             f"{what}, and every other row has as many: a name is missing in the header.",
             where=f"{source}, row {row}",

@@ -14,7 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dcpc.data.raw import RawTable, count, numbered
-from dcpc.data.readers.fields import closing_blank_lines, refuse_long_rows, short_rows, unclosed_quote
+from dcpc.data.readers.fields import (
+    check_header,
+    closing_blank_lines,
+    refuse_long_rows,
+    short_rows,
+    unclosed_quote,
+)
 from dcpc.data.readers.records import Records, read_records
 from dcpc.data.readers.text import not_utf8
 from dcpc.errors import DataError
@@ -29,7 +35,8 @@ def read_csv(path: Path, source: str, delimiter: str | None = None) -> RawTable:
     skipped; in a file of one column only those at its end, since others are empty values.
 
     Raises:
-        DataError: if the file is empty, not UTF-8, a quote is not closed, or a row has more fields than the header.
+        DataError: if the file is empty or not UTF-8, has no header, a quote is not closed, or a row has more fields
+            than the header.
     """
     if delimiter is None:
         delimiter = header_delimiter(path, source, ",;")
@@ -38,7 +45,7 @@ def read_csv(path: Path, source: str, delimiter: str | None = None) -> RawTable:
     if blank.any() and raw.frame.shape[1] == 1:
         # A blank line of a single column is an empty value, for the checks to find, except at the end.
         blank[: len(blank) - closing_blank_lines(path, delimiter)] = False
-    if blank.any() and not blank.all():
+    if blank.any():
         frame = raw.frame[~blank].reset_index(drop=True)
         raw = replace(raw, frame=frame, places=raw.places[~blank])
         raw = raw.with_notes(f"{count(int(blank.sum()), 'blank line')} skipped.")
@@ -47,6 +54,7 @@ def read_csv(path: Path, source: str, delimiter: str | None = None) -> RawTable:
 
 def _parse_csv(path: Path, source: str, delimiter: str) -> pd.DataFrame:
     try:
+        check_header(path, source, delimiter)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", pd.errors.ParserWarning)
             frame = pd.read_csv(

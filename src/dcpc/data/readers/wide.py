@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from dcpc.data.raw import RawTable, count
-from dcpc.data.readers.assemble import ABSENT, OUR_COLUMNS, plain, rename
+from dcpc.data.readers.assemble import OUR_COLUMNS, plain, rename
 from dcpc.data.readers.long import read_table
-from dcpc.data.validation import OTHER_NAMES, annotators_option, listed
+from dcpc.data.scales import ABSENT
+from dcpc.data.validation import OTHER_NAMES, annotators_option, check_columns, listed
 from dcpc.errors import DataError
 
 # `rater_1`, `annotator2`, `label-w7`, `user a`; not `user_country`, `label_rude` and the like, which in a long
@@ -105,7 +106,12 @@ def as_given(labels: pd.Series) -> pd.Series:
 
 
 def lengthen(raw: RawTable, annotators: Sequence[str]) -> RawTable:
-    """One row per judgement from one row per item: cells that are empty or say `NA` are left out."""
+    """One row per judgement from one row per item: cells that are empty or say `NA` are left out.
+
+    Raises:
+        DataError: if there is no column `text`.
+    """
+    check_columns(raw, ("text",))  # as long as the columns are the file's own, which the error lists
     frame = raw.frame.drop(columns=[name for name in ("label", "annotator_id") if name in raw.frame])
     labels = frame[list(annotators)]
     given = np.column_stack([as_given(labels[name]).notna() for name in annotators])  # [I, A]
