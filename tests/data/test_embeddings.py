@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,23 @@ def test_no_texts_give_no_rows() -> None:
 def test_an_unknown_encoder_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
         embed_texts(["x"], encoder=str(tmp_path / "nothing"), progress=False)
+
+
+def test_a_full_disk_costs_the_cache_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("dcpc.data.embeddings._write_shard", full)
+    found = embed_texts(TEXTS, cache_dir=tmp_path, progress=False)
+    np.testing.assert_allclose(found, embed_texts(TEXTS, progress=False), atol=1e-6)
+
+
+def test_texts_are_cut_where_told_and_cached_apart(tmp_path: Path) -> None:
+    long, short = "good " * 30, "good " * 6  # eight tokens hold six words between the two special ones
+    cut, whole = (
+        embed_texts([long, short], cache_dir=tmp_path, progress=False, max_length=n) for n in (8, 64)
+    )
+    np.testing.assert_allclose(cut[0], cut[1], atol=1e-6)
+    assert np.abs(whole[0] - whole[1]).max() > 1e-3

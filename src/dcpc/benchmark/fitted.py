@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +16,9 @@ from dcpc.data.annotations import ITEM_COLUMNS, Annotations
 from dcpc.data.embeddings import embed_texts
 from dcpc.data.pairs import embedding_cache
 from dcpc.evaluation.distribution import SMALLEST
+
+Embed = Callable[[pd.DataFrame], np.ndarray]
+"""Items to their embeddings, float [I, H]."""
 
 
 class Fitted(ABC):
@@ -88,15 +91,15 @@ class FittedProbe(Fitted):
 
     Args:
         probe: fitted.
-        encoder: as for `embed_texts`.
+        embed: items to their embeddings, float [I, H].
         validation: judgements to measure the loss on.
         annotators: ids in the probe's order; None where it has no effects of annotators.
     """
 
     def __init__(
-        self, probe: LinearProbe, encoder: str, validation: Annotations, annotators: pd.Index | None
+        self, probe: LinearProbe, embed: Embed, validation: Annotations, annotators: pd.Index | None
     ) -> None:
-        self.probe, self.encoder, self.annotators = probe, encoder, annotators
+        self.probe, self.embed, self.annotators = probe, embed, annotators
         self.parameters = probe.n_parameters
         self.setting, self.on_edge = probe.choice.setting, probe.choice.on_edge
         p = self.probabilities(validation.items)  # [V, C]
@@ -104,7 +107,7 @@ class FittedProbe(Fitted):
 
     def probabilities(self, items: pd.DataFrame) -> np.ndarray:
         """Predicted label distribution of I items, float [I, C]."""
-        return np.maximum(self.probe.probabilities(embedded(items, self.encoder)), SMALLEST)
+        return np.maximum(self.probe.probabilities(self.embed(items)), SMALLEST)
 
     def judged_probabilities(
         self, items: pd.DataFrame, item_codes: np.ndarray, annotators: Sequence[str]
@@ -114,11 +117,12 @@ class FittedProbe(Fitted):
         if self.annotators is None:
             return p, None
         known = self.annotators.get_indexer(pd.Index(annotators))
-        return p, self.probe.of_annotators(embedded(items, self.encoder)[item_codes], known)
+        return p, self.probe.of_annotators(self.embed(items)[item_codes], known)
 
 
-def embedded(items: pd.DataFrame, encoder: str) -> np.ndarray:
-    """Embeddings of items, float64 [I, H]; several texts of an item are joined by a line break."""
+def embedded(items: pd.DataFrame, encoder: str, max_length: int) -> np.ndarray:
+    """Embeddings of items, float64 [I, H]; several texts of an item are joined by a line break, then cut."""
     columns = [column for column in ITEM_COLUMNS if column in items]
     texts = items[columns].agg("\n".join, axis=1).tolist()
-    return embed_texts(texts, encoder, cache_dir=embedding_cache(), progress=False).astype(np.float64)
+    found = embed_texts(texts, encoder, cache_dir=embedding_cache(), progress=False, max_length=max_length)
+    return found.astype(np.float64)

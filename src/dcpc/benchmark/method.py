@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -133,10 +134,12 @@ class BenchmarkMethod:
     def _fit_probe(
         self, train: Annotations, validation: Annotations, settings: TrainingSettings, seed: int
     ) -> Fitted:
-        features = embedded(train.items, settings.base_model)
-        probe = fit_linear_probe(features, train, annotator_effects=self.needs_annotators, seed=seed)
+        embed = partial(embedded, encoder=settings.base_model, max_length=settings.max_length)
+        probe = fit_linear_probe(
+            embed(train.items), train, annotator_effects=self.needs_annotators, seed=seed
+        )
         annotators = train.annotators if self.needs_annotators else None
-        return FittedProbe(probe, settings.base_model, validation, annotators)
+        return FittedProbe(probe, embed, validation, annotators)
 
     def _train_carrier(
         self,

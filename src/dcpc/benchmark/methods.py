@@ -32,7 +32,8 @@ from dcpc.data.annotations import Annotations
 
 def _crowdlab(settings: TrainingSettings, seed: int, train: Annotations) -> Targets:
     """Consensus labels one-hot, weighed by their quality; the classifier is a cross-validated linear probe."""
-    probe = fit_linear_probe(embedded(train.items, settings.base_model), train, seed=seed)
+    features = embedded(train.items, settings.base_model, settings.max_length)
+    probe = fit_linear_probe(features, train, seed=seed)
     consensus = crowdlab(train, probe.held_out)
     return Targets(np.eye(train.n_classes)[consensus.classes], consensus.weights)
 

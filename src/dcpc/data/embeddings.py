@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
@@ -15,7 +17,8 @@ from dcpc.errors import ModelError
 from dcpc.files import atomic_file
 
 _TEXTS_PER_SHARD = 2048
-_MAX_TOKENS = 256
+MAX_LENGTH = 256
+"""Tokens after which texts are cut, unless said otherwise."""
 
 
 def embed_texts(
@@ -24,6 +27,7 @@ def embed_texts(
     batch_size: int = 64,
     cache_dir: str | Path | None = None,
     progress: bool = True,
+    max_length: int = MAX_LENGTH,
 ) -> np.ndarray:
     """Embed I texts: mean of the encoder's last token states over real tokens, scaled to unit length.
 
@@ -31,11 +35,13 @@ def embed_texts(
     changed afterwards, so a run that was killed goes on where it stopped.
 
     Args:
-        texts: I texts; beyond 256 tokens they are cut.
+        texts: I texts.
         encoder: `minilm`, a Hugging Face id or a local path of any encoder.
         batch_size: texts per forward pass.
-        cache_dir: folder of the cache; None: nothing is written. It holds hashes and vectors, no texts.
+        cache_dir: folder of the cache; None: nothing is written. It holds hashes and vectors, no texts. Where it
+            cannot be written, there is no cache.
         progress: show a progress bar.
+        max_length: tokens after which texts are cut.
 
     Returns:
         Embeddings, float32 [I, H].
@@ -45,7 +51,7 @@ def embed_texts(
     """
     path = _encoder_path(encoder)
     keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-    folder = None if cache_dir is None else Path(cache_dir) / _encoder_key(encoder, path)
+    folder = None if cache_dir is None else Path(cache_dir) / _encoder_key(encoder, path, max_length)
     known = _read_shards(folder)
     missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
     if missing or not texts:
@@ -59,21 +65,25 @@ def embed_texts(
             for start in range(0, len(order), _TEXTS_PER_SHARD):
                 shard = order[start : start + _TEXTS_PER_SHARD]
                 rows = [missing[key] for key in shard]
-                vectors = np.concatenate(list(_embed(rows, model, tokenizer, batch_size, bar)))  # [shard, H]
+                found = _embed(rows, model, tokenizer, batch_size, max_length, bar)
+                vectors = np.concatenate(list(found))  # [shard, H]
                 if folder is not None:
-                    _write_shard(folder, shard, vectors)
+                    with suppress(OSError, SafetensorError):  # a full disk costs the cache, not the result
+                        _write_shard(folder, shard, vectors)
                 known.update(zip(shard, vectors, strict=True))
         if not texts:
             return np.empty((0, model.config.hidden_size), dtype=np.float32)
     return np.stack([known[key] for key in keys])
 
 
-def _embed(texts: list[str], model: Any, tokenizer: Any, batch_size: int, bar: tqdm) -> Iterator[np.ndarray]:
+def _embed(
+    texts: list[str], model: Any, tokenizer: Any, batch_size: int, max_length: int, bar: tqdm
+) -> Iterator[np.ndarray]:
     import torch
 
     for start in range(0, len(texts), batch_size):
         batch = texts[start : start + batch_size]
-        inputs = tokenizer(batch, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt")
+        inputs = tokenizer(batch, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
         with torch.inference_mode():
             states = model(**inputs.to(model.device)).last_hidden_state  # [B, n, H]
         mask = inputs["attention_mask"].unsqueeze(-1).to(states.dtype)  # [B, n, 1]
@@ -106,9 +116,9 @@ def _load_encoder(path: str, name: str) -> tuple[Any, Any]:
     return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
 
 
-def _encoder_key(encoder: str, path: str) -> str:
+def _encoder_key(encoder: str, path: str, max_length: int) -> str:
     """A folder name for the encoder; a local one that is trained further gets another name."""
-    parts = [encoder, str(_MAX_TOKENS)]
+    parts = [encoder, str(max_length)]
     if encoder != "minilm" and Path(path).is_dir():
         files = sorted(p for p in Path(path).iterdir() if p.suffix in (".safetensors", ".bin", ".json"))
         parts += [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files]
