@@ -147,7 +147,7 @@ def test_annotators_can_be_joined_back_without_ids(dcpc, adapter, tmp_path) -> N
     assert table["row"].tolist() == [row for row in (2, 3, 4, 5) for _ in range(3)]
     assert table["annotator_id"].tolist() == ["ann", "bob", "cem"] * 4
     assert table["text"].nunique() == 3
-    assert "item_id=code" in result.err
+    assert "--columns item_id=" in result.err
 
 
 def test_an_id_of_ones_own_is_kept(dcpc, adapter, tmp_path) -> None:

@@ -461,12 +461,12 @@ def test_words_for_a_missing_label_are_noted_in_a_long_table(tmp_path: Path) -> 
 
 
 def test_rows_without_ids_are_kept_one_by_one(tmp_path: Path) -> None:
-    rows = read_item_rows(csv(tmp_path, "code,text\nx,a\ny,b\nz,a\n"))
+    rows = read_item_rows(csv(tmp_path, "idx,text\nx,a\ny,b\nz,a\n"))
     assert list(rows.items["text"]) == ["a", "b"]
     assert rows.codes.tolist() == [0, 1, 0]
     assert rows.places.tolist() == [2, 3, 4]
     assert not rows.has_ids
-    assert any("item_id=code" in note for note in rows.notes)
+    assert any("item_id=idx" in note for note in rows.notes)
 
 
 def test_rows_of_one_item_id_are_merged_with_a_note(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def command(
     options.show_notes(
         note for note in result.notes if note not in annotations.notes
     )  # the others were shown
-    console.print(f"Report: {output / 'report.html'}", soft_wrap=True)
+    console.print(f"Report: {output / 'report.html'}", soft_wrap=True, markup=False)
 
 
 def _print_summary(console: Console, result: Inspection) -> None:

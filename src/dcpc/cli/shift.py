@@ -133,4 +133,4 @@ def _show(report: ShiftReport, output: Path) -> None:
         shown.add_row("noise by annotator", f"{min(rates):.3f} to {max(rates):.3f} ({len(rates)} annotators)")
     console = Console(highlight=False)
     console.print(shown)
-    console.print(f"Written to {output}", soft_wrap=True)
+    console.print(f"Written to {output}", soft_wrap=True, markup=False)

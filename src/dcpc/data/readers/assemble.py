@@ -113,8 +113,10 @@ def _row_notes(rows: int, items: int, has_ids: bool, others: Sequence[object]) -
     what = 'There is no column "item_id": one result per row, in the order of the rows'
     if rows > items:
         what += f", equal where the text is ({count(items, 'different text')})"
-    keep = f" An id is kept with --columns item_id=NAME, e.g. item_id={others[0]}." if others else ""
-    return (f"{what}.{keep}",)
+    if others:
+        close = validation.nearest("item_id", [str(name) for name in others])
+        what += f". If a column has ids, keep them with --columns item_id={close or 'NAME'}"
+    return (f"{what}.",)
 
 
 def rename(raw: RawTable, columns: Mapping[str, str]) -> RawTable:
