@@ -13,7 +13,7 @@ from pathlib import Path
 from dcpc.data.raw import count
 from dcpc.errors import DataError
 
-_QUOTE = 'Put values with a delimiter, quote or line break into "quotes"'
+_QUOTE = 'put values with a delimiter, quote or line break into "quotes"'
 
 
 def rows_of(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -74,9 +74,11 @@ def refuse_long_rows(path: Path, source: str, delimiter: str, *, empty_too: bool
         raise DataError(
             f"{what}, and every other row has as many: a name is missing in the header.",
             where=f"{source}, row {row}",
-            fix=f"Name all {found} columns in the header (R: write.csv(..., row.names = FALSE)). {_QUOTE}.",
+            fix=f"Name all {found} columns in the header (R: write.csv(..., row.names = FALSE)), or {_QUOTE}.",
         )
-    raise DataError(f"{what}.", where=f"{source}, row {row}", fix=f"{_QUOTE}; the header names all columns.")
+    raise DataError(
+        f"{what}.", where=f"{source}, row {row}", fix=f"Where the header names all columns, {_QUOTE}."
+    )
 
 
 def unclosed_quote(path: Path, source: str, delimiter: str) -> DataError:
