@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -157,11 +158,12 @@ def train_adapter(
         callbacks=[*callbacks, *([] if arguments.load_best_model_at_end else [BestWeights()])],
     )
     trainer.remove_callback(PrinterCallback)
+    bars = _QuietProgress()
     if progress:
         trainer.remove_callback(ProgressCallback)
-        trainer.add_callback(_QuietProgress)
+        trainer.add_callback(bars)
     started = time.perf_counter()
-    with quiet_libraries():
+    with quiet_libraries(), closing(bars):
         trainer.train(resume_from_checkpoint=resume if isinstance(resume, bool) else str(resume))
     task = Task(
         base_model=located(base_model),
@@ -273,3 +275,9 @@ class _QuietProgress(ProgressCallback):
 
     def on_log(self, *args: Any, **kwargs: Any) -> None:
         pass
+
+    def close(self) -> None:
+        """End the bars of a training that did not end: what is said about it must come after them."""
+        for bar in (self.prediction_bar, self.training_bar):
+            if bar is not None:
+                bar.close()
