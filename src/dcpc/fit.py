@@ -205,7 +205,7 @@ def _arguments(
         settings["use_cpu"] = True  # without an accelerator, transformers refuses bf16 unless told this
     try:
         arguments = DCPCTrainingArguments(**settings)
-    except (TypeError, ValueError, ImportError) as error:
+    except (TypeError, ValueError, ImportError, OSError) as error:
         raise UsageError(
             f"the training arguments do not fit: {error}", fix="Look at --set and the recipe."
         ) from error

@@ -55,8 +55,7 @@ def _typed(cls: type, name: str, value: Any) -> Any:
         raise _refusal(name, value, "A number must be finite")
     if isinstance(value, bool) and isinstance(found, int | float) and not isinstance(found, bool):
         raise _refusal(name, value, "A number is needed")
-    # `True == 1`: what compares equal may still be of another type, as a truth value written 1.
-    if found == value and isinstance(found, bool) == isinstance(value, bool):
+    if found == value and (type(found) is type(value) or isinstance(found, float)):
         return value
     plain = found is None or isinstance(found, bool | int | float | str | list | dict)
     return found if plain else value  # never an object that pydantic made of a mapping
