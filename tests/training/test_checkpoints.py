@@ -160,3 +160,12 @@ def test_the_description_tells_trainings_apart_but_not_how_they_are_watched() ->
         describe_run(data.where(data.item_codes > 0), None, {"method": "dcpc", "training": {"seed": 1}}),
     ]
     assert all(other != same for other in others)
+
+
+def test_a_link_to_a_folder_stays(checkpoints, tmp_path) -> None:
+    (tmp_path / "disk").mkdir()
+    checkpoints.folder.symlink_to(tmp_path / "disk")
+    interrupted(checkpoints, 5)
+    checkpoints.remove()
+    assert checkpoints.folder.is_symlink()
+    assert list((tmp_path / "disk").iterdir()) == []

@@ -50,7 +50,8 @@ def command(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of everything that is drawn at random; 0 by default.")
+        int | None,
+        typer.Option(min=0, max=2**32 - 1, help="Seed of everything that is drawn at random; 0 by default."),
     ] = None,
     resume: Annotated[
         bool,
@@ -110,14 +111,12 @@ def _train(
     force: bool,
     trust_remote_code: bool,
 ) -> TrainedAdapter:
-    from dcpc.cli.training_summary import note
     from dcpc.fit import train_adapter
     from dcpc.training.checkpoints import describe_run
 
     run = describe_run(division.train, division.validation, settings.model_dump())
     checkpoint, notes = checkpoints.begin(run, resume=resume, force=force)
-    for text in notes:
-        note(text)
+    options.show_notes(notes)
     return train_adapter(
         division.train,
         division.validation,

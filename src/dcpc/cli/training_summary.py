@@ -6,6 +6,8 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dcpc.cli.options import show_notes
+
 if TYPE_CHECKING:
     from dcpc.adapters import TrainedAdapter
     from dcpc.data import Annotations
@@ -16,28 +18,22 @@ DIVERGED = 1.5
 little: wrong labels and few validation items do not make this much."""
 
 
-def note(text: str) -> None:
-    """One sentence that the user should know, on standard error."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    Console(stderr=True, highlight=False).print(f"[yellow]Note:[/] {escape(text)}", soft_wrap=True)
-
-
 def print_notes(division: Division, trained: TrainedAdapter) -> None:
     """Say which items were left out, and whether the adapter predicts worse than no adapter would."""
     if division.left_out:
         parts = ", ".join(f"{count:,} of `{name}`" for name, count in division.left_out.items())
-        note(f"Items of other splits were left out of training and validation: {parts}.")
+        show_notes([f"Items of other splits were left out of training and validation: {parts}."])
     loss = best_loss(trained)
     if loss is None or division.validation is None:
         return
     without = shares_loss(division.train, division.validation)
     if not isfinite(loss) or loss > DIVERGED * without:
-        note(
-            f"The validation cross-entropy of {loss:.4g} is far above {without:.4f}, that of always predicting the "
-            "shares of the training labels: the training has diverged. Lower learning_rate, and do not use this "
-            "adapter."
+        show_notes(
+            [
+                f"The validation cross-entropy of {loss:.4g} is far above {without:.4f}, that of always predicting "
+                "the shares of the training labels: the training has diverged. Lower learning_rate, and do not use "
+                "this adapter."
+            ]
         )
 
 

@@ -13,6 +13,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ class Checkpoints:
         """Delete the folder of a training that has written no checkpoint."""
         if self.folder.is_dir() and {path.name for path in self.folder.iterdir()} <= {RUN_FILE}:
             (self.folder / RUN_FILE).unlink(missing_ok=True)
-            self.folder.rmdir()
+            with suppress(OSError):  # a link to a folder stays
+                self.folder.rmdir()
 
     def how_to_go_on(self) -> str:
         """One sentence for a training that was stopped."""
