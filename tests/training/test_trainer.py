@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from dcpc import DCPCConfig
+from dcpc.baselines.peft_methods import adapter_config
 from dcpc.errors import TrainingError, UsageError
 from dcpc.models import load_base_model
 from dcpc.training import DCPCTrainer, DCPCTrainingArguments, ItemDataset
@@ -207,6 +208,22 @@ def test_gradient_accumulation_equals_a_larger_batch(folder, tmp_path, monkeypat
     assert_same_weights(trainable(large), trainable(small))
     losses = [[e["loss"] for e in t.state.log_history if "loss" in e] for t in (large, small)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("factor", "method", "options"),
+    [("ia3_l", "ia3", {}), ("lora_magnitude_vector", "lora", {"use_dora": True})],
+)
+def test_weight_decay_leaves_factors_alone(folder, tmp_path, factor, method, options):
+    """Their neutral value is 1, or the length of the base model's weights, and not 0."""
+    base, _ = load_base_model(folder, ["no", "yes"])
+    config = adapter_config(method, base, ["no", "yes"], **options)
+    trainer = build(folder, tmp_path, config=config, preset="none")
+    decayed = trainer.get_decay_parameter_names(trainer.model)
+    named = [name for name, p in trainer.model.named_parameters() if factor in name and p.requires_grad]
+    assert named
+    assert not set(named) & set(decayed)
+    assert any("classifier" in name for name in decayed)
 
 
 def test_a_tensor_that_no_gradient_reaches_stops_the_training(folder, tmp_path):

@@ -28,6 +28,8 @@ from dcpc.training.partner_sampling import PartnerSampler
 from dcpc.training.rank_allocation import AllocateRanks, rank_orthogonality
 from dcpc.training.rule import Batch, LearningRule
 
+FACTORS = ("ia3_l", "lora_magnitude_vector")
+"""Of (IA)³ and DoRA, by part of the tensor's name."""
 STATE_FILE = "dcpc_state.safetensors"
 """In a checkpoint: the rule's memory (as the running consensus) and averaged weights."""
 
@@ -86,6 +88,11 @@ class DCPCTrainer(Trainer):
             self.add_callback(AllocateRanks())
         if self._averaged is not None:
             self.add_callback(_Average(self._averaged))
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """As in transformers, but for factors whose neutral value is not 0: decay would take what they scale away."""
+        names = super().get_decay_parameter_names(model)
+        return [name for name in names if not any(factor in name for factor in FACTORS)]
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         """Where the training set has mined pairs, an order in which their items share a batch."""
