@@ -74,8 +74,9 @@ ADAPTERS: dict[str, dict[str, Any]] = {
         "annotator_mode": "none",
     },
 }
-"""Fields of `DCPCConfig` by preset. On two labels `default` trains a fifth more numbers than P-Tuning v2 with
-sixteen positions, the effects of annotators aside; `paper` corrects the whole prefix, inside one softmax with the text, and knows no annotators."""
+"""Fields of `DCPCConfig` by preset. On two labels `default` trains a fifth more numbers than P-Tuning v2 with sixteen
+positions, the effects of annotators aside; `paper` corrects the whole prefix, inside one softmax with the text, and
+knows no annotators."""
 
 
 def train_adapter(
