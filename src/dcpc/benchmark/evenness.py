@@ -17,13 +17,13 @@ class Budget(NamedTuple):
     """What one cell spent.
 
     Attributes:
-        group: what its rivals share: data set, condition, seed.
+        group: what its rivals share: data set and condition; seeds change neither size nor steps.
         method: its name.
         parameters: numbers that were trained.
         steps: of the optimizer.
     """
 
-    group: tuple[str, str, int]
+    group: tuple[str, str]
     method: str
     parameters: float
     steps: float
@@ -36,7 +36,7 @@ def uneven(budgets: Iterable[Budget], backbone: str) -> list[str]:
         budgets: of cells that ended well.
         backbone: the method whose size is the measure; where a group lacks it, the median of the group is.
     """
-    groups: dict[tuple[str, str, int], list[Budget]] = {}
+    groups: dict[tuple[str, str], list[Budget]] = {}
     for budget in budgets:
         if budget.method not in FREE:
             groups.setdefault(budget.group, []).append(budget)

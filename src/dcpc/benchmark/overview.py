@@ -80,7 +80,7 @@ def results(suite: Suite, records: Iterable[Record]) -> RenderableType:
 
 
 def _budget(cell: Record) -> Budget:
-    group = (cell["dataset"], cell["condition"], cell["seed"])
+    group = (cell["dataset"], cell["condition"])
     return Budget(group, cell["method"], cell["parameters"], cell["steps"])
 
 
