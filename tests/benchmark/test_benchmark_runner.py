@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -168,27 +169,30 @@ def test_a_rerun_that_was_stopped_goes_on_and_the_next_one_begins_anew(
 ) -> None:
     log, out = tmp_path / "log", tmp_path / "out"
     install(monkeypatch, FakeMethod("a", log=log), FakeMethod("b", log=log))
-    run(out)
-    log.unlink()
-    full = Store.append
 
-    def stop(store: Store, record: Record) -> bool:
-        if (record["kind"], record.get("seed")) == ("cell", 1):
+    def trained_in(**options: Any) -> int:
+        log.unlink(missing_ok=True)
+        with suppress(KeyboardInterrupt):
+            run(out, **options)
+        return len(trainings(log))
+
+    everything = trained_in() // 2
+    append, kept = Store.append, []
+
+    def stop_at_the_third_cell(store: Store, record: Record) -> bool:
+        kept.extend([record] if record["kind"] == "cell" else [])
+        if len(kept) == 3:
             raise KeyboardInterrupt
-        return full(store, record)
+        return append(store, record)
 
-    monkeypatch.setattr(Store, "append", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run(out, rerun=["b"])
-    monkeypatch.setattr(Store, "append", full)
-    log.unlink()
-    assert len(run(out, rerun=["b"])) == 16
-    assert {line.split()[-1] for line in trainings(log)} == {
-        "1"
-    }  # seed 0 and the searches were done before the stop
-    log.unlink()
-    run(out, rerun=["b"])
-    assert {line.split()[-1] for line in trainings(log)} == {"0", "1"}
+    monkeypatch.setattr(Store, "append", stop_at_the_third_cell)
+    before_the_stop = trained_in(rerun=["b"])
+    monkeypatch.setattr(Store, "append", append)
+    assert 0 < before_the_stop < everything
+    assert (
+        before_the_stop + trained_in(rerun=["b"]) == everything + 1
+    )  # the cell of the stop was trained twice
+    assert trained_in(rerun=["b"]) == everything
 
 
 def test_conditions_may_hold_any_character(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,15 +142,18 @@ class _Run:
 
     def _launch(self, task: Task, search: Record | None, claim: int) -> None:
         setting = None if search is None else search["setting"]
-        if search is not None and search["status"] == "failed":
-            self._keep([failure(task, self._suite, search["reason"])])
-            os.close(claim)
-        elif self._workers:
+        failed = search["reason"] if search is not None and search["status"] == "failed" else None
+        if self._workers and failed is None:
             log = self._store.folder / "workers.log"
             self._running[task] = Worker(task, self._suite, self._folder, setting, log=log, claim=claim)
-        else:
-            self._keep(run_task(task, self._suite, self._folder, setting))
-            os.close(claim)
+            return
+        try:
+            if failed is None:
+                self._keep(run_task(task, self._suite, self._folder, setting))
+            else:
+                self._keep([failure(task, self._suite, failed)])
+        finally:
+            os.close(claim)  # however it ended: the next command of this process may take it
 
     def _collect(self, bar: tqdm) -> None:
         outputs = {worker.output: task for task, worker in self._running.items()}
