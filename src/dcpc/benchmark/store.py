@@ -144,7 +144,7 @@ class Store:
         with self.locked():
             if key_of(record) in self.records():
                 return False
-            line = json.dumps(record).encode() + b"\n"
+            line = _line(record).encode()
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 end = _end_of_whole_lines(handle)
@@ -167,7 +167,7 @@ class Store:
             dropped = len(self.records()) - len(kept)
             if dropped:
                 with atomic_file(self._path) as path, writing(self.folder), path.open("w") as file:
-                    file.writelines(json.dumps(record) + "\n" for record in kept)
+                    file.writelines(map(_line, kept))
                     file.flush()
                     os.fsync(file.fileno())
         return dropped
@@ -193,6 +193,11 @@ class Store:
             os.close(handle)
             return None
         return handle
+
+
+def _line(record: Record) -> str:
+    """A record as it stands in the file, without spaces: most of it is numbers."""
+    return json.dumps(record, separators=(",", ":")) + "\n"
 
 
 def _end_of_whole_lines(handle: int) -> int:
