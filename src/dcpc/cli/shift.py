@@ -109,13 +109,9 @@ def _items(source: str, split: str | None, columns: str | None, format: str | No
 
 
 def _of_split(table: pd.DataFrame, split: str | None, source: str) -> pd.DataFrame:
-    if split is None:
-        return table
-    found = table[table["split"] == split].reset_index(drop=True)
-    if found.empty:
-        names = ", ".join(sorted(table["split"].astype(str).unique()))
-        raise UsageError(f"there is no split `{split}`.", where=source, fix=f"Splits are: {names}.")
-    return found
+    from dcpc.training.holdout import rows_of_split
+
+    return table if split is None else table[rows_of_split(table, split, source)].reset_index(drop=True)
 
 
 def _show(report: ShiftReport, output: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from dcpc.data import Annotations
 from dcpc.data.validation import listed
@@ -105,10 +106,18 @@ def keep_split(annotations: Annotations, split: str | None) -> Annotations:
         raise UsageError(
             "the data have no `split` column.", where=annotations.source, fix="Leave --split out."
         )
-    rows = (annotations.table["split"].astype(str) == split).to_numpy()
+    return annotations.where(rows_of_split(annotations.table, split, annotations.source))
+
+
+def rows_of_split(table: pd.DataFrame, split: str, source: str) -> np.ndarray:
+    """Which rows of a table with a `split` column are of that split, bool [R].
+
+    Raises:
+        UsageError: if none is.
+    """
+    splits = table["split"].astype(str)
+    rows = (splits == split).to_numpy()
     if not rows.any():
-        names = ", ".join(sorted(annotations.table["split"].astype(str).unique()))
-        raise UsageError(
-            f"there is no split `{split}`.", where=annotations.source, fix=f"Splits are: {names}."
-        )
-    return annotations.where(rows)
+        names = ", ".join(sorted(splits.unique()))
+        raise UsageError(f"there is no split `{split}`.", where=source, fix=f"Splits are: {names}.")
+    return rows
