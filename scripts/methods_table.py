@@ -34,8 +34,8 @@ of the predicted distribution against held-out *noisy* judgements is kept. A met
 `dcpc.training.rule`).
 
 Trainable parameters are those on `minilm` with two labels and {ANNOTATORS} annotators, classification head
-included. Low-rank adapters have rank 4 (AdaLoRA starts with 6), prefixes 16 positions and bottlenecks width 16, so
-that they train about as many numbers.
+included. Low-rank adapters have rank 4 (AdaLoRA starts with 6), prefixes 16 positions and bottlenecks width 16 (12 in
+DCPC, which has a readout besides), so that they train about as many numbers.
 """
 TAIL = f"""
 ## What is searched

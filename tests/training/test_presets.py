@@ -32,5 +32,5 @@ def test_the_paper_has_a_corrected_prefix_in_one_softmax_and_no_annotators(tmp_p
 @pytest.mark.parametrize("preset", ["default", "none"])
 def test_the_default_has_a_bottleneck_and_a_readout(tmp_path: Path, preset: str) -> None:
     config = config_of(tmp_path, preset=preset)
-    assert (config.num_virtual_tokens, config.bottleneck, config.readout) == (0, 16, True)
+    assert (config.num_virtual_tokens, config.bottleneck, config.readout) == (0, 12, True)
     assert config.models_annotators
