@@ -26,6 +26,10 @@ class DataError(DCPCError):
     """The user's data cannot be used as it is."""
 
 
+class LabelError(DataError):
+    """A label that is not in the set that was declared."""
+
+
 class ModelError(DCPCError):
     """The base model or adapter cannot be loaded or is not supported."""
 

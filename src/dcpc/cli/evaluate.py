@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcpc.cli import options
-from dcpc.errors import DataError
+from dcpc.errors import LabelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,11 +60,9 @@ def _read(data: str, columns: str | None, format: str | None, task: Task) -> Ann
     """The judgements of DATA, whose labels must be those that the adapter knows."""
     try:
         return options.read(data, columns, format, task.scale, task.labels)
-    except DataError as error:
-        if "--labels" not in (error.fix or ""):
-            raise
+    except LabelError as error:
         # The reader's advice is for those who may choose the labels.
-        raise DataError(
+        raise LabelError(
             error.what,
             where=error.where,
             fix="The adapter can only be compared on the labels that it was trained with: correct the label, or "

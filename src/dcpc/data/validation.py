@@ -14,7 +14,7 @@ import pandas as pd
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.raw import RawTable, count
 from dcpc.data.shared_labels import columns_with_shared_labels
-from dcpc.errors import DataError
+from dcpc.errors import DataError, LabelError
 
 LONG_TEXT = 20_000
 _SHOWN = 12
@@ -221,12 +221,12 @@ def check_labels(raw: RawTable, labels: Sequence[str]) -> None:
     """Every label is in the label set.
 
     Raises:
-        DataError: naming the row, the label and the set.
+        LabelError: naming the row, the label and the set.
     """
     outside = (~raw.frame["label"].isin(list(labels))).to_numpy()
     if outside.any():
         row = int(outside.argmax())
-        raise DataError(
+        raise LabelError(
             f'the label "{raw.frame["label"].iloc[row]}" is not one of {listed(labels)} '
             f"({count(int(outside.sum()), 'such row')}).",
             where=raw.where(row, "label"),
