@@ -9,9 +9,10 @@
    the adapter learns what is left when these have explained who judges how. Trained beside it, most of hundreds of
    annotators would have a step or two for their few labels. They go on training where the data are too large to be
    read whole.
-3. After training: logits = b · adapter + a · readout, with the (a, b) of a small grid that is most probable given the
-   held-out judgements and a normal prior around one half; without any, both count half. The readout keeps the two,
-   and both are one half in checkpoints, so that what is saved predicts what was validated.
+3. After training: logits = b · adapter + a · readout, with the (a, b) to be expected given the held-out judgements
+   and a normal prior around one half (the posterior mean over a grid: the most probable pair would jump with a few
+   judgements); without any, both count half. The readout keeps the two, and both are one half in checkpoints, so
+   that what is saved predicts what was validated.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from itertools import product
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from dcpc.data import Annotations
@@ -36,8 +38,8 @@ from dcpc.tuner import DCPCModel
 MOST_ITEMS, MOST_NUMBERS = 20_000, 2**27
 """Of more items, or more numbers in their states, a part is read: enough for a linear map. 2²⁷ numbers are 1 GiB in
 double precision, of which a fit needs a few."""
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Factors that are tried for the readout and for the adapter."""
+SHARES = np.linspace(0.0, 1.0, 9)
+"""Factors that are weighed for the readout and for the adapter."""
 PRIOR_STD = 0.25
 """Of the factors around one half: a few hundred noisy judgements say too little to switch one side off."""
 
@@ -153,26 +155,27 @@ class FrozenReadout:
         """
         # The weights decide, not `fitted`: a training that is resumed at its end has them from the checkpoint.
         if self.fitted or self.readout.weight.any():
-            a, b = self._most_probable(model, held_out)
+            a, b = self._expected(model, held_out)
             with torch.no_grad():
                 self.readout.shares.copy_(torch.tensor([b, a]))
         self._hold(False)
         b, a = self.readout.shares.tolist()
         return a, b
 
-    def _most_probable(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
-        """The (a, b) of the grid that is most probable given held-out judgements and the prior."""
-        grid = [pair for pair in product(SHARES, SHARES) if sum(pair) > 0]
-        # From the log of the normal prior, so that held-out judgements have to make up for the distance.
-        losses = ((np.array(grid) - 0.5) ** 2).sum(axis=1) / (2 * PRIOR_STD**2)
+    def _expected(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
+        """Posterior mean of (a, b) over the grid, given held-out judgements and the prior."""
+        grid = np.array(list(product(SHARES, SHARES)))  # [P,2]
+        # Minus the logs of prior and likelihood, so that held-out judgements have to make up for the distance.
+        losses = ((grid - 0.5) ** 2).sum(axis=1) / (2 * PRIOR_STD**2)
         model.eval()
         with torch.no_grad():
             for batch in held_out or ():
                 losses += self._losses(model, batch, grid)
-        return grid[int(losses.argmin())]
+        a, b = softmax(-losses) @ grid
+        return float(a), float(b)
 
-    def _losses(self, model: nn.Module, batch: Batch, grid: list[tuple[float, float]]) -> np.ndarray:
-        """Cross-entropy of a batch for every (a, b), summed over items."""
+    def _losses(self, model: nn.Module, batch: Batch, grid: np.ndarray) -> np.ndarray:
+        """Cross-entropy of a batch for every (a, b) of a grid [P,2], summed over items, [P]."""
         logits, read = self._both(model, tokens_of(batch))
         who = batch["annotator_ids"] if annotator_mode(self.tuner) == "output" else None
         found = [
