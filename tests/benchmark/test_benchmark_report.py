@@ -19,7 +19,8 @@ from dcpc.benchmark.report.content import Content, make_content
 from dcpc.benchmark.report.longform import cells_frame, results_frame
 from dcpc.benchmark.report.markdown import to_markdown
 from dcpc.benchmark.report.metrics import TESTED
-from dcpc.benchmark.report.records import Column, read_results
+from dcpc.benchmark.report.records import read_results
+from dcpc.benchmark.report.results import Column
 from dcpc.benchmark.report.summary import is_variant
 from dcpc.benchmark.report.tables import complete_block
 from dcpc.errors import DataError, UsageError

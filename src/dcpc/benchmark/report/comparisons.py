@@ -9,7 +9,7 @@ import numpy as np
 
 from dcpc.benchmark.report.families import Family
 from dcpc.benchmark.report.metrics import Metric
-from dcpc.benchmark.report.records import Column
+from dcpc.benchmark.report.results import Column
 from dcpc.benchmark.report.scores import Scores
 from dcpc.evaluation.multiplicity import holm
 from dcpc.evaluation.pooling import SetDifference, pooled_difference

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dcpc.benchmark.evenness import Budget, uneven
 from dcpc.benchmark.report.families import Family, families
 from dcpc.benchmark.report.metrics import METRICS, TESTED
-from dcpc.benchmark.report.records import Results
+from dcpc.benchmark.report.results import Results
 from dcpc.benchmark.report.scores import Scores
 from dcpc.benchmark.report.spread import Spread, spreads
 from dcpc.benchmark.report.summary import Headline, headlines

@@ -15,7 +15,7 @@ from dcpc.benchmark.report.content import Content
 from dcpc.benchmark.report.families import Family, strength_of
 from dcpc.benchmark.report.figures import GREY
 from dcpc.benchmark.report.metrics import Metric
-from dcpc.benchmark.report.records import Column
+from dcpc.benchmark.report.results import Column
 from dcpc.benchmark.report.scores import Scores
 from dcpc.evaluation.significance import Comparison, compare_over_seeds
 from dcpc.report import figure_to_svg

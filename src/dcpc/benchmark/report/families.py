@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dcpc.benchmark.report.records import Column
+from dcpc.benchmark.report.results import Column
 
 
 @dataclass(frozen=True)

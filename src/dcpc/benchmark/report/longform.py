@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dcpc.benchmark.report.records import Results
+from dcpc.benchmark.report.results import Results
 from dcpc.files import atomic_file
 
 RESULT_COLUMNS = ("suite", "dataset", "condition", "method", "seed", "metric", "value")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dcpc.benchmark.report.records import Cell, TestItems
+from dcpc.benchmark.report.results import Cell, TestItems
 from dcpc.evaluation.calibration import brier
 from dcpc.evaluation.distribution import cross_entropy, jensen_shannon
 from dcpc.evaluation.significance import Statistic, macro_f1, weighted_mean, weighted_ratio

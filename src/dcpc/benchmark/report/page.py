@@ -16,7 +16,7 @@ from dcpc.benchmark.report.families import Family
 from dcpc.benchmark.report.figures import rank_plot, spread_plot
 from dcpc.benchmark.report.markdown import HEADLINE_NOTE, METHOD_NOTE, edges, headline_count, ranking_note
 from dcpc.benchmark.report.metrics import TESTED
-from dcpc.benchmark.report.records import Cell, Column
+from dcpc.benchmark.report.results import Cell, Column
 from dcpc.benchmark.report.tables import MetricTable
 from dcpc.report import render_page
 

@@ -1,180 +1,16 @@
-"""A benchmark's store as typed values; an unfinished last line and unknown kinds of records are passed over."""
+"""Reading a benchmark's store; an unfinished last line and unknown kinds of records are passed over."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from dcpc.benchmark.report.results import Cell, Column, Failure, Results, Selection, TestItems, ended
 from dcpc.errors import DataError, UsageError
-from dcpc.evaluation.majority import majority_labels
-
-
-class Column(NamedTuple):
-    """A data set under one condition."""
-
-    dataset: str
-    condition: str
-
-    @property
-    def anchor(self) -> str:
-        """Where the page lists its cells."""
-        return "cells-" + _slug(f"{self.dataset}-{self.condition}")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run that ended well.
-
-    Attributes:
-        column, method, seed: what was run.
-        metrics: name to value, NaN where undefined.
-        setting: the chosen point of the method's grid; on_edge: its axes that lie on the edge of the grid.
-        parameters: trainable ones; steps: optimizer steps; seconds: of the whole cell; memory_mib: its peak.
-        precision: `bf16` or `float32` of the training, empty where it was not recorded; commit: of the code.
-        history: validation loss by epoch, as (epoch, loss) pairs.
-        distribution: predicted for each test item, float [I, C], rows sum to 1.
-        decisions: label position per test item, int [I].
-        person_errors: judgements of each test item that were predicted wrongly for who gave them, int [I], or
-            None where annotators are unknown.
-    """
-
-    column: Column
-    method: str
-    seed: int
-    metrics: dict[str, float]
-    setting: dict[str, Any]
-    on_edge: tuple[str, ...]
-    parameters: float
-    steps: float
-    seconds: float
-    memory_mib: float
-    precision: str
-    commit: str
-    history: tuple[tuple[float, float], ...]
-    distribution: np.ndarray
-    decisions: np.ndarray
-    person_errors: np.ndarray | None
-
-    @property
-    def key(self) -> str:
-        """How the page names the cell."""
-        return f"{self.column.dataset}/{self.column.condition}/{self.method}/{self.seed}"
-
-    @property
-    def anchor(self) -> str:
-        """Where the page shows the cell."""
-        return "cell-" + _slug(self.key)
-
-
-class Failure(NamedTuple):
-    """A run that could not end, and why."""
-
-    column: Column
-    method: str
-    seed: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class TestItems:
-    """The test items of a column and seed.
-
-    Attributes:
-        items: ids [I].
-        counts: judgements of each with each label, int [I, C].
-    """
-
-    items: np.ndarray
-    counts: np.ndarray
-
-    @cached_property
-    def majority(self) -> np.ndarray:
-        """The label with strictly the most judgements, or −1, int [I]."""
-        return majority_labels(self.counts)
-
-    @cached_property
-    def judgements(self) -> np.ndarray:
-        """Number of judgements of each item, [I]."""
-        return self.counts.sum(axis=1)
-
-    @cached_property
-    def soft_labels(self) -> np.ndarray:
-        """Shares of the labels, float [I, C]."""
-        return self.counts / self.judgements[:, None]
-
-
-class Selection(NamedTuple):
-    """What the search of a method chose on a column."""
-
-    column: Column
-    method: str
-    setting: dict[str, Any]
-    on_edge: tuple[str, ...]
-    trials: int
-    loss: float
-
-
-@dataclass(frozen=True)
-class Results:
-    """Everything that a store says.
-
-    Attributes:
-        suite: the suite's name.
-        plan: what `plan.json` holds; empty if it is not there.
-        cells: runs that ended well, in the order of the plan where there is one.
-        failures: runs that did not.
-        splits: test items by column and seed.
-        selections: one per search.
-        planned: number of cells that the plan asks for, per column and method; each is the number of seeds.
-    """
-
-    suite: str
-    plan: dict[str, Any]
-    cells: tuple[Cell, ...]
-    failures: tuple[Failure, ...]
-    splits: dict[tuple[Column, int], TestItems]
-    selections: tuple[Selection, ...]
-    planned: dict[tuple[Column, str], int] = field(default_factory=dict)
-
-    @cached_property
-    def columns(self) -> list[Column]:
-        """Columns with at least one cell."""
-        return list(dict.fromkeys(cell.column for cell in self.cells))
-
-    @cached_property
-    def methods(self) -> list[str]:
-        """Methods with at least one cell."""
-        return list(dict.fromkeys(cell.method for cell in self.cells))
-
-    @cached_property
-    def _by_method(self) -> dict[tuple[Column, str], dict[int, Cell]]:
-        found: dict[tuple[Column, str], dict[int, Cell]] = {}
-        for cell in self.cells:
-            found.setdefault((cell.column, cell.method), {})[cell.seed] = cell
-        return found
-
-    def of(self, column: Column, method: str) -> dict[int, Cell]:
-        """Seed to cell of one method on one column; empty if nothing is there yet."""
-        return self._by_method.get((column, method), {})
-
-    @property
-    def n_planned(self) -> int:
-        """Number of cells of the whole plan."""
-        return sum(self.planned.values())
-
-    @property
-    def missing(self) -> dict[tuple[Column, str], int]:
-        """Planned runs that neither ended well nor failed."""
-        ended = Counter((run.column, run.method) for run in _ended(self.cells, self.failures))
-        return {key: n - ended[key] for key, n in self.planned.items() if n > ended[key]}
 
 
 def read_results(folder: Path) -> Results:
@@ -230,7 +66,7 @@ def _results(plan: dict[str, Any], records: list[dict[str, Any]], path: Path) ->
             what = f"line {record['line']} lacks or garbles {error}"
             raise DataError(what, where=path, fix="Remove that line; its cell is run again.") from error
         name = name or record.get("suite", "")
-    order = _order(suite, [(run.column, run.method) for run in _ended(cells, failures)])
+    order = _order(suite, [(run.column, run.method) for run in ended(cells, failures)])
     cells.sort(key=lambda c: (order(c.column, c.method), c.seed))
     planned = _planned(suite) or _product(cells, failures)
     return Results(
@@ -292,9 +128,9 @@ def _planned(suite: dict[str, Any]) -> dict[tuple[Column, str], int]:
 
 def _product(cells: Iterable[Cell], failures: Iterable[Failure]) -> dict[tuple[Column, str], int]:
     """Without a plan: as if every method were to run on all columns with all seeds that are there."""
-    ended = _ended(cells, failures)
-    columns, methods = dict.fromkeys(c.column for c in ended), dict.fromkeys(c.method for c in ended)
-    seeds = {c.seed for c in ended}
+    runs = ended(cells, failures)
+    columns, methods = dict.fromkeys(c.column for c in runs), dict.fromkeys(c.method for c in runs)
+    seeds = {c.seed for c in runs}
     return {(column, method): len(seeds) for column in columns for method in methods}
 
 
@@ -304,11 +140,3 @@ def _order(suite: dict[str, Any], seen: list[tuple[Column, str]]) -> Any:
     columns = {column: i for i, column in enumerate(dict.fromkeys([k[0] for k in keys + seen]))}
     methods = {method: i for i, method in enumerate(dict.fromkeys([k[1] for k in keys + seen]))}
     return lambda column, method: (columns[column], methods[method])
-
-
-def _ended(cells: Iterable[Cell], failures: Iterable[Failure]) -> list[Cell | Failure]:
-    return [*cells, *failures]
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^\w.-]", "_", text)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dcpc.benchmark.report.content import Content
-from dcpc.benchmark.report.records import Column, Results
+from dcpc.benchmark.report.results import Column, Results
 from dcpc.benchmark.report.summary import Headline
 from dcpc.benchmark.report.tables import BEST, TIED, MetricTable
 

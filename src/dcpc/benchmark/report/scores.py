@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 from dcpc.benchmark.report.metrics import Metric
-from dcpc.benchmark.report.records import Cell, Column, Results
+from dcpc.benchmark.report.results import Cell, Column, Results
 from dcpc.errors import DataError
 from dcpc.evaluation.significance import REPLICATES, draw_items
 

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from dcpc.benchmark.report.comparisons import Difference, differences, differences_by_set, level_with_best
 from dcpc.benchmark.report.families import Family
 from dcpc.benchmark.report.metrics import Metric
-from dcpc.benchmark.report.records import Column
+from dcpc.benchmark.report.results import Column
 from dcpc.benchmark.report.scores import Scores
 from dcpc.evaluation.ranks import Ranking, rank_methods
 
