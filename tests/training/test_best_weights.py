@@ -19,6 +19,7 @@ from dcpc.errors import UsageError
 from dcpc.fit import train_adapter
 from dcpc.prediction import predict_annotators, predict_distribution
 from dcpc.training.best import BestWeights
+from dcpc.training.step import dcpc_tuner
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 DATA = sentiment_judgements(24)
@@ -50,7 +51,13 @@ def train(folder: str, method: str, checkpoints: Path | None = None, **options: 
 
 
 def validation_loss(adapter: TrainedAdapter) -> float:
-    """Cross-entropy of each judgement as anybody's and, where annotators are known, as its annotator's."""
+    """Cross-entropy of each judgement as anybody's and, where annotators are known, as its annotator's.
+
+    Epochs are compared with adapter and readout counting half each; they are weighed after the last.
+    """
+    tuner = dcpc_tuner(adapter.model)
+    if tuner is not None and tuner.readout is not None:
+        tuner.readout.shares.fill_(0.5)
     items, codes = HELD_OUT.items, HELD_OUT.item_codes
     ways = [predict_distribution(adapter, items)[codes]]
     if adapter.task.method == "dcpc":
