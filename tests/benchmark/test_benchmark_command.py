@@ -85,6 +85,21 @@ def test_fewer_conditions_are_searched_where_the_suite_says() -> None:
     assert pools.searched_in(pools.datasets[0], "pool=thresholds@0.3") == "pool=thresholds@0.3"
 
 
+def test_a_condition_is_run_where_the_suite_runs_it() -> None:
+    """`ablation` runs budgets on real sets, a pool on SST-2; a condition it does not know is meant for all."""
+
+    def chosen(*conditions: str) -> dict[str, list[str]]:
+        suite = benchmark.narrow(load_suite("ablation"), conditions=list(conditions))
+        return {d.name: suite.conditions_of(d) for d in suite.datasets}
+
+    real = [d.name for d in load_suite("ablation").datasets if d.name != "sst2"]
+    pool = "pool=thresholds@0.3"
+    assert chosen("budget=1") == {name: ["budget=1"] for name in real}
+    assert chosen(pool) == {"sst2": [pool]}
+    assert chosen(pool, "budget=all") == {name: ["budget=all"] for name in real} | {"sst2": [pool]}
+    assert chosen("clean") == {name: ["clean"] for name in [*real, "sst2"]}
+
+
 def test_a_suite_of_ones_own(tmp_path: Path, in_this_process: list[Suite]) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("datasets: [generated-reviews]\nmethods: [lora]\nreference: lora\nseeds: 1\n")
@@ -102,6 +117,7 @@ def test_a_suite_of_ones_own(tmp_path: Path, in_this_process: list[Suite]) -> No
         (["smoke", "--methods", "lorra"], "Did you mean lora"),
         (["smoke", "--datasets", "generated"], "Did you mean generated-reviews"),
         (["smoke", "--conditions", "budget=2"], "is no condition"),
+        (["ablation", "--conditions", "budget=1", "--datasets", "sst2"], "does not run budget=1 on sst2"),
         (["smoke", "--epochs", "0"], r"`training\.epochs`"),
         (["smoke", "--rerun", "elr"], 'no method "elr"'),
         (["real-small", "--data-folder", "nowhere"], "--data-folder"),

@@ -267,3 +267,17 @@ def test_records_are_strict_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     for line in (tmp_path / "records.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=refuse)
+
+
+def test_the_plan_gathers_what_narrowed_runs_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data sets, and the conditions of a set that has its own, add up from one command to the next."""
+    install(monkeypatch, FakeMethod("a"))
+    for conditions in (["clean"], ["pool=thresholds@0.3"]):
+        run(
+            tmp_path,
+            methods=["a"],
+            seeds=1,
+            datasets=[{"name": "generated-reviews", "conditions": conditions}],
+        )
+    (dataset,) = json.loads((tmp_path / "plan.json").read_text())["suite"]["datasets"]
+    assert dataset["conditions"] == ["clean", "pool=thresholds@0.3"]

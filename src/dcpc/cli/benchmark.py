@@ -38,7 +38,7 @@ def command(
     datasets: Annotated[str | None, typer.Option(help="Only these data sets of the suite.")] = None,
     conditions: Annotated[
         str | None,
-        typer.Option(help="Only these, as budget=1,pool=thresholds@0.3,clean; see docs/benchmark.md."),
+        typer.Option(help="Only these, where the suite has them: budget=1,clean,… (docs/benchmark.md)."),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of seeds (splits, draws, training).")
@@ -122,16 +122,40 @@ def narrow(
     if datasets is not None:
         content["datasets"] = [d for d in content["datasets"] if d["name"] in datasets]
     if conditions is not None:
-        content["conditions"] = conditions
-        content["datasets"] = [
-            {**d, "conditions": d["conditions"] and conditions} for d in content["datasets"]
-        ]
+        content |= _only(suite, content["datasets"], list(dict.fromkeys(conditions)))
     if seeds is not None:
         content["seeds"] = seeds
     content["training"] |= {k: v for k, v in (training or {}).items() if v is not None}
     narrowed = make_suite(content)
     check_names(narrowed)
     return narrowed
+
+
+def _only(suite: Suite, datasets: list[dict[str, Any]], conditions: list[str]) -> dict[str, Any]:
+    """Conditions and data sets of a suite that runs these conditions only.
+
+    Data sets that the suite runs in none of them are left out. A condition that is new to the suite is run on all.
+
+    Raises:
+        UsageError: nothing is left to run.
+    """
+    known = {c for d in suite.datasets for c in suite.conditions_of(d)}
+
+    def run(of: list[str]) -> list[str]:
+        return [c for c in conditions if c in of or c not in known]
+
+    kept = []
+    for dataset in datasets:
+        own = dataset["conditions"]
+        if left := run(own or suite.conditions):
+            kept.append({**dataset, "conditions": own and left})
+    if not kept:
+        names = ", ".join(d["name"] for d in datasets)
+        raise UsageError(
+            f"the suite does not run {', '.join(conditions)} on {names}.",
+            fix="Give other --conditions, or --datasets that have them.",
+        )
+    return {"conditions": run(suite.conditions) or suite.conditions, "datasets": kept}
 
 
 def _suite(name: str) -> Suite:
