@@ -29,8 +29,12 @@ FORK = multiprocessing.get_context("fork")
 
 
 def run(output: Path, **changes: Any) -> dict:
-    options = {name: changes.pop(name) for name in ("retry_failed", "rerun", "workers") if name in changes}
-    return run_suite(fake_suite(**changes), output, progress=False, **{"workers": 0, **options})
+    options = {
+        name: changes.pop(name)
+        for name in ("retry_failed", "rerun", "workers", "progress")
+        if name in changes
+    }
+    return run_suite(fake_suite(**changes), output, **{"workers": 0, "progress": False, **options})
 
 
 def trainings(log: Path) -> list[str]:
@@ -281,3 +285,14 @@ def test_the_plan_gathers_what_narrowed_runs_ran(tmp_path: Path, monkeypatch: py
         )
     (dataset,) = json.loads((tmp_path / "plan.json").read_text())["suite"]["datasets"]
     assert dataset["conditions"] == ["clean", "pool=thresholds@0.3"]
+
+
+def test_the_bar_of_a_resumed_run_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It starts where the run was, and shows every cell that ends, however many were there before."""
+    install(monkeypatch, FakeMethod("a", pause=0.15))
+    run(tmp_path, methods=["a"], seeds=3)
+    run(tmp_path, methods=["a"], seeds=5, progress=True, workers=1)
+    shown = capsys.readouterr().err
+    assert [n for n in range(11) if f" {n}/10 " in shown] == [6, 7, 8, 9, 10]

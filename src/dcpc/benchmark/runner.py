@@ -99,8 +99,12 @@ class _Run:
     def finish(self, progress: bool) -> None:
         """Work until every cell has a record, whoever made it."""
         tqdm.monitor_interval = 0  # no thread of its own beside forked processes
-        total = len(self._pending)
-        with tqdm(total=total, desc="benchmark", unit="cell", disable=not progress) as bar:
+        total, there = len(self._pending), self._store.records()
+        done = sum(task.key in there for task in self._pending)
+        # `miniters`: without that thread the bar would wait for as many cells as it last saw at once.
+        with tqdm(
+            total=total, initial=done, miniters=1, desc="benchmark", unit="cell", disable=not progress
+        ) as bar:
             while True:
                 records = self._store.records()
                 self._pending = [task for task in self._pending if task.key not in records]
