@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from dcpc.benchmark.grids import MIDDLE_RATES, carrier_grid
 from dcpc.benchmark.search import draw_trials, on_edge, rungs, select
-from dcpc.benchmark.suite import Search
+from dcpc.benchmark.suite import Search, load_suite
 from dcpc.errors import TrainingError
 
 GRID = {"learning_rate": (1e-4, 1e-3, 1e-2, 1e-1), "weight_decay": (0.0, 0.1), "dropout": (0.0, 0.1, 0.3)}
@@ -19,6 +20,17 @@ def test_trials_are_different_points_spread_over_every_axis() -> None:
     for axis, values in GRID.items():
         assert {t[axis] for t in trials} == set(values)
     assert trials == draw_trials(GRID, 8)
+
+
+def test_more_trials_are_the_same_ones_and_others() -> None:
+    assert draw_trials(GRID, 9)[:5] == draw_trials(GRID, 5)
+
+
+def test_the_small_suites_try_middle_rates_with_and_without_decay() -> None:
+    """A rate that is only tried at one decay would tie the two, and a method may need them apart."""
+    trials = draw_trials(carrier_grid("lora"), load_suite("real-small").search.trials)
+    for rate in MIDDLE_RATES[1:4]:
+        assert {0.0} < {t["weight_decay"] for t in trials if t["learning_rate"] == rate}, rate
 
 
 def test_a_small_grid_is_tried_whole() -> None:

@@ -19,17 +19,13 @@ MIDDLE_RATES = (2e-4, 1e-3, 4e-3, 1.5e-2, 6e-2)
 LARGE_RATES = (1e-3, 5e-3, 2e-2, 8e-2, 3e-1)
 """Few numbers that act everywhere: scaling vectors and prompts."""
 DECAYS = (0.0, 0.3, 3.0)
-DROPOUTS = (0.0, 0.2)
-"""Of low-rank adapters; 0.1 where another axis is searched."""
 
 RATES = {"full": SMALL_RATES, "ia3": LARGE_RATES, "prompt-tuning": LARGE_RATES}
-LOW_RANK = ("lora", "dora", "adalora")
 
 
 def carrier_grid(carrier: str) -> Grid:
-    """Learning rate, weight decay, and dropout where the carrier has one."""
-    grid: Grid = {"learning_rate": RATES.get(carrier, MIDDLE_RATES), "weight_decay": DECAYS}
-    return grid | {"dropout": DROPOUTS} if carrier in LOW_RANK else grid
+    """Learning rate and weight decay: the same points for every carrier with rates of the same size."""
+    return {"learning_rate": RATES.get(carrier, MIDDLE_RATES), "weight_decay": DECAYS}
 
 
 def rule_grid(name: str, values: tuple[float, ...]) -> Grid:

@@ -12,7 +12,7 @@ import torch
 from dcpc.baselines.linear_probe import fit_linear_probe
 from dcpc.baselines.registry import check_needs
 from dcpc.benchmark.fitted import Fitted, FittedAdapter, FittedProbe, embedded
-from dcpc.benchmark.grids import LOW_RANK, Grid
+from dcpc.benchmark.grids import Grid
 from dcpc.data.annotations import Annotations
 from dcpc.training.precision import computes_bf16
 from dcpc.training.rule import LearningRule
@@ -153,8 +153,6 @@ class BenchmarkMethod:
 
         carrier = settings.backbone if self.carrier == "backbone" else self.carrier
         adapter = {**BUDGET.get(carrier, {}), **self.adapter}
-        if carrier in LOW_RANK:
-            adapter["lora_dropout"] = setting.get("dropout", 0.1)
         arguments = {name: setting[name] for name in ("learning_rate", "weight_decay") if name in setting}
         trained = train_adapter(
             train,

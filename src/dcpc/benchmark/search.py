@@ -22,15 +22,16 @@ Setting = dict[str, Any]
 
 
 def draw_trials(grid: Mapping[str, Sequence[Any]], n: int, seed: int = 0) -> list[Setting]:
-    """`n` different points of a grid from a Latin hypercube; all points if it has fewer.
+    """`n` different points of a grid from Latin hypercubes; all points if it has fewer.
 
-    Every axis is covered evenly by itself, however many axes a method has: with as many trials as learning rates,
-    every method tries every rate.
+    Every axis is covered evenly by itself, however many axes a method has: a hypercube has as many points as the
+    longest axis has values, so that each tries every learning rate once, at another strength of the other axes than
+    the hypercube before. More trials are the same ones and others.
 
     Args:
         grid: values of every axis, in order from weak to strong.
         n: number of points.
-        seed: of the hypercube.
+        seed: of the hypercubes.
     """
     sizes = [len(values) for values in grid.values()]
     if math.prod(sizes) <= n:
@@ -38,7 +39,7 @@ def draw_trials(grid: Mapping[str, Sequence[Any]], n: int, seed: int = 0) -> lis
     chosen: dict[tuple[int, ...], None] = {}
     hypercube = qmc.LatinHypercube(len(sizes), rng=seed)
     while len(chosen) < n:
-        points = (hypercube.random(n) * sizes).astype(int)  # [n, axes]
+        points = (hypercube.random(max(sizes)) * sizes).astype(int)  # [longest axis, axes]
         for point in np.minimum(points, np.array(sizes) - 1):
             if len(chosen) < n:
                 chosen[tuple(map(int, point))] = None
