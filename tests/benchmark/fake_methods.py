@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,4 +101,10 @@ def fake_suite(**changes: Any) -> Suite:
 
 def killed(output: Any, *rest: Any) -> None:
     """A worker process that the system ends, as for want of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def cut_off(output: Any, *rest: Any) -> None:
+    """A worker process that ends while it sends its records: a length of 100 bytes, and 7 of them."""
+    os.write(output.fileno(), struct.pack("!i", 100) + b"records")
     os.kill(os.getpid(), signal.SIGKILL)

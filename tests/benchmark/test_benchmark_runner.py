@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmark_helpers import same_records
-from fake_methods import FakeMethod, fake_suite, install, killed
+from fake_methods import FakeMethod, cut_off, fake_suite, install, killed
 
 from dcpc.benchmark import workers
 from dcpc.benchmark.runner import run_suite
@@ -252,9 +253,12 @@ def test_mistakes_are_found_before_anything_is_written(
     assert not out.exists()
 
 
-def test_a_process_that_dies_is_a_failed_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ends", [killed, cut_off])
+def test_a_process_that_dies_is_a_failed_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: Callable[..., None]
+) -> None:
     install(monkeypatch, FakeMethod("a"))
-    monkeypatch.setattr(workers, "_work", killed)
+    monkeypatch.setattr(workers, "_work", ends)
     records = run(tmp_path, methods=["a"], seeds=1, conditions=["budget=1"], workers=1)
     cell = records["cell", "generated-reviews", "budget=1", "a", 0]
     assert cell["status"] == "failed"

@@ -89,6 +89,20 @@ def test_dropped_records_are_gone_for_everybody(tmp_path: Path) -> None:
     assert list(two.records().values()) == lines(tmp_path) == [record(0), record(2)]
 
 
+def test_a_file_that_was_replaced_twice_is_read_anew(tmp_path: Path) -> None:
+    """File systems give the inode of a removed file to the next one, which then looks like the first."""
+    one, other = Store(tmp_path), Store(tmp_path)
+    for seed in range(3):
+        other.append(record(seed))
+    assert len(one.records()) == 3
+    other.drop(lambda r: r["seed"] == 0)
+    other.drop(lambda r: r["seed"] == 1)
+    for seed in range(10, 20):
+        other.append(record(seed))
+    assert one.records() == other.records() == Store(tmp_path).records()
+    assert {r["seed"] for r in one.records().values()} == {2, *range(10, 20)}
+
+
 def test_another_version_is_refused_untouched(tmp_path: Path) -> None:
     plan = json.dumps({"store": STORE_VERSION + 1})
     (tmp_path / "plan.json").write_text(plan)

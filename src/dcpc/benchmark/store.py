@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from dcpc.errors import TrainingError, UsageError
 from dcpc.files import atomic_file
@@ -49,7 +49,8 @@ class Store:
         self.folder = folder
         self._path = folder / "records.jsonl"
         self._records: dict[Key, Record] = {}
-        self._read = (0, 0)  # inode and number of bytes read so far
+        self._file: BinaryIO | None = None  # held open: its inode is given to no other file while we read on in it
+        self._n_read = 0  # bytes
 
     @property
     def plan(self) -> Record | None:
@@ -110,20 +111,30 @@ class Store:
 
     def records(self) -> dict[Key, Record]:
         """All records so far, those of other workers included; an unfinished last line is not there yet."""
-        if not self._path.exists():
+        try:
+            file = self._opened()
+        except FileNotFoundError:
             return {}
-        with self._path.open("rb") as file:
-            state = os.fstat(file.fileno())
-            if state.st_ino != self._read[0] or state.st_size < self._read[1]:
-                self._records, self._read = {}, (state.st_ino, 0)  # replaced by another worker
-            file.seek(self._read[1])
-            whole, _, _ = file.read().rpartition(b"\n")
+        # Neither buffered (a torn line may have been cut off since) nor by the offset, which forked processes share.
+        unread = os.fstat(file.fileno()).st_size - self._n_read
+        whole, _, _ = os.pread(file.fileno(), unread, self._n_read).rpartition(b"\n")
         if whole:
             for line in whole.split(b"\n"):
                 record = self._parse(line)
                 self._records[key_of(record)] = record
-            self._read = (state.st_ino, self._read[1] + len(whole) + 1)
+            self._n_read += len(whole) + 1
         return self._records
+
+    def _opened(self) -> BinaryIO:
+        """The file of the records, from its start where another worker has replaced it."""
+        state = os.stat(self._path)
+        if self._file is not None:
+            if os.path.samestat(os.fstat(self._file.fileno()), state) and state.st_size >= self._n_read:
+                return self._file
+            self._file.close()
+        self._file = self._path.open("rb")
+        self._records, self._n_read = {}, 0
+        return self._file
 
     def _parse(self, line: bytes) -> Record:
         try:

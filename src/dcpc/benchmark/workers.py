@@ -72,7 +72,7 @@ class Worker:
         """
         try:
             records = self.output.recv()
-        except EOFError:
+        except (EOFError, OSError):  # ended before it sent its records, or amid them
             self._process.join()
             code = self._process.exitcode or 0
             if code in (-signal.SIGTERM, -signal.SIGINT):
