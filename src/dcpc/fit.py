@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +24,6 @@ from transformers import (
 
 from dcpc.adapters import TrainedAdapter, quiet_libraries
 from dcpc.baselines.carriers import attach
-from dcpc.baselines.rules.coteaching import CoTeaching
 from dcpc.data import Annotations
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.pairs import JudgementPairs, embedding_cache, mine_judgement_pairs
@@ -116,56 +115,40 @@ def train_adapter(
         callbacks: further callbacks of the Trainer.
 
     Raises:
+        UsageError: settings that do not fit together, or `resume` without `checkpoints`.
         ModelError: if the base model cannot be loaded or adapted.
         TrainingError: if the loss stops being a number, or a trainable tensor gets no gradient.
     """
-    if checkpoints is None:
-        with TemporaryDirectory(prefix="dcpc-") as folder:
-            return train_adapter(
-                train,
-                validation,
-                base_model=base_model,
-                method=method,
-                adapter=adapter,
-                training={"save_strategy": "no", "load_best_model_at_end": False, **(training or {})},
-                rule=rule,
-                base_options=base_options,
-                max_length=max_length,
-                checkpoints=folder,
-                progress=progress,
-                trust_remote_code=trust_remote_code,
-                callbacks=callbacks,
-            )
-    arguments = _arguments(method, training or {}, Path(checkpoints), validation is not None, progress)
-    settings, options = adapter or {}, {**(base_options or {}), "trust_remote_code": trust_remote_code}
+    if checkpoints is None and resume:
+        raise UsageError("there are no checkpoints to go on from.", fix="Say where they are: `checkpoints`.")
+    with ExitStack() as stack:
+        if checkpoints is None:
+            checkpoints = stack.enter_context(TemporaryDirectory(prefix="dcpc-"))
+            training = {"save_strategy": "no", "load_best_model_at_end": False, **(training or {})}
+        arguments = _arguments(method, training or {}, Path(checkpoints), validation is not None, progress)
+        options = {**(base_options or {}), "trust_remote_code": trust_remote_code}
 
-    def build() -> tuple[nn.Module, PreTrainedTokenizerBase]:
-        base, tokenizer = load_base_model(base_model, train.labels, **options)
-        with quiet_libraries():
-            return _with_carrier(method, base, train, settings, arguments), tokenizer
+        def build() -> tuple[nn.Module, PreTrainedTokenizerBase]:
+            base, tokenizer = load_base_model(base_model, train.labels, **options)
+            with quiet_libraries():
+                return _with_carrier(method, base, train, adapter or {}, arguments), tokenizer
 
-    set_seed(arguments.seed)
-    model, tokenizer = build()
-    if isinstance(rule, CoTeaching):
-        rule.make_peer = lambda: build()[0]
-    index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
-    trainer = DCPCTrainer(
-        model,
-        arguments,
-        ItemDataset(train, tokenizer, index, max_length, _mined_pairs(train, arguments, progress)),
-        None if validation is None else ItemDataset(validation, tokenizer, index, max_length),
-        processing_class=tokenizer,
-        rule=rule,
-        callbacks=[*callbacks, *([] if arguments.load_best_model_at_end else [BestWeights()])],
-    )
-    trainer.remove_callback(PrinterCallback)
-    bars = _QuietProgress()
-    if progress:
-        trainer.remove_callback(ProgressCallback)
-        trainer.add_callback(bars)
-    started = time.perf_counter()
-    with quiet_libraries(), closing(bars):
-        trainer.train(resume_from_checkpoint=resume if isinstance(resume, bool) else str(resume))
+        set_seed(arguments.seed)
+        model, tokenizer = build()
+        if rule is not None:
+            rule.make_peer = lambda: build()[0]
+        index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
+        pairs = _mined_pairs(train, arguments, progress)
+        trainer = DCPCTrainer(
+            model,
+            arguments,
+            ItemDataset(train, tokenizer, index, max_length, pairs),
+            None if validation is None else ItemDataset(validation, tokenizer, index, max_length),
+            processing_class=tokenizer,
+            rule=rule,
+            callbacks=[*callbacks, *([] if arguments.load_best_model_at_end else [BestWeights()])],
+        )
+        seconds = _run(trainer, resume if isinstance(resume, bool) else str(resume), progress)
     task = Task(
         base_model=located(base_model),
         method=method,
@@ -179,11 +162,24 @@ def train_adapter(
         model.eval(),
         tokenizer,
         task,
-        time.perf_counter() - started,
+        seconds,
         trainer.state.log_history,
         rule=trainer.rule,
         steps=trainer.state.global_step,
     )
+
+
+def _run(trainer: DCPCTrainer, resume: bool | str, progress: bool) -> float:
+    """Train, with a progress bar or without one; the seconds that it took."""
+    trainer.remove_callback(PrinterCallback)
+    bars = _QuietProgress()
+    if progress:
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(bars)
+    started = time.perf_counter()
+    with quiet_libraries(), closing(bars):
+        trainer.train(resume_from_checkpoint=resume)
+    return time.perf_counter() - started
 
 
 def _arguments(

@@ -45,12 +45,6 @@ def test_the_small_suites_cover_what_the_protocol_asks_for() -> None:
         assert set(METHODS) - parts - left_out == set(full.methods)
 
 
-def test_every_method_gets_the_same_search_and_training() -> None:
-    fields = set(type(load_suite("smoke")).model_fields)
-    assert {"search", "training"} <= fields  # of the suite, and nowhere of a method
-    assert not {"grids", "epochs"} & fields
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -29,11 +29,12 @@ NAMES = (
     *("majority-vote", "soft-labels", "disaggregated", "dawid-skene", "crowdlab"),
     *("gce", "elr", "co-teaching", "ncr", "similar-inputs-kl", "clear"),
     *("crowd-layer", "annotator-embeddings", "annotator-heads"),
-    *("dcpc", "dcpc-paper", "dcpc-low-rank"),
+    *("dcpc", "dcpc-paper", "dcpc-low-rank", "dcpc-readout"),
     *("dcpc-no-pcm", "dcpc-no-annotators", "dcpc-no-readout", "dcpc-no-average"),
     *("dcpc-with-ambiguity", "dcpc-with-alignment", "dcpc-with-style-kl", "dcpc-with-target-correction"),
 )
-TRAINED = [name for name, method in METHODS.items() if method.carrier != "probe"]
+CLOSED_FORM = {"linear-probe", "linear-probe-annotators", "dcpc-readout"}
+TRAINED = [name for name in METHODS if name not in CLOSED_FORM]
 KNOW_ANNOTATORS = {"linear-probe-annotators", "crowd-layer", "annotator-embeddings", "annotator-heads"}
 KNOW_ANNOTATORS |= {name for name in METHODS if name.startswith("dcpc")} - {
     "dcpc-paper",
@@ -79,7 +80,7 @@ def test_trains_and_predicts(
     method, (train, validation) = METHODS[name], split
     fitted = method.train(train, validation, settings, middle(method), seed=0)
     tuner = dcpc_tuner(fitted.adapter.model) if isinstance(fitted, FittedAdapter) else None
-    if tuner is not None and tuner.readout is not None:
+    if tuner is not None and tuner.readout is not None and fitted.adapter.rule.shares is None:
         tuner.readout.shares.fill_(0.5)  # as epochs are validated; the two are weighed after the last
     p = fitted.probabilities(validation.items)
     assert p.shape == (8, 2)
@@ -93,7 +94,7 @@ def test_trains_and_predicts(
         loss = (loss - (weights * np.log(own[rows, validation.label_codes])).sum()) / 2
     assert fitted.validation_loss == pytest.approx(loss, abs=1e-4)
     assert fitted.parameters > 0
-    assert method.carrier == "probe" or (fitted.steps, len(fitted.history) > 0) == (6, True)
+    assert name in CLOSED_FORM or (fitted.steps, len(fitted.history) > 0) == (6, True)
 
     codes, who = np.array([0, 0, 3]), ["ann", "nobody", "bob"]
     again, each = fitted.judged_probabilities(validation.items, codes, who)
@@ -122,7 +123,14 @@ def test_rules_also_run_on_the_other_backbone(
 ) -> None:
     other = TrainingSettings(**{**vars(settings), "backbone": "p-tuning-v2"})
     fitted = METHODS[name].train(*split, other, {"learning_rate": 1e-2}, seed=0)
-    assert np.isfinite(fitted.validation_loss)
+    assert fitted.adapter.model.peft_config["default"].peft_type == "PREFIX_TUNING"
+    _, validation = split
+    p = fitted.probabilities(validation.items)
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-6)
+    if METHODS[name].needs_annotators:
+        return  # their loss is of persons as well
+    loss = -(validation.soft_labels * np.log(p)).sum(axis=1).mean()
+    assert fitted.validation_loss == pytest.approx(loss, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.needs_annotators])
@@ -146,3 +154,19 @@ def test_methods_that_need_overlap_say_so(
     assert len(once.annotators) == 2
     with pytest.raises(UsageError, match="two judgements"):
         METHODS["crowdlab"].train(once, validation, settings, {}, seed=0)
+
+
+def test_the_readout_alone_and_the_adapter_alone_are_one_method_taken_apart(
+    settings: TrainingSettings, split: tuple[Annotations, Annotations]
+) -> None:
+    """Both have the regression's annotators; one counts the readout and does not train, the other the adapter."""
+    shares, effects = {}, {}
+    for name in ("dcpc-readout", "dcpc-no-readout"):
+        fitted = METHODS[name].train(*split, settings, middle(METHODS[name]), seed=0)
+        tuner = dcpc_tuner(fitted.adapter.model)
+        shares[name] = tuner.readout.shares.tolist()  # adapter, readout
+        effects[name] = tuner.preferences.mean.detach().numpy()
+        assert fitted.steps == {"dcpc-readout": 1, "dcpc-no-readout": 6}[name]
+    assert shares == {"dcpc-readout": [0.0, 1.0], "dcpc-no-readout": [1.0, 0.0]}
+    np.testing.assert_allclose(effects["dcpc-readout"], effects["dcpc-no-readout"], atol=1e-5)
+    assert effects["dcpc-readout"].any()

@@ -133,12 +133,9 @@ def test_annotators_go_on_training_where_the_data_are_read_in_part(
     assert any(entry.get("loss_annotators", 0) > 0 for entry in trainer.state.log_history)
 
 
-def test_without_validation_both_count_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = []
-    weigh = FrozenReadout.weigh
-    monkeypatch.setattr(FrozenReadout, "weigh", lambda self, *args: chosen.append(weigh(self, *args)))
-    trained(tmp_path, validates=False)
-    assert chosen == [pytest.approx((0.5, 0.5))]
+def test_without_validation_both_count_half(tmp_path: Path) -> None:
+    adapter = trained(tmp_path, validates=False)
+    assert dcpc_tuner(adapter.model).readout.shares.tolist() == pytest.approx([0.5, 0.5])
 
 
 def test_the_weights_are_those_to_be_expected_given_held_out_judgements(
@@ -281,6 +278,32 @@ def test_other_annotator_modes_and_accumulated_gradients(tmp_path: Path, mode: s
     trainer.train()
     assert dcpc_tuner(trainer.model).readout.enabled
     assert np.isfinite(trainer.evaluate()["eval_loss"])
+
+
+@pytest.mark.parametrize("mode", ["output", "prefix"])
+def test_what_is_validated_is_what_is_saved(tmp_path: Path, mode: str) -> None:
+    """In training the readout is off and added by hand; for annotators inside the model too."""
+    trainer = tiny_trainer(tmp_path, annotator_mode=mode)
+    rule, model, seen = trainer.rule, trainer.model, []
+    finish = rule.finish
+
+    def kept(*args: Any) -> None:
+        model.eval()
+        batch = trainer.data_collator([trainer.eval_dataset[i] for i in range(len(trainer.eval_dataset))])
+        seen.append(
+            (batch, rule.predict(model, tokens_of(batch), batch["annotator_ids"], batch["item_index"]))
+        )
+        finish(*args)
+        dcpc_tuner(model).readout.shares.fill_(0.5)  # as in a checkpoint
+
+    rule.finish = kept
+    trainer.train()
+    (batch, validated), *_ = seen
+    model.eval()
+    with torch.no_grad():
+        saved = rule.predict(model, tokens_of(batch), batch["annotator_ids"], batch["item_index"])
+    torch.testing.assert_close(saved.items, validated.items)
+    torch.testing.assert_close(saved.judgements, validated.judgements)
 
 
 def test_a_resumed_training_ends_as_an_undisturbed_one(tmp_path: Path) -> None:

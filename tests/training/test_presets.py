@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from dcpc.errors import UsageError
 from dcpc.fit import train_adapter
+from dcpc.objective import ObjectiveConfig
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 
@@ -34,3 +36,16 @@ def test_the_default_has_a_bottleneck_and_a_readout(tmp_path: Path, preset: str)
     config = config_of(tmp_path, preset=preset)
     assert (config.num_virtual_tokens, config.bottleneck, config.readout) == (0, 12, True)
     assert config.models_annotators
+
+
+def test_there_is_nothing_to_resume_without_a_folder_of_checkpoints() -> None:
+    with pytest.raises(UsageError, match="no checkpoints to go on from"):
+        train_adapter(sentiment_judgements(8), None, base_model="minilm", resume=True)
+
+
+def test_an_objective_written_in_words_is_the_same_one() -> None:
+    """`no` is no string that counts as true, and numbers in quotes can be compared."""
+    config = ObjectiveConfig(view_pairs="no", ambiguity_weight="0.5")  # type: ignore[arg-type]
+    assert (config.view_pairs, config.ambiguity_weight) == (False, 0.5)
+    with pytest.raises(UsageError, match="ambiguity_weight"):
+        ObjectiveConfig(ambiguity_weight="much")  # type: ignore[arg-type]

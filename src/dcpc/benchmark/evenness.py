@@ -9,8 +9,8 @@ import numpy as np
 
 TOLERANCE = 0.2
 """How far the trained parameters of PEFT methods may be from those of the backbone."""
-FREE = ("full", "linear-probe", "linear-probe-annotators")
-"""Methods that are no PEFT: their parameters are what they are."""
+FREE = ("full", "linear-probe", "linear-probe-annotators", "dcpc-readout")
+"""Methods that are no PEFT: their parameters are what they are, and those of regressions take no steps."""
 
 
 class Budget(NamedTuple):

@@ -28,6 +28,8 @@ from dcpc.benchmark.fitted import embedded
 from dcpc.benchmark.grids import Grid, carrier_grid, rule_grid
 from dcpc.benchmark.method import BenchmarkMethod, RuleOf, Setting, TrainingSettings
 from dcpc.data.annotations import Annotations
+from dcpc.objective import ObjectiveConfig
+from dcpc.training.objective_rule import ObjectiveRule
 
 
 def _crowdlab(settings: TrainingSettings, seed: int, train: Annotations) -> Targets:
@@ -122,27 +124,50 @@ def _on_backbone() -> list[BenchmarkMethod]:
 
 
 def _dcpc() -> list[BenchmarkMethod]:
-    def method(name: str, what: str, *, adapter: Setting | None = None, **training: Any) -> BenchmarkMethod:
-        grid = carrier_grid("dcpc")
+    def method(
+        name: str,
+        what: str,
+        *,
+        adapter: Setting | None = None,
+        rule: RuleOf | None = None,
+        grid: Grid | None = None,
+        **training: Any,
+    ) -> BenchmarkMethod:
+        own = carrier_grid("dcpc") if grid is None else grid
         whole = "dcpc" if name.startswith(("dcpc-no-", "dcpc-with-")) else None
         return BenchmarkMethod(
-            name, "this project", "dcpc", what, None, grid, training, adapter or {}, searched_as=whole
+            name, "this project", "dcpc", what, rule, own, training, adapter or {}, searched_as=whole
         )
 
     def given(name: str, what: str, **objective: float) -> BenchmarkMethod:
         return method(f"dcpc-with-{name}", f"with {what}, which is not in `default`", objective=objective)
+
+    def counted(readout: float, adapter: float) -> RuleOf:
+        return lambda *_: ObjectiveRule(ObjectiveConfig.preset("default"), shares=(readout, adapter))
 
     return [
         method("dcpc", "the preset `default`"),
         method("dcpc-paper", "the equations as written", preset="paper"),
         method("dcpc-low-rank", "the default on the low-rank carrier", adapter={"bottleneck": 0, "rank": 3}),
         method(
+            "dcpc-readout",
+            "the readout and the annotators' effects alone, fitted in closed form",
+            adapter={"bottleneck": 1, "correction": False},
+            rule=counted(1.0, 0.0),
+            grid={},
+            max_steps=1,  # there is nothing to train
+        ),
+        method(
             "dcpc-no-pcm",
             "without the preference correction module (eq. 10-12)",
             adapter={"correction": False},
         ),
         method("dcpc-no-annotators", "without annotators", adapter={"annotators": None}),
-        method("dcpc-no-readout", "without the cross-layer readout", adapter={"readout": False}),
+        method(
+            "dcpc-no-readout",
+            "the adapter alone; annotators start from the regression of the readout as ever",
+            rule=counted(0.0, 1.0),
+        ),
         method("dcpc-no-average", "without averaged weights", objective={"ema_decay": 0.0}),
         given("ambiguity", "L_amb (eq. 3-6)", ambiguity_weight=0.1),
         given("alignment", "alignment (eq. 7-9)", alignment_weight=0.01),

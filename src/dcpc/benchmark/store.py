@@ -49,7 +49,9 @@ class Store:
         self.folder = folder
         self._path = folder / "records.jsonl"
         self._records: dict[Key, Record] = {}
-        self._file: BinaryIO | None = None  # held open: its inode is given to no other file while we read on in it
+        self._file: BinaryIO | None = (
+            None  # held open: its inode is given to no other file while we read on in it
+        )
         self._n_read = 0  # bytes
 
     @property

@@ -60,7 +60,8 @@ class ObjectiveConfig:
         return max(self.ambiguity_weight, self.alignment_weight, self.preference_weight) > 0
 
     def __post_init__(self) -> None:
-        checked(type(self), vars(self))
+        for name, value in checked(type(self), vars(self)).items():
+            object.__setattr__(self, name, value)
         for name in (
             "ambiguity_weight",
             "alignment_weight",

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from dcpc.data import Annotations
 from dcpc.errors import TrainingError
 from dcpc.regression.logistic import Judged
-from dcpc.training.predicted import judged_loss, predicted
+from dcpc.training.predicted import Predicted, judged_loss, predicted
 from dcpc.training.readout_regression import fit_readout
 from dcpc.training.rule import Batch, tokens_of
 from dcpc.training.step import annotator_mode, dcpc_tuner
@@ -38,6 +38,8 @@ from dcpc.tuner import DCPCModel
 MOST_ITEMS, MOST_NUMBERS = 20_000, 2**27
 """Of more items, or more numbers in their states, a part is read: enough for a linear map. 2²⁷ numbers are 1 GiB in
 double precision, of which a fit needs a few."""
+HALVES = (0.5, 0.5)
+"""(a, b) while a training goes on."""
 SHARES = np.linspace(0.0, 1.0, 9)
 """Factors that are weighed for the readout and for the adapter."""
 PRIOR_STD = 0.25
@@ -50,16 +52,17 @@ class FrozenReadout:
     Args:
         tuner: whose acting adapter has a readout.
         n_items: I, of the training set.
+        shares: (a, b) to use instead of weighing them.
 
     Attributes:
-        every: how many batches there are to each one that is read; 1 where all are.
+        every: how many items there are to each one that is read; 1 where all are.
         fitted: whether `fit` has run.
         effects: of the adapter's annotators on the logits [A,C]; None before the fit, and where it knew none.
     """
 
-    def __init__(self, tuner: DCPCModel, n_items: int) -> None:
+    def __init__(self, tuner: DCPCModel, n_items: int, shares: tuple[float, float] | None = None) -> None:
         assert tuner.readout is not None  # callers ask `of`
-        self.tuner, self.readout, self.fitted = tuner, tuner.readout, False
+        self.tuner, self.readout, self.fitted, self.shares = tuner, tuner.readout, False, shares
         most = min(MOST_ITEMS, max(1, MOST_NUMBERS // self.readout.weight.shape[1]))
         self.every = math.ceil(n_items / most)
         self.effects: np.ndarray | None = None
@@ -74,10 +77,12 @@ class FrozenReadout:
             self.tuner.preferences.hold(held and self.every == 1)
 
     @classmethod
-    def of(cls, model: nn.Module, n_items: int) -> FrozenReadout | None:
+    def of(
+        cls, model: nn.Module, n_items: int, shares: tuple[float, float] | None = None
+    ) -> FrozenReadout | None:
         """The readout of a PEFT model that is trained on so many items; None where its adapter has none."""
         tuner = dcpc_tuner(model)
-        return None if tuner is None or tuner.readout is None else cls(tuner, n_items)
+        return None if tuner is None or tuner.readout is None else cls(tuner, n_items, shares)
 
     def fit(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], annotations: Annotations) -> None:
         """Regress the judgements of the training items on the frozen states.
@@ -102,7 +107,7 @@ class FrozenReadout:
         with torch.no_grad():
             for name in ("centre", "spread", "weight", "bias"):
                 getattr(self.readout, name).copy_(torch.from_numpy(getattr(found, name)))
-            self.readout.shares.fill_(0.5)
+            self._set_shares(*(self.shares or HALVES))
         self.fitted, self.effects = True, found.effects
         self._known.clear()
 
@@ -111,10 +116,14 @@ class FrozenReadout:
     ) -> tuple[np.ndarray, np.ndarray]:
         """States [I',D] of all items or a part of them, and which they are, int [I'] in rising order."""
         states, items = [], []
-        for number, batch in enumerate(batches()):
-            if number % self.every == 0:
-                states.append(self.tuner.frozen_states(through=model, **tokens_of(batch)).cpu().numpy())
-                items.append(batch["items"].cpu().numpy())
+        for batch in batches():
+            kept = (
+                batch["items"] % self.every == 0
+            )  # by item: batches may be of another size in a resumed training
+            if kept.any():
+                tokens = {name: field[kept] for name, field in tokens_of(batch).items()}
+                states.append(self.tuner.frozen_states(through=model, **tokens).cpu().numpy())
+                items.append(batch["items"][kept].cpu().numpy())
         read = np.concatenate(items)
         order = np.argsort(read)
         return np.concatenate(states)[order], read[order]
@@ -138,10 +147,11 @@ class FrozenReadout:
             n_classes=annotations.n_classes,
         )
 
-    def logits(self, model: nn.Module, tokens: Batch) -> Tensor:
+    def logits(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Tensor:
         """Logits while neither is weighed: half adapter, half readout, [B,C]."""
-        logits, read = self._both(model, tokens)
-        return 0.5 * logits + 0.5 * read
+        a, b = self.shares or HALVES
+        logits, read = self._both(model, tokens, **preference)
+        return b * logits + a * read
 
     def weigh(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
         """Choose a and b, and switch the readout on; one that nothing was fitted for is left as it is.
@@ -155,12 +165,15 @@ class FrozenReadout:
         """
         # The weights decide, not `fitted`: a training that is resumed at its end has them from the checkpoint.
         if self.fitted or self.readout.weight.any():
-            a, b = self._expected(model, held_out)
-            with torch.no_grad():
-                self.readout.shares.copy_(torch.tensor([b, a]))
+            a, b = self._expected(model, held_out) if self.shares is None else self.shares
+            self._set_shares(a, b)
         self._hold(False)
         b, a = self.readout.shares.tolist()
         return a, b
+
+    @torch.no_grad()
+    def _set_shares(self, a: float, b: float) -> None:
+        self.readout.shares.copy_(torch.tensor([b, a]))
 
     def _expected(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
         """Posterior mean of (a, b) over the grid, given held-out judgements and the prior."""
@@ -176,19 +189,27 @@ class FrozenReadout:
 
     def _losses(self, model: nn.Module, batch: Batch, grid: np.ndarray) -> np.ndarray:
         """Cross-entropy of a batch for every (a, b) of a grid [P,2], summed over items, [P]."""
-        logits, read = self._both(model, tokens_of(batch))
-        who = batch["annotator_ids"] if annotator_mode(self.tuner) == "output" else None
-        found = [
-            judged_loss(predicted(self.tuner, b * logits + a * read, who, batch["item_index"]), batch)
-            for a, b in grid
-        ]
-        return np.array([float(loss) * len(batch["items"]) for loss in found])
+        tokens, who, item = tokens_of(batch), batch["annotator_ids"], batch["item_index"]
+        inside = annotator_mode(self.tuner) == "prefix"
+        if inside:  # annotators act inside the model: a pass for every judgement
+            each = {name: field[item] for name, field in tokens.items()}
+            of_judgements = self._both(model, each, annotator_ids=who)
+        of_items = self._both(model, tokens)
+        known = who if annotator_mode(self.tuner) == "output" else None
+        found = []
+        for a, b in grid:
+            said = predicted(self.tuner, b * of_items[0] + a * of_items[1], known, item)
+            if inside:
+                own = b * of_judgements[0] + a * of_judgements[1]
+                said = Predicted(said.items, own.log_softmax(dim=-1))
+            found.append(float(judged_loss(said, batch)) * len(batch["items"]))
+        return np.array(found)
 
-    def _both(self, model: nn.Module, tokens: Batch) -> tuple[Tensor, Tensor]:
+    def _both(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B,C] of the adapter alone, and of the readout alone."""
         read = self._readout_logits(model, tokens)
         # Last, because predictions for annotators read the preferences of the latest forward pass.
-        return model(**tokens).logits.float(), read
+        return model(**tokens, **preference).logits.float(), read
 
     def _readout_logits(self, model: nn.Module, tokens: Batch) -> Tensor:
         """[B,C], computed once per batch: held-out batches come again every epoch, to the same frozen model."""

@@ -19,10 +19,12 @@ class ObjectiveRule(LearningRule):
 
     Args:
         config: weights and switches of the objective.
+        shares: (a, b), how much readout and adapter count, instead of what held-out judgements say: (0, 1) is the
+            adapter alone, though its annotators start from the regression, and (1, 0) the regression.
     """
 
-    def __init__(self, config: ObjectiveConfig) -> None:
-        self.config = config
+    def __init__(self, config: ObjectiveConfig, shares: tuple[float, float] | None = None) -> None:
+        self.config, self.shares = config, shares
         self.ema_decay = config.ema_decay
         self.consensus: RunningConsensus | None = None
         self.n_judgements = 0
@@ -41,7 +43,7 @@ class ObjectiveRule(LearningRule):
     def begin(self, model: nn.Module, data: ItemDataset) -> None:
         """Switch the readout off, also where an earlier training has switched it on."""
         if self.readout is None:
-            self.readout, self.data = FrozenReadout.of(model, len(data)), data
+            self.readout, self.data = FrozenReadout.of(model, len(data), self.shares), data
 
     def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
         """Fit the readout, the first time, and start annotators from it.
@@ -61,11 +63,11 @@ class ObjectiveRule(LearningRule):
             self.readout.weigh(model, held_out)
         self.readout = self.data = None
 
-    def logits(self, model: nn.Module, tokens: Batch) -> Tensor:
+    def logits(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Tensor:
         """Logits of B items [B, C]; during training, readout and adapter count half each."""
         if self.readout is None or not self.readout.fitted:
-            return super().logits(model, tokens)
-        return self.readout.logits(model, tokens)
+            return super().logits(model, tokens, **preference)
+        return self.readout.logits(model, tokens, **preference)
 
     def loss(self, model: nn.Module, batch: Batch, epoch: float) -> step.StepOutput:
         """Loss of a batch and its terms."""

@@ -34,10 +34,13 @@ class LearningRule:
     Attributes:
         ema_decay: decay of the averaged weights that are kept at the end; 0 for none.
         saves: whether the adapter alone, without the rule, predicts the same, so that it can be saved.
+        make_peer: builds another model like the one that is trained; set before the training, for rules that train
+            two.
     """
 
     ema_decay: float = 0.0
     saves: bool = True
+    make_peer: Callable[[], nn.Module] | None = None
 
     def prepare(self, model: nn.Module, data: ItemDataset) -> None:
         """Make what the rule needs besides the model, before the optimizer is made.
@@ -64,9 +67,9 @@ class LearningRule:
         """Loss of a batch; `epoch` counts from 0 and is fractional within an epoch."""
         raise NotImplementedError
 
-    def logits(self, model: nn.Module, tokens: Batch) -> Tensor:
-        """Logits of B items, [B, C]."""
-        return model(**tokens).logits.float()
+    def logits(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Tensor:
+        """Logits of B items, [B, C]; `annotator_ids` [B] where annotators act inside the model."""
+        return model(**tokens, **preference).logits.float()
 
     def annotator_index(self, model: nn.Module, ids: Sequence[str]) -> Tensor | None:
         """Numbers [J] of annotators, −1 for unknown ones; None where the rule and the model know none."""
@@ -95,8 +98,8 @@ class LearningRule:
         if tuner is None or annotators is None or item_index is None or annotator_mode(tuner) != "prefix":
             return found
         each = {name: value[item_index] for name, value in tokens.items()}
-        own = model(**each, annotator_ids=annotators).logits.float().log_softmax(dim=-1)
-        return Predicted(found.items, own)
+        own = self.logits(model, each, annotator_ids=annotators)
+        return Predicted(found.items, own.log_softmax(dim=-1))
 
     @torch.no_grad()
     def validation_loss(self, model: nn.Module, batch: Batch) -> Tensor:

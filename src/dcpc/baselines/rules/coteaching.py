@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import nn
 
 from dcpc.baselines.losses import coteaching_losses, remember_rate
@@ -23,11 +21,10 @@ class CoTeaching(LearningRule):
         warmup_epochs: T_k, epochs until that share is left out; the paper takes 10 of 200.
     """
 
-    saves = True
+    saves = False  # a saved adapter would hold the second model too
 
     def __init__(self, noise_rate: float = 0.2, warmup_epochs: float = 1.0) -> None:
         self.noise_rate, self.warmup_epochs = noise_rate, warmup_epochs
-        self.make_peer: Callable[[], nn.Module] | None = None
 
     def prepare(self, model: nn.Module, data: ItemDataset) -> None:
         """Make the second model, with starting weights of its own."""
