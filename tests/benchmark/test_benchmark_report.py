@@ -286,3 +286,20 @@ def test_the_docs_page_has_a_section_per_store_with_its_own_reference(tmp_path: 
     text = module["page"](tmp_path)
     assert text.index("## synthetic") < text.index("## second")
     assert "Reference: full." in text
+
+
+def test_predictions_that_do_not_depend_on_the_text_are_named(tmp_path: Path) -> None:
+    """A method that always says the same can still have a macro-F1: offsets then decide by rounding errors."""
+    write_store(tmp_path, datasets=("a", "b"), methods=("dcpc", "lora"), gains=GAINS)
+    path = tmp_path / "records.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    for r in records:
+        if (r["kind"], r.get("method"), r["dataset"]) == ("cell", "lora", "a"):
+            r["distribution"] = [[0.5, 0.3, 0.2] for _ in r["distribution"]]
+        if r["kind"] == "search":
+            r["on_edge"] = ["weight_decay"] if r["method"] == "lora" else []
+    path.write_text("".join(json.dumps(r) + "\n" for r in records))
+    content = make_content(read_results(tmp_path), "dcpc", replicates=20)
+    n_seeds = len({r["seed"] for r in records if r["kind"] == "cell"})
+    assert f"whatever it says: lora {n_seeds} of {2 * n_seeds}." in " ".join(content.state)
+    assert "2 of 4 searches ended on the edge of their grid (weight_decay 2)" in " ".join(content.state)

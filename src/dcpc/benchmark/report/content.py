@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from dcpc.benchmark.evenness import Budget, uneven
@@ -13,6 +14,10 @@ from dcpc.benchmark.report.spread import Spread, spreads
 from dcpc.benchmark.report.summary import Headline, headlines
 from dcpc.benchmark.report.tables import MetricTable, metric_table
 from dcpc.evaluation.significance import REPLICATES
+
+
+CONSTANT = 0.01
+"""Largest standard deviation over items, of the probability of any label, of a prediction that is constant."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Content:
             *_unequal(self),
             *_budgets(results),
             *_single_seeds(results),
+            *_constant(results),
+            *_edges(results),
         ]
 
 
@@ -110,6 +117,28 @@ def _single_seeds(results: Results) -> list[str]:
     return [
         f"{where} one seed so far: intervals and p-values there speak of the test items only, not of other seeds, "
         "and nothing is called better or worse."
+    ]
+
+
+def _constant(results: Results) -> list[str]:
+    """Cells that learned nothing of the text: decisions then hang on differences that mean nothing."""
+    found = Counter(c.method for c in results.cells if c.distribution.std(axis=0).max() < CONSTANT)
+    if not found:
+        return []
+    total = Counter(c.method for c in results.cells)
+    named = ", ".join(f"{method} {n} of {total[method]}" for method, n in found.most_common())
+    return [f"Cells that predict much the same distribution for every item, whatever it says: {named}."]
+
+
+def _edges(results: Results) -> list[str]:
+    found = [s for s in results.selections if s.on_edge]
+    if not found:
+        return []
+    axes = Counter(axis for s in found for axis in s.on_edge)
+    named = ", ".join(f"{axis} {n}" for axis, n in axes.most_common())
+    return [
+        f"{len(found)} of {len(results.selections)} searches ended on the edge of their grid ({named}): a wider one "
+        "might have found better settings."
     ]
 
 

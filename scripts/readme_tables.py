@@ -1,0 +1,182 @@
+"""Write the README's tables of results from the committed stores under results/.
+
+Run: python scripts/readme_tables.py
+
+Each stands between `<!-- NAME: … -->` and `<!-- end of NAME -->` and is written anew; the text around is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dcpc.benchmark.report.comparisons import Difference
+from dcpc.benchmark.report.content import Content, make_content
+from dcpc.benchmark.report.families import Family, strength_of
+from dcpc.benchmark.report.markdown import headline_count
+from dcpc.benchmark.report.metrics import TESTED, Metric
+from dcpc.benchmark.report.records import read_results
+from dcpc.benchmark.report.results import Column, Results
+from dcpc.benchmark.report.rows import markdown_table
+from dcpc.benchmark.report.summary import is_variant
+from dcpc.benchmark.report.tables import MetricTable
+from dcpc.files import atomic_file
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = "dcpc"
+NAMES = {
+    "dcpc": "DCPC",
+    "bottleneck-adapter": "bottleneck adapter",
+    "p-tuning-v2": "P-Tuning v2",
+    "lora": "LoRA",
+    "annotator-embeddings": "annotator embeddings",
+    "annotator-heads": "a head per annotator",
+    "linear-probe": "linear probe",
+    "linear-probe-annotators": "probe with annotators",
+    "elr": "ELR",
+    "ncr": "NCR",
+    "dcpc-paper": "DCPC as published",
+}
+REAL = (
+    "dcpc",
+    "bottleneck-adapter",
+    "p-tuning-v2",
+    "lora",
+    "annotator-embeddings",
+    "linear-probe-annotators",
+)
+SHIFT = ("dcpc", "lora", "bottleneck-adapter", "linear-probe-annotators", "p-tuning-v2", "elr", "ncr")
+METRICS = ("macro_f1", "accuracy", "jensen_shannon", "cross_entropy", "annotator_error", "accuracy_argmax")
+POOLS = {
+    "pool=thresholds": "strict and lenient",
+    "pool=sst-2-p": "one side shifted (SST-2-P)",
+    "pool=confusion": "confused, each in their own way",
+    "pool=groups": "four in five biased alike",
+    "clean": "no conflict",
+}
+BUDGETS = {"budget=1": "one label per item", "budget=all": "all labels"}
+
+
+def real_table(content: Content) -> list[str]:
+    """A metric of a budget per row: means over sets and seeds that the methods shown share, and the best other.
+
+    The best other method is the best of all that were run, shown or not, as in the headlines of docs/results.md.
+    """
+    body = []
+    for family in content.families:
+        body.append([f"**{BUDGETS[family.name]}**", *[""] * (len(REAL) + 1)])
+        for name in METRICS:
+            metric = next(m for m in TESTED if m.name == name)
+            means = shared_means(content.results, family, metric, REAL)
+            headline = next(
+                h for h in content.headlines if h.table.metric == metric and h.table.family == family
+            )
+            verdict = f", **a {headline.verdict}**" if headline.verdict in ("win", "loss") else ""
+            body.append([metric.title, *row(means, metric), lead(headline.difference, metric) + verdict])
+    return markdown_table(["", *map(called, REAL), "DCPC − best other (95 % interval)"], body)
+
+
+def shift_table(content: Content) -> list[str]:
+    """Accuracy under a condition per row; in parentheses where a method has fewer seeds than DCPC."""
+    tables = [t for t in content.tables if t.metric.name == "accuracy"]
+    body = [shift_row(table, column) for table in tables for column in table.columns]
+    return markdown_table(["annotators", *map(called, SHIFT), "DCPC − best other (95 % interval)"], body)
+
+
+def shift_row(table: MetricTable, column: Column) -> list[str]:
+    """Means over the seeds of a method; the best other is the one that DCPC leads least, over seeds of both."""
+    means, seeds = {}, {}
+    for i, method in enumerate(table.methods):
+        means[method] = table.means[i, table.columns.index(column)]
+        seeds[method] = table.seeds[i, table.columns.index(column)]
+    shown = dict(zip(SHIFT, row([means.get(m, np.nan) for m in SHIFT], table.metric), strict=True))
+    few = {m for m in SHIFT if seeds.get(m) and seeds[m] < seeds[REFERENCE]}
+    rivals = [d for d in table.by_set if d.column == column and not is_variant(d.other, REFERENCE)]
+    closest = min(rivals, key=lambda d: d.result.difference, default=None)
+    strength = strength_of(column.condition)
+    return [
+        POOLS[table.family.name] + ("" if strength is None else f", {100 * strength:.0f} % of labels wrong"),
+        *(f"({shown[m]})" if m in few else shown[m] for m in SHIFT),
+        "–" if closest is None else lead(closest, table.metric),
+    ]
+
+
+def shared_means(results: Results, family: Family, metric: Metric, methods: Iterable[str]) -> list[float]:
+    """Mean over the family's columns of each method, over the seeds that all methods with a cell share; else NaN."""
+    cells = {m: {c: results.of(c, m) for c in family.columns} for m in methods}
+    there = [m for m, columns in cells.items() if all(columns.values())]
+    means = []
+    for method, columns in cells.items():
+        if method not in there:
+            means.append(np.nan)
+            continue
+        shared = {c: set.intersection(*(set(cells[m][c]) for m in there)) for c in columns}
+        own = [[columns[c][s].metrics[metric.name] for s in seeds] for c, seeds in shared.items()]
+        means.append(float(np.mean([np.mean(values) for values in own])))
+    return means
+
+
+def row(values: Sequence[float], metric: Metric) -> list[str]:
+    """Values as shown, the best in bold."""
+    shown = [metric.show(v) for v in values]
+    best = metric.show(np.nanmax(values) if metric.higher_is_better else np.nanmin(values))
+    return [f"**{text}**" if text == best else text for text in shown]
+
+
+def lead(difference: Difference, metric: Metric) -> str:
+    """`LoRA: +1.2 (+0.3 to +2.1)`."""
+    result = difference.result
+    value, low, high = (metric.show(v, sign=True) for v in (result.difference, result.low, result.high))
+    return f"{called(difference.other)}: {value} ({low} to {high})"
+
+
+def called(method: str) -> str:
+    """What the README calls a method."""
+    return NAMES.get(method, method)
+
+
+def state(results: Results) -> str:
+    """How much of the suite has been run, with the methods by their number of seeds."""
+    by_seeds: dict[int, list[str]] = {}
+    for method in results.methods:
+        n_seeds = max(len(results.of(column, method)) for column in results.columns)
+        by_seeds.setdefault(n_seeds, []).append(called(method))
+    parts = [
+        f"{n} {'seed' if n == 1 else 'seeds'} of {', '.join(by_seeds[n])}" for n in sorted(by_seeds)[::-1]
+    ]
+    return f"{len(results.cells):,} of {results.n_planned:,} cells have been run: {'; '.join(parts)}."
+
+
+def block(store: Path) -> list[str]:
+    """What stands between the markers of a store."""
+    content = make_content(read_results(store), REFERENCE)
+    table = real_table(content) if store.name.startswith("real") else shift_table(content)
+    return [state(content.results), "", *table, "", headline_count(content)]
+
+
+def replaced(text: str, name: str, lines: Sequence[str]) -> str:
+    """The text with the lines between the markers of that name."""
+    pattern = rf"(<!-- {re.escape(name)}: [^>]*-->\n).*?(<!-- end of {re.escape(name)} -->)"
+    body = "\n".join(lines)
+    new, n = re.subn(pattern, lambda m: f"{m[1]}{body}\n{m[2]}", text, flags=re.DOTALL)
+    if n != 1:
+        raise SystemExit(f"the README has {n} places for {name}; one is needed.")
+    return new
+
+
+def main() -> None:
+    """Write both tables."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    for name in ("real-small", "shift-small"):
+        text = replaced(text, name, block(ROOT / "results" / name))
+    with atomic_file(readme) as path:
+        path.write_text(text, encoding="utf-8")
+    print(readme)
+
+
+if __name__ == "__main__":
+    main()
