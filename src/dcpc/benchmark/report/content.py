@@ -15,7 +15,6 @@ from dcpc.benchmark.report.summary import Headline, headlines
 from dcpc.benchmark.report.tables import MetricTable, metric_table
 from dcpc.evaluation.significance import REPLICATES
 
-
 CONSTANT = 0.01
 """Largest standard deviation over items, of the probability of any label, of a prediction that is constant."""
 
