@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from cleanlab.multiannotator import get_label_quality_multiannotator
 
-from dcpc.baselines.targets import crowdlab, dawid_skene, majority_vote, soft_labels
+from dcpc.baselines.targets import crowdlab, dawid_skene, majority_vote
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
 
@@ -35,9 +35,8 @@ def crowd() -> tuple[Annotations, np.ndarray]:
     return table(rows, ("0", "1")), truth
 
 
-def test_votes_on_a_worked_example(small: Annotations) -> None:
+def test_the_majority_vote_on_a_worked_example(small: Annotations) -> None:
     np.testing.assert_allclose(majority_vote(small), [[0, 1, 0], [0.5, 0.5, 0]])
-    np.testing.assert_allclose(soft_labels(small), [[1 / 3, 2 / 3, 0], [0.5, 0.5, 0]])
 
 
 def test_dawid_skene_trusts_the_careful_annotators(crowd: tuple[Annotations, np.ndarray]) -> None:

@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from dcpc.data.counts import soft_labels
+
 Scale = Literal["nominal", "ordinal", "preference"]
 
 ITEM_COLUMNS = ("text", "text_pair", "response_a", "response_b")
@@ -111,7 +113,7 @@ class Annotations:
     @property
     def soft_labels(self) -> np.ndarray:
         """The share of an item's judgements that each label got, float [I, C]; rows sum to 1."""
-        return self.counts / self.counts.sum(axis=1, keepdims=True)
+        return soft_labels(self.counts)
 
     def where(self, rows: np.ndarray | pd.Series) -> Annotations:
         """The judgements selected by `rows`, a boolean mask or integer positions over J; same label set."""

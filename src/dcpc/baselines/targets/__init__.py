@@ -2,6 +2,6 @@
 
 from dcpc.baselines.targets.crowdlab import crowdlab
 from dcpc.baselines.targets.dawid_skene import dawid_skene
-from dcpc.baselines.targets.votes import majority_vote, soft_labels
+from dcpc.baselines.targets.votes import majority_vote
 
-__all__ = ["crowdlab", "dawid_skene", "majority_vote", "soft_labels"]
+__all__ = ["crowdlab", "dawid_skene", "majority_vote"]

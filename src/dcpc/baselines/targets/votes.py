@@ -1,4 +1,4 @@
-"""Training targets straight from the votes: the majority, or their shares."""
+"""Training targets straight from the votes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,3 @@ def majority_vote(annotations: Annotations) -> np.ndarray:
     counts = annotations.counts
     top = counts == counts.max(axis=1, keepdims=True)  # [I, C]
     return top / top.sum(axis=1, keepdims=True)
-
-
-def soft_labels(annotations: Annotations) -> np.ndarray:
-    """The share of an item's judgements that each label got, float [I, C] (Peterson et al. 2019)."""
-    return annotations.soft_labels
