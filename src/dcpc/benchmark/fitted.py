@@ -12,7 +12,7 @@ import pandas as pd
 
 from dcpc.adapters import TrainedAdapter
 from dcpc.baselines.linear_probe import LinearProbe
-from dcpc.data.annotations import ITEM_COLUMNS, Annotations
+from dcpc.data.annotations import Annotations, item_texts
 from dcpc.data.embeddings import embed_texts
 from dcpc.data.pairs import embedding_cache
 from dcpc.evaluation.distribution import SMALLEST
@@ -119,7 +119,6 @@ class FittedProbe(Fitted):
 
 def embedded(items: pd.DataFrame, encoder: str, max_length: int) -> np.ndarray:
     """Embeddings of items, float64 [I, H]; several texts of an item are joined by a line break, then cut."""
-    columns = [column for column in ITEM_COLUMNS if column in items]
-    texts = items[columns].agg("\n".join, axis=1).tolist()
+    texts = item_texts(items)
     found = embed_texts(texts, encoder, cache_dir=embedding_cache(), progress=False, max_length=max_length)
     return found.astype(np.float64)

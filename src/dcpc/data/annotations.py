@@ -18,6 +18,16 @@ ITEM_COLUMNS = ("text", "text_pair", "response_a", "response_b")
 """Columns that belong to the item, not to the judgement: equal in all rows of one item."""
 
 
+def item_texts(items: pd.DataFrame) -> list[str]:
+    """The whole text of each item, to be embedded, compared or shown: its text columns, each on a line of its own.
+
+    Args:
+        items: one row per item, with one or more of `ITEM_COLUMNS`.
+    """
+    columns = [name for name in ITEM_COLUMNS if name in items]
+    return ["\n".join(map(str, row)) for row in items[columns].itertuples(index=False)]
+
+
 @dataclass(frozen=True)
 class Annotations:
     """Judgements of items by annotators; J judgements, I items, A annotators, C classes.
