@@ -33,7 +33,6 @@ from dcpc.baselines.rules import (
 )
 from dcpc.baselines.rules.clear import MOST, clean_probabilities
 from dcpc.baselines.rules.targets import Targets, unweighted
-from dcpc.baselines.targets import soft_labels
 from dcpc.errors import UsageError
 from dcpc.models import load_base_model
 from dcpc.objective import ObjectiveConfig
@@ -81,7 +80,7 @@ def loss_of(rule: LearningRule, model, data, batch, epoch: float = 0.0) -> torch
 class TestTargets:
     def test_soft_labels_are_the_cross_entropy_with_soft_targets(self, folder: str) -> None:
         model, data, batch = setup(folder)
-        loss = loss_of(ItemTargets(lambda a: unweighted(soft_labels(a))), model, data, batch)
+        loss = loss_of(ItemTargets(lambda a: unweighted(a.soft_labels)), model, data, batch)
         torch.testing.assert_close(loss, cross_entropy(model(**tokens_of(batch)).logits, SOFT))
 
     def test_targets_follow_the_items_and_weights_count(self, folder: str) -> None:

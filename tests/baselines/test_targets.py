@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from cleanlab.multiannotator import get_label_quality_multiannotator
 
-from dcpc.baselines.targets import crowdlab, dawid_skene, disaggregated, majority_vote, soft_labels
+from dcpc.baselines.targets import crowdlab, dawid_skene, majority_vote
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
 
@@ -36,23 +35,8 @@ def crowd() -> tuple[Annotations, np.ndarray]:
     return table(rows, ("0", "1")), truth
 
 
-def test_votes_on_a_worked_example(small: Annotations) -> None:
+def test_the_majority_vote_on_a_worked_example(small: Annotations) -> None:
     np.testing.assert_allclose(majority_vote(small), [[0, 1, 0], [0.5, 0.5, 0]])
-    np.testing.assert_allclose(soft_labels(small), [[1 / 3, 2 / 3, 0], [0.5, 0.5, 0]])
-    rows = disaggregated(small)
-    assert (rows.items.tolist(), rows.classes.tolist()) == ([0, 0, 0, 1, 1], [1, 1, 0, 0, 1])
-
-
-def test_disaggregated_rows_have_the_gradient_of_soft_labels(small: Annotations) -> None:
-    logits = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
-    rows = disaggregated(small)
-    loss = torch.nn.functional.cross_entropy(
-        logits[torch.tensor(rows.items)], torch.tensor(rows.classes), reduction="sum"
-    )
-    (by_rows,) = torch.autograd.grad(loss, logits)
-    soft = torch.tensor(soft_labels(small)) * torch.tensor([[3.0], [2.0]])
-    (by_shares,) = torch.autograd.grad(-(soft * logits.log_softmax(-1)).sum(), logits)
-    torch.testing.assert_close(by_rows, by_shares)
 
 
 def test_dawid_skene_trusts_the_careful_annotators(crowd: tuple[Annotations, np.ndarray]) -> None:

@@ -27,7 +27,6 @@ class FakeFitted:
     validation_loss: float
     parameters: int = 100
     steps: int = 10
-    epochs: float = 1.0
     setting: dict[str, Any] = field(default_factory=dict)
     on_edge: tuple[str, ...] = ()
     history: list[dict[str, Any]] = field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dcpc.baselines.registry import BASELINES
 from dcpc.benchmark.fitted import FittedAdapter
 from dcpc.benchmark.method import BenchmarkMethod, TrainingSettings
 from dcpc.benchmark.methods import METHODS
@@ -62,6 +63,7 @@ def middle(method: BenchmarkMethod) -> dict:
 def test_the_registry_has_the_methods_of_the_protocol() -> None:
     assert set(METHODS) == set(NAMES)
     assert all(name == method.name and method.source and method.what for name, method in METHODS.items())
+    assert set(BASELINES) == {name for name in METHODS if not name.startswith("dcpc")}
 
 
 def test_every_trained_method_is_searched_as_widely() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcpc.data import Annotations
+from dcpc.data.annotations import Annotations, item_texts
 from dcpc.data.readers import read_annotations
 from dcpc.data.scales import canonical_labels, format_number
 from dcpc.errors import DataError, UsageError
@@ -48,6 +48,12 @@ def test_counts_and_soft_labels() -> None:
 def test_items_have_one_row_each() -> None:
     assert list(ANNOTATIONS.items["item_id"]) == ["x", "y", "z"]
     assert list(ANNOTATIONS.items.columns) == ["item_id", "text", "split"]
+
+
+def test_the_text_of_an_item_is_all_its_texts_in_order() -> None:
+    assert item_texts(ANNOTATIONS.items) == ["tx", "ty", "tz"]
+    table = TABLE.assign(response_b="worse", response_a="better")
+    assert item_texts(Annotations(table, ("1", "2", "3")).items)[0] == "tx\nbetter\nworse"
 
 
 def test_selections_keep_the_label_set() -> None:

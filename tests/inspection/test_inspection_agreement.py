@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dcpc.inspection.agreement import bootstrap_alpha, item_agreement, krippendorff_alpha, measure_agreement
+from dcpc.inspection.agreement import bootstrap_alpha, krippendorff_alpha, measure_agreement
 from dcpc.inspection.entropy import label_entropy
 
 REAL = {
@@ -69,12 +69,6 @@ def test_the_bootstrap_is_that_of_resampled_items(two_camps) -> None:
     own = bootstrap_alpha(counts, ordinal=True, replicates=400, seed=5)
     assert own.mean() == pytest.approx(np.mean(naive), abs=0.01)
     assert own.std() == pytest.approx(np.std(naive), rel=0.2)
-
-
-def test_item_agreement_counts_pairs() -> None:
-    agreement = item_agreement(np.array([[3, 0], [2, 1], [1, 1], [1, 0]]))
-    assert agreement[:3] == pytest.approx([1, 1 / 3, 0])
-    assert np.isnan(agreement[3])
 
 
 def test_entropy_is_in_bits_and_missing_below_two_judgements() -> None:

@@ -13,7 +13,7 @@ from dcpc.inspection.affinity import shuffled_within_items
 from dcpc.inspection.bias import measure_bias
 from dcpc.inspection.conflicts import same_item_conflicts
 from dcpc.inspection.decomposition import decompose
-from dcpc.inspection.demographics import compare_columns, holm
+from dcpc.inspection.demographics import compare_columns
 from dcpc.inspection.groups import find_groups
 
 
@@ -63,11 +63,6 @@ def test_an_attribute_that_matters_is_told_from_one_that_does_not(two_camps) -> 
     assert tests["camp"].p_value < 0.06
     assert tests["parity"].p_value > 0.2
     assert tests["camp"].values == {"first": 4, "second": 4}
-
-
-def test_holm_is_the_step_down_of_the_sorted_values() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.9]) == [1, 1]
 
 
 def test_shuffling_keeps_every_items_labels(two_camps) -> None:

@@ -28,6 +28,13 @@ def test_neither_the_package_nor_its_help_loads_torch() -> None:
     )
 
 
+def test_a_report_is_made_without_torch() -> None:
+    run(
+        "import sys, dcpc.benchmark.report.write",
+        "assert not {'torch', 'transformers', 'peft'} & set(sys.modules)",
+    )
+
+
 @pytest.mark.parametrize(
     "first",
     [

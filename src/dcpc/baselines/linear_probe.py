@@ -1,8 +1,8 @@
 """A linear probe on frozen embeddings, tuned as carefully as anything it is compared with.
 
-With a narrow grid this baseline is easily beaten, and the victory means nothing. So: cross-validation by item on
-the *noisy* training labels over seven orders of magnitude of the ridge and of the annotator effects (by
-cross-entropy), and decision offsets (for macro-F1) fitted on the same out-of-fold predictions.
+With a narrow grid this baseline is easily beaten, and the victory means nothing. So: cross-validation by item
+on the *noisy* training labels over seven orders of magnitude of the ridge and of the annotator effects, by
+cross-entropy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
-from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.selection import Choice
 from dcpc.evaluation.splits import folds_by_item
 from dcpc.regression.logistic import Judged, Logistic, fit_logistic
@@ -34,7 +33,6 @@ class LinearProbe:
         model: coefficients for standardised features.
         centre: mean of the training features, float [H].
         spread: their standard deviation, float [H].
-        offsets: decision offsets, float [C].
         choice: the chosen ridges, and whether one lies on the edge of its grid.
         held_out: consensus of every training item, predicted by a probe that did not see it, float [I, C].
     """
@@ -42,7 +40,6 @@ class LinearProbe:
     model: Logistic
     centre: np.ndarray
     spread: np.ndarray
-    offsets: np.ndarray
     choice: Choice
     held_out: np.ndarray
 
@@ -58,10 +55,6 @@ class LinearProbe:
         if unknown.any():
             own[unknown] = self.model.consensus(standardised[unknown])
         return own
-
-    def decisions(self, features: np.ndarray) -> np.ndarray:
-        """Label position per item after the decision offsets, int [I] from embeddings [I, H]."""
-        return decide(self.probabilities(features), self.offsets)
 
     @property
     def n_parameters(self) -> int:
@@ -115,5 +108,4 @@ def fit_linear_probe(
     folds = folds_by_item(annotations, n_folds, seed)
     chosen = choose_ridges(judged, folds, ridges, effect_ridges if annotator_effects else None)
     model = fit_logistic(judged, chosen.ridge, chosen.effect_ridge)
-    offsets = fit_offsets(chosen.held_out[judged.items], judged.labels)
-    return LinearProbe(model, centre, spread, offsets, chosen.choice, chosen.held_out)
+    return LinearProbe(model, centre, spread, chosen.choice, chosen.held_out)

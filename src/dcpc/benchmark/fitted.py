@@ -12,7 +12,7 @@ import pandas as pd
 
 from dcpc.adapters import TrainedAdapter
 from dcpc.baselines.linear_probe import LinearProbe
-from dcpc.data.annotations import ITEM_COLUMNS, Annotations
+from dcpc.data.annotations import Annotations, item_texts
 from dcpc.data.embeddings import embed_texts
 from dcpc.data.pairs import embedding_cache
 from dcpc.evaluation.distribution import SMALLEST
@@ -30,7 +30,6 @@ class Fitted(ABC):
             are compared, since the two are weighed on these judgements afterwards.
         parameters: numbers that were trained.
         steps: optimizer steps.
-        epochs: after which the kept weights were reached; 0 without epochs.
         history: log entries of the training, with `epoch`, `loss`, `eval_loss`.
         setting: what the method chose by itself, where it brings its own search.
         on_edge: axes of that search of which the lowest or highest value won.
@@ -39,7 +38,6 @@ class Fitted(ABC):
     validation_loss: float
     parameters: int
     steps: int = 0
-    epochs: float = 0.0
     history: Sequence[dict[str, Any]] = ()
     setting: Mapping[str, Any] = MappingProxyType({})
     on_edge: Sequence[str] = ()
@@ -66,9 +64,7 @@ class FittedAdapter(Fitted):
 
     def __init__(self, adapter: TrainedAdapter) -> None:
         self.adapter = adapter
-        evaluated = [entry for entry in adapter.history if "eval_loss" in entry]
-        best = min(evaluated, key=lambda entry: entry["eval_loss"])
-        self.validation_loss, self.epochs = float(best["eval_loss"]), float(best["epoch"])
+        self.validation_loss = min(float(e["eval_loss"]) for e in adapter.history if "eval_loss" in e)
         self.parameters, self.steps = adapter.trainable_parameters, adapter.steps
         self.history = adapter.history
 
@@ -123,7 +119,6 @@ class FittedProbe(Fitted):
 
 def embedded(items: pd.DataFrame, encoder: str, max_length: int) -> np.ndarray:
     """Embeddings of items, float64 [I, H]; several texts of an item are joined by a line break, then cut."""
-    columns = [column for column in ITEM_COLUMNS if column in items]
-    texts = items[columns].agg("\n".join, axis=1).tolist()
+    texts = item_texts(items)
     found = embed_texts(texts, encoder, cache_dir=embedding_cache(), progress=False, max_length=max_length)
     return found.astype(np.float64)

@@ -23,7 +23,7 @@ from dcpc.baselines.rules import (
     SimilarInputs,
 )
 from dcpc.baselines.rules.targets import Targets, unweighted
-from dcpc.baselines.targets import crowdlab, dawid_skene, majority_vote, soft_labels
+from dcpc.baselines.targets import crowdlab, dawid_skene, majority_vote
 from dcpc.benchmark.fitted import embedded
 from dcpc.benchmark.grids import Grid, carrier_grid, rule_grid
 from dcpc.benchmark.method import BenchmarkMethod, RuleOf, Setting, TrainingSettings
@@ -73,7 +73,7 @@ def _on_backbone() -> list[BenchmarkMethod]:
 
     return [
         method("majority-vote", "the majority label; ties share", _of_votes(majority_vote)),
-        method("soft-labels", "the shares of the votes", _of_votes(soft_labels)),
+        method("soft-labels", "the shares of the votes", _of_votes(lambda train: train.soft_labels)),
         method("disaggregated", "every judgement weighs the same", lambda *_: JudgementRows()),
         method("dawid-skene", "posterior of the true label", _of_votes(dawid_skene)),
         method(

@@ -77,9 +77,9 @@ def _answered(rows: ItemRows) -> tuple[pd.DataFrame, np.ndarray]:
     """
     import numpy as np
 
-    names = [
-        name for name in ("item_id", "text", "text_pair", "response_a", "response_b") if name in rows.items
-    ]
+    from dcpc.data.annotations import ITEM_COLUMNS
+
+    names = [name for name in ("item_id", *ITEM_COLUMNS) if name in rows.items]
     if rows.has_ids:
         return rows.items[names], np.arange(len(rows.items))
     table = rows.items[names].iloc[rows.codes].reset_index(drop=True)

@@ -10,10 +10,22 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from dcpc.data.counts import soft_labels
+
 Scale = Literal["nominal", "ordinal", "preference"]
 
 ITEM_COLUMNS = ("text", "text_pair", "response_a", "response_b")
 """Columns that belong to the item, not to the judgement: equal in all rows of one item."""
+
+
+def item_texts(items: pd.DataFrame) -> list[str]:
+    """The whole text of each item, to be embedded, compared or shown: its text columns, each on a line of its own.
+
+    Args:
+        items: one row per item, with one or more of `ITEM_COLUMNS`.
+    """
+    columns = [name for name in ITEM_COLUMNS if name in items]
+    return ["\n".join(map(str, row)) for row in items[columns].itertuples(index=False)]
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,7 @@ class Annotations:
     @property
     def soft_labels(self) -> np.ndarray:
         """The share of an item's judgements that each label got, float [I, C]; rows sum to 1."""
-        return self.counts / self.counts.sum(axis=1, keepdims=True)
+        return soft_labels(self.counts)
 
     def where(self, rows: np.ndarray | pd.Series) -> Annotations:
         """The judgements selected by `rows`, a boolean mask or integer positions over J; same label set."""

@@ -69,8 +69,3 @@ def check_codes(codes: ArrayLike, length: int, n_classes: int, name: str) -> np.
     if length and (vector.min() < 0 or vector.max() >= n_classes):
         raise UsageError(f"{name} must lie between 0 and {n_classes - 1}")
     return vector.astype(np.int64)
-
-
-def soft_labels(counts: np.ndarray) -> np.ndarray:
-    """Shares of the judgements, q = counts / Σ_c counts, float [I, C] from counts [I, C]."""
-    return counts / counts.sum(axis=1, keepdims=True)

@@ -70,13 +70,13 @@ class Comparison:
 
 def weighted_mean(records: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Σ_i w_i x_i / Σ_i w_i of records [N], such as losses or hits, for weights [..., N]."""
-    return _ratio(weights @ records, weights.sum(axis=-1))
+    return quotient(weights @ records, weights.sum(axis=-1))
 
 
 def weighted_ratio(records: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Σ_i w_i x_i / Σ_i w_i n_i of records [N, 2], such as an item's errors x and judgements n."""
     sums = weights @ records  # [..., 2]
-    return _ratio(sums[..., 0], sums[..., 1])
+    return quotient(sums[..., 0], sums[..., 1])
 
 
 def macro_f1(records: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -86,10 +86,11 @@ def macro_f1(records: np.ndarray, weights: np.ndarray) -> np.ndarray:
     hits = weights @ (truth * predicted)  # [..., C]
     total = weights @ (truth + predicted)  # [..., C]
     f1 = 2 * hits / np.where(total > 0, total, 1)
-    return _ratio(f1.sum(axis=-1), (total > 0).sum(axis=-1))
+    return quotient(f1.sum(axis=-1), (total > 0).sum(axis=-1))
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def quotient(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """above / below by element, NaN where `below` is not positive."""
     return np.where(below > 0, above / np.where(below > 0, below, 1), np.nan)
 
 
@@ -164,7 +165,7 @@ def mean_over_seeds(samples: np.ndarray) -> np.ndarray:
     """Means [R] of samples [R, S] over the seeds that a sample says something about (a small test set can be
     missed by all drawn items)."""
     known = np.isfinite(samples)
-    return _ratio(np.where(known, samples, 0.0).sum(axis=1), known.sum(axis=1))
+    return quotient(np.where(known, samples, 0.0).sum(axis=1), known.sum(axis=1))
 
 
 def from_variances(

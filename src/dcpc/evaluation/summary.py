@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dcpc.data.annotations import Scale
+from dcpc.data.counts import soft_labels
 from dcpc.evaluation import distribution
 from dcpc.evaluation.calibration import brier, expected_calibration_error
-from dcpc.evaluation.inputs import check_codes, check_counts, check_probabilities, soft_labels
+from dcpc.evaluation.inputs import check_codes, check_counts, check_probabilities
 from dcpc.evaluation.majority import majority_scores
 from dcpc.evaluation.ordinal import wasserstein
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dcpc.data.annotations import Annotations
+from dcpc.data.counts import pairwise_agreement
 from dcpc.inspection.distance import label_scores, pairable_counts
 
 _ROWS_AT_ONCE = 4_000_000
@@ -49,7 +50,7 @@ def measure_agreement(annotations: Annotations, *, replicates: int = 1000, seed:
         alpha_low=low,
         alpha_high=high,
         metric="ordinal" if ordinal else "nominal",
-        pairwise=float(item_agreement(counts).mean()) if len(counts) else None,
+        pairwise=pairwise_agreement(counts),
         items=len(counts),
     )
 
@@ -102,13 +103,6 @@ def _weighted_alpha(counts: np.ndarray, weights: np.ndarray, *, ordinal: bool) -
         expected = n**2 - (totals**2).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return 1 - observed * (n - 1) / expected
-
-
-def item_agreement(counts: np.ndarray) -> np.ndarray:
-    """The share of an item's judgement pairs with equal labels, [I]; NaN for items with one judgement."""
-    sizes = counts.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return ((counts**2).sum(axis=1) - sizes) / (sizes * (sizes - 1))
 
 
 def _finite(value: float) -> float | None:

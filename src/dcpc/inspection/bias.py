@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dcpc.data.annotations import Annotations
+from dcpc.data.counts import one_hot
 from dcpc.inspection.distance import judgements_of_known_annotators
 
 _MOST_CONFUSION_CELLS = 2_000_000
@@ -58,7 +59,7 @@ def measure_bias(annotations: Annotations) -> list[AnnotatorBias]:
     result = []
     for position, annotator in enumerate(data.annotators):
         rows = order[bounds[position] : bounds[position + 1]]
-        own = _one_hot(labels[rows], n_classes)
+        own = one_hot(labels[rows], n_classes)
         result.append(
             _bias_of_one(str(annotator), own, others[rows], data, variance, keep_confusion=keep_confusion)
         )
@@ -70,12 +71,6 @@ def others_consensus(annotations: Annotations) -> np.ndarray:
     counts = annotations.counts[annotations.item_codes].astype(np.float32)
     counts[np.arange(len(counts)), annotations.label_codes] -= 1
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-
-
-def _one_hot(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    one_hot = np.zeros((len(labels), n_classes))
-    one_hot[np.arange(len(labels)), labels] = 1
-    return one_hot
 
 
 def _null_variance(others: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dcpc.data.annotations import Annotations
+from dcpc.evaluation.majority import majority_labels
 
 MOST_JUDGEMENTS = {"Dawid-Skene": 2_000_000, "MACE": 40_000, "GLAD": 4_000}
 """Above this, a model sees a random part of the items: crowd-kit's MACE and GLAD take minutes on more."""
@@ -69,12 +70,8 @@ def measure_consensus(annotations: Annotations, *, seed: int = 0) -> Consensus:
 
 def majority_label(annotations: Annotations) -> pd.Series:
     """The most frequent label of each item, None where tied; index: item id, [I]."""
-    counts = annotations.counts
-    best = counts.argmax(axis=1)
-    tied = (counts == counts.max(axis=1, keepdims=True)).sum(axis=1) > 1
-    labels = np.asarray(annotations.labels, dtype=object)[best]
-    labels[tied] = None
-    return pd.Series(labels, index=annotations.item_ids, dtype=object)
+    labels = np.array([*annotations.labels, None], dtype=object)  # None is at −1, the code of a tie
+    return pd.Series(labels[majority_labels(annotations.counts)], index=annotations.item_ids, dtype=object)
 
 
 def _fit(model: str, annotations: Annotations, notes: list[str], seed: int) -> pd.Series | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations
+from dcpc.evaluation.multiplicity import holm
 from dcpc.inspection.affinity import contrast, once_per_item
 from dcpc.inspection.distance import judgements_of_known_annotators
 from dcpc.inspection.groups import annotator_affinity
@@ -63,7 +64,7 @@ def compare_columns(annotations: Annotations, *, permutations: int = 999, seed: 
     tests.sort(key=lambda test: test.p_value)
     corrected = holm([test.p_value for test in tests])
     return [
-        ColumnTest(t.column, t.values, t.contrast, t.p_value, p)
+        ColumnTest(t.column, t.values, t.contrast, t.p_value, float(p))
         for t, p in zip(tests, corrected, strict=True)
     ]
 
@@ -85,12 +86,3 @@ def annotator_columns(annotations: Annotations) -> dict[str, pd.Series]:
         if 2 <= values.nunique() <= _MOST_VALUES:
             columns[str(name)] = values.astype("object").where(values.notna(), None)
     return columns
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Holm's step-down correction (Holm 1979); the order of the input is kept."""
-    order = np.argsort(p_values)
-    scaled = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1)
-    return corrected.tolist()

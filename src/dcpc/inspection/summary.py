@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import dcpc
-from dcpc.data.annotations import Annotations
+from dcpc.data.annotations import Annotations, item_texts
 from dcpc.errors import DCPCError
 from dcpc.inspection.agreement import Agreement, measure_agreement
 from dcpc.inspection.bias import AnnotatorBias, measure_bias
@@ -141,7 +141,7 @@ def most_divided(annotations: Annotations, entropy: Entropy, *, texts: bool) -> 
         {"item_id": annotations.item_ids[rank], "entropy": entropy.per_item[rank], "labels": counts}
     )
     if texts:
-        table["text"] = _item_texts(annotations).reindex(table["item_id"]).to_numpy()
+        table["text"] = _shown_texts(annotations).reindex(table["item_id"]).to_numpy()
     return table
 
 
@@ -247,16 +247,14 @@ def _with_mined(
 
 
 def _with_texts(annotations: Annotations, conflicts: pd.DataFrame) -> pd.DataFrame:
-    texts = _item_texts(annotations)
+    texts = _shown_texts(annotations)
     return conflicts.assign(
         text_a=texts.reindex(conflicts["item_a"]).to_numpy(),
         text_b=texts.reindex(conflicts["item_b"]).to_numpy(),
     )
 
 
-def _item_texts(annotations: Annotations) -> pd.Series:
+def _shown_texts(annotations: Annotations) -> pd.Series:
     """Each item's text, with its second text or responses below it, cut at 600 characters; index: item id."""
-    items = annotations.items.set_index("item_id")
-    columns = [c for c in ("text", "text_pair", "response_a", "response_b") if c in items]
-    joined = items[columns].fillna("").astype(str).agg("\n".join, axis=1).str.strip()
-    return joined.where(joined.str.len() <= 600, joined.str.slice(0, 600) + "…")
+    texts = pd.Series(item_texts(annotations.items), index=annotations.item_ids, dtype="str").str.strip()
+    return texts.where(texts.str.len() <= 600, texts.str.slice(0, 600) + "…")

@@ -17,7 +17,6 @@ class BestWeights(TrainerCallback):
 
     def __init__(self) -> None:
         self.loss = float("inf")
-        self.epoch = 0.0
         self.weights: dict[str, Tensor] = {}
 
     def on_evaluate(
@@ -25,7 +24,7 @@ class BestWeights(TrainerCallback):
     ) -> None:
         """Keep the weights that were just evaluated, if they are the best."""
         if metrics["eval_loss"] < self.loss:
-            self.loss, self.epoch = metrics["eval_loss"], float(state.epoch or 0.0)
+            self.loss = metrics["eval_loss"]
             self.weights = {n: t.detach().clone() for n, t in model.named_parameters() if t.requires_grad}
 
     @torch.no_grad()

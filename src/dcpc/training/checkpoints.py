@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
-from dcpc.data import Annotations
+from dcpc.data.annotations import ITEM_COLUMNS, Annotations
 from dcpc.errors import UsageError
 from dcpc.files import atomic_file, check_output_folder
 
@@ -194,9 +194,7 @@ def is_whole(checkpoint: Path) -> bool:
 
 def _hash(annotations: Annotations) -> str:
     columns = [
-        name
-        for name in ("item_id", "text", "text_pair", "response_a", "response_b", "annotator_id", "label")
-        if name in annotations.table
+        name for name in ("item_id", *ITEM_COLUMNS, "annotator_id", "label") if name in annotations.table
     ]
     rows = pd.util.hash_pandas_object(annotations.table[columns].astype(str), index=False).to_numpy()
     return hashlib.sha256(rows.tobytes()).hexdigest()

@@ -9,13 +9,15 @@ from peft import AdaLoraModel
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
+from dcpc.training.tuners import tuner_of
+
 
 def rank_orthogonality(model: nn.Module) -> Tensor | None:
     """γ times the mean over factors of ‖PᵀP − I‖_F, which keeps P and Q near orthogonal; None for other adapters.
 
     PEFT adds it to a loss that the model computes itself; here the loss is computed outside the model.
     """
-    tuner = _tuner(model)
+    tuner = tuner_of(model, AdaLoraModel)
     if tuner is None:
         return None
     weight = tuner.peft_config[tuner.trainable_adapter_name].orth_reg_weight
@@ -33,17 +35,10 @@ class AllocateRanks(TrainerCallback):
     @staticmethod
     def needed(model: nn.Module) -> bool:
         """Whether the model's adapter is AdaLoRA."""
-        return _tuner(model) is not None
+        return tuner_of(model, AdaLoraModel) is not None
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, model: nn.Module, **kwargs: Any) -> None:
         """Between the optimizer's step and the zeroing of the gradients, as PEFT asks."""
-        tuner = _tuner(model)
+        tuner = tuner_of(model, AdaLoraModel)
         if tuner is not None:
             tuner.update_and_allocate(state.global_step)
-
-
-def _tuner(model: nn.Module) -> AdaLoraModel | None:
-    if isinstance(model, nn.parallel.DistributedDataParallel):
-        model = model.module
-    tuner = getattr(model, "base_model", None)
-    return tuner if isinstance(tuner, AdaLoraModel) else None

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
-from torch.nn.parallel import DistributedDataParallel
 
 from dcpc.errors import UsageError
 from dcpc.objective import (
@@ -29,6 +28,7 @@ from dcpc.objective import (
 )
 from dcpc.training.collator import JUDGEMENT_FIELDS
 from dcpc.training.conflicts import mined_row_pairs
+from dcpc.training.tuners import tuner_of
 from dcpc.tuner import DCPCModel
 
 
@@ -52,10 +52,7 @@ class StepOutput:
 
 def dcpc_tuner(model: nn.Module) -> DCPCModel | None:
     """The DCPC tuner inside a PEFT model; None where the adapter is another method."""
-    if isinstance(model, DistributedDataParallel):
-        model = model.module
-    tuner = getattr(model, "base_model", None)
-    return tuner if isinstance(tuner, DCPCModel) else None
+    return tuner_of(model, DCPCModel)
 
 
 def annotator_mode(tuner: DCPCModel) -> str:

@@ -166,11 +166,6 @@ class DCPCConfig(PeftConfig):
         """Whether the adapter holds preferences of single annotators."""
         return self.annotators is not None and self.annotator_mode != "none"
 
-    @property
-    def groups(self) -> list[str]:
-        """The names of the annotator groups, sorted; their order is that of the group indices."""
-        return sorted(set((self.annotator_groups or {}).values()))
-
 
 def _require(condition: bool, what: str, fix: str) -> None:
     if not condition:

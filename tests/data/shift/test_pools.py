@@ -9,7 +9,6 @@ import pytest
 
 from dcpc.data.shift.pool import check_strength
 from dcpc.data.shift.pools import POOLS, CleanItems, ConfusionPool, GroupBiasPool, simulate
-from dcpc.data.shift.report import pairwise_agreement
 from dcpc.errors import UsageError
 
 WORDS = ["you", "plain", "river", "stone", "green", "music", "paper", "woman", "cloud", "seven"]
@@ -113,10 +112,6 @@ def test_a_dial_outside_its_range_is_refused(strength: float) -> None:
 def test_more_labels_than_annotators_is_refused() -> None:
     with pytest.raises(UsageError, match="different annotators"):
         simulate(make_items(), ConfusionPool(), n_annotators=2, labels_per_item=3)
-
-
-def test_agreement_counts_pairs() -> None:
-    assert pairwise_agreement(np.array([[2, 1], [3, 0], [1, 0]])) == pytest.approx((1 / 3 + 1) / 2)
 
 
 def test_clean_labels_come_from_the_majority() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from dcpc.objective.similarity import prediction_divergence
+
 
 def similar_inputs_kl(logits: Tensor, features: Tensor, threshold: float = 0.8) -> Tensor:
     """Mean of ½ (KL(p_i ‖ p_j) + KL(p_j ‖ p_i)) over pairs of the batch with cos(v_i, v_j) ≥ τ; 0 without pairs.
@@ -22,7 +24,4 @@ def similar_inputs_kl(logits: Tensor, features: Tensor, threshold: float = 0.8) 
     similar = (directions @ directions.T >= threshold).triu(diagonal=1)  # [B, B]
     first, second = similar.nonzero(as_tuple=True)  # [pairs], [pairs]
     log_p = logits.log_softmax(dim=-1)  # [B, C]
-    # KL(p‖q) + KL(q‖p) = Σ_c (p_c − q_c)(ln p_c − ln q_c)
-    gap = log_p[first] - log_p[second]  # [pairs, C]
-    divergence = ((log_p[first].exp() - log_p[second].exp()) * gap).sum(dim=-1) / 2  # [pairs]
-    return divergence.sum() / max(len(first), 1)
+    return prediction_divergence(log_p[first], log_p[second]).sum() / max(len(first), 1)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dcpc.data.counts import soft_labels
 from dcpc.evaluation.majority import majority_labels
 
 
@@ -105,7 +106,7 @@ class TestItems:
     @cached_property
     def soft_labels(self) -> np.ndarray:
         """Shares of the labels, float [I, C]."""
-        return self.counts / self.judgements[:, None]
+        return soft_labels(self.counts)
 
 
 class Selection(NamedTuple):

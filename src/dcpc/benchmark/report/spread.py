@@ -8,6 +8,7 @@ import numpy as np
 
 from dcpc.benchmark.report.scores import Scores
 from dcpc.benchmark.report.tables import MetricTable
+from dcpc.evaluation.significance import quotient
 
 REPLICATES = 2000
 FEWEST_SEEDS = 5
@@ -65,7 +66,7 @@ def _spread(other: str, pairs: list[np.ndarray]) -> Spread:
         while (alone := (drawn == drawn[:, :1]).all(axis=1)).any():
             drawn[alone] = rng.integers(len(pair), size=(int(alone.sum()), len(pair)))
         variances += pair[drawn].var(axis=1, ddof=1) / len(pairs)
-    ratios = np.sqrt(_divide(variances[:, 0], variances[:, 1]))
+    ratios = np.sqrt(quotient(variances[:, 0], variances[:, 1]))
     low, high = np.nanquantile(ratios, [0.025, 0.975]) if np.isfinite(ratios).any() else (np.nan, np.nan)
     if min(map(len, pairs)) < FEWEST_SEEDS:
         low = high = np.nan
@@ -73,7 +74,3 @@ def _spread(other: str, pairs: list[np.ndarray]) -> Spread:
     return Spread(
         other, float(own), float(theirs), float(ratio), float(low), float(high), min(map(len, pairs))
     )
-
-
-def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.where(b > 0, a / np.where(b > 0, b, 1), np.nan)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dcpc.data.annotations import ITEM_COLUMNS, Annotations
+from dcpc.data.annotations import Annotations, item_texts
 from dcpc.data.embeddings import embed_texts
 from dcpc.data.pairs.index import nearest_neighbours, require_faiss
 from dcpc.data.pairs.preference import preference_posterior
@@ -128,12 +128,6 @@ def mine_judgement_pairs(
     order = np.lexsort((-posterior, -similarity[pair]))
     pair, first, second, posterior = pair[order], first[order], second[order], posterior[order]
     return JudgementPairs(first, second, similarity[pair], kind[pair], posterior)
-
-
-def item_texts(items: pd.DataFrame) -> list[str]:
-    """What an item's embedding is of: its text columns, each on a line of its own."""
-    columns = [c for c in ITEM_COLUMNS if c in items]
-    return ["\n".join(map(str, row)) for row in items[columns].itertuples(index=False)]
 
 
 def _similar_items(

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from dcpc.data.counts import one_hot
 from dcpc.data.shift.assignment import Assignment
 from dcpc.data.shift.items import CleanItems
-from dcpc.data.shift.pool import LabelModel, one_hot
+from dcpc.data.shift.pool import LabelModel
 
 
 @dataclass(frozen=True)

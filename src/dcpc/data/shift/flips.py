@@ -9,9 +9,10 @@ import numpy as np
 from scipy.special import softmax
 from scipy.stats import truncnorm
 
+from dcpc.data.counts import one_hot
 from dcpc.data.shift.assignment import Assignment
 from dcpc.data.shift.items import CleanItems
-from dcpc.data.shift.pool import LabelModel, one_hot
+from dcpc.data.shift.pool import LabelModel
 
 _HASHED_WIDTH = 256
 

@@ -107,11 +107,6 @@ def check_strength(strength: float) -> None:
         )
 
 
-def one_hot(codes: np.ndarray, n_classes: int) -> np.ndarray:
-    """Codes [J] as rows with a single one, float [J, C]."""
-    return np.eye(n_classes)[codes]
-
-
 def _inverse_cdf(probabilities: np.ndarray, draws: np.ndarray) -> np.ndarray:
     cumulative = probabilities.cumsum(axis=1)  # [J, C]
     # Scaled by its own sum, so that rounding never leaves a draw above the last class; ">=" skips classes

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dcpc.data.annotations import Annotations
+from dcpc.data.counts import pairwise_agreement
 
 
 @dataclass(frozen=True)
@@ -43,26 +44,6 @@ class ShiftReport:
     def as_dict(self) -> dict[str, Any]:
         """The report as plain types, for JSON."""
         return asdict(self)
-
-
-def pairwise_agreement(counts: np.ndarray) -> float | None:
-    r"""Mean over items of the share of annotator pairs that gave the same label.
-
-    With n_ic judgements of class c on item i and n_i = Σ_c n_ic, over items with n_i ≥ 2:
-    mean_i Σ_c n_ic (n_ic − 1) / (n_i (n_i − 1)).
-
-    Args:
-        counts: int [I, C], each annotator at most once per item.
-
-    Returns:
-        The agreement in [0, 1], or None if no item has two judgements.
-    """
-    sizes = counts.sum(axis=1)  # [I]
-    several = sizes >= 2
-    if not several.any():
-        return None
-    same = (counts * (counts - 1)).sum(axis=1)[several]
-    return float(np.mean(same / (sizes * (sizes - 1))[several]))
 
 
 def report_labels(

@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from dcpc.data.counts import one_hot
 from dcpc.data.shift.assignment import Assignment
 from dcpc.data.shift.items import CleanItems
 from dcpc.data.shift.polarity import PolarityPool
-from dcpc.data.shift.pool import AnnotatorPool, LabelModel, one_hot
+from dcpc.data.shift.pool import AnnotatorPool, LabelModel
 from dcpc.data.shift.thresholds import ThresholdPool
 from dcpc.data.tasks.loaders import TASKS
 

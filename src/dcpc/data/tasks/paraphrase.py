@@ -53,19 +53,6 @@ def paraphrase_query(query: str, register: str, draw: float) -> str:
     return query
 
 
-def fill_query(query: str, answer: str) -> str:
-    """The query with an answer in the place of the placeholder."""
-    return query.replace(PLACEHOLDER, answer)
-
-
-def recover_answer(query: str, filled: str) -> str | None:
-    """The answer that turns `query` into `filled`; None if none does."""
-    parts = [re.escape(part) for part in query.split(PLACEHOLDER)]
-    pattern = parts[0] + ("(.+?)" + r"\1".join(parts[1:]) if len(parts) > 1 else "")
-    match = re.fullmatch(pattern, filled, re.DOTALL)
-    return match.group(1) if match and len(parts) > 1 else None
-
-
 def keeps_query(query: str, rewritten: str) -> bool:
     """Whether a free rewriting has as many placeholders, and all the capitalised names, of the query."""
     names = set(re.findall(r"(?<=\s)[A-Z]\w+", query))

@@ -1,4 +1,4 @@
-"""Answers in other registers, by rule, with the way back to the gold answer.
+"""Answers in other registers, by rule.
 
 BoolQ-PS: yes and no as a casual, a formal and an expressive writer put them. Alpaca-IS: a reply as a terse, an
 elaborate and a conversational writer puts it; the reply itself stays word for word inside its frame.
@@ -78,20 +78,6 @@ def rewrite_reply(reply: str, register: str, draw: float) -> str:
     frames = ALPACA_REGISTERS[register]
     before, after = frames[int(draw * len(frames))]
     return f"{before}{reply}{after}"
-
-
-def recover_reply(text: str) -> str:
-    """The reply inside its frame, in the form in which replies are compared (see `reply_core`)."""
-    for frames in ALPACA_REGISTERS.values():
-        for before, after in frames:
-            if before and text.startswith(before) and text.endswith(after):
-                return reply_core(text[len(before) : len(text) - len(after)])
-    return reply_core(text)
-
-
-def reply_core(reply: str) -> str:
-    """A reply with single spaces and without its final full stop."""
-    return " ".join(reply.split()).removesuffix(".")
 
 
 def keeps_reply(gold: str, rewritten: str, *, share: float = 0.5) -> bool:
