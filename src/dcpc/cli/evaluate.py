@@ -37,9 +37,9 @@ def command(
     with --group-column and DATA has that column.
     """
     from dcpc.adapters import load_adapter
+    from dcpc.data.splits import keep_split
     from dcpc.files import atomic_file, check_output_file
     from dcpc.task import Task
-    from dcpc.training.holdout import keep_split
 
     if output is not None:
         check_output_file(output, force=force)

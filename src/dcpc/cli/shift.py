@@ -91,13 +91,12 @@ def _letters(name: str) -> str:
 def _items(source: str, split: str | None, columns: str | None, format: str | None) -> CleanItems:
     """Items with their gold label (a task's files) or their majority label (annotations)."""
     from dcpc.data.shift import CleanItems
+    from dcpc.data.splits import keep_split
     from dcpc.data.tasks import clean_items, load_task
     from dcpc.data.tasks.loaders import task_at
 
     task = None if columns or format else task_at(source)
     if task is None:
-        from dcpc.training.holdout import keep_split
-
         return CleanItems.from_annotations(keep_split(options.read(source, columns, format), split))
     if task in ("record", "alpaca"):
         raise UsageError(
@@ -109,7 +108,7 @@ def _items(source: str, split: str | None, columns: str | None, format: str | No
 
 
 def _of_split(table: pd.DataFrame, split: str | None, source: str) -> pd.DataFrame:
-    from dcpc.training.holdout import rows_of_split
+    from dcpc.data.splits import rows_of_split
 
     return table if split is None else table[rows_of_split(table, split, source)].reset_index(drop=True)
 
