@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dcpc.errors import UsageError
+from dcpc.plain_yaml import load_yaml
 
 OWN = {
     "output_dir": "checkpoints lie beside --output",
@@ -75,10 +74,10 @@ def read_recipe(path: str | Path) -> Recipe:
         UsageError: if the file is missing, not YAML, or has a field that is unknown or of the wrong type.
     """
     try:
-        content = _load(Path(path).read_text(encoding="utf-8")) or {}
+        content = load_yaml(Path(path).read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise UsageError(f"the recipe cannot be read ({error.strerror}).", where=path) from error
-    except (yaml.YAMLError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(f"the recipe is not YAML: {error}", where=path) from error
     if not isinstance(content, dict):
         raise UsageError(
@@ -182,31 +181,6 @@ def _method_of(recipe: Recipe, assignments: Sequence[str]) -> str:
     return named[-1].removeprefix("method=") if named else recipe.method
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's plain words: `no` and `on` are words, and 1e-3 is a number."""
-
-
-_LOOKED_AT = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag not in _LOOKED_AT]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^(?:[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
-    ),
-    list("-+.0123456789"),
-)
-
-
-def _load(text: str) -> Any:
-    return yaml.load(text, _Loader)
-
-
 def parse_value(text: str) -> Any:
     """A YAML value, where `no` is a word and 1e-3 a number.
 
@@ -214,6 +188,6 @@ def parse_value(text: str) -> Any:
         UsageError: if it is none.
     """
     try:
-        return _load(text)
-    except (yaml.YAMLError, ValueError) as error:
+        return load_yaml(text)
+    except ValueError as error:
         raise UsageError(f"`{text}` is not a value: {' '.join(str(error).split())}") from error

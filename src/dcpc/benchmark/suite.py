@@ -7,12 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dcpc.benchmark.conditions import Condition
 from dcpc.data.annotations import Scale
 from dcpc.errors import UsageError
+from dcpc.plain_yaml import load_yaml
 
 
 class _Strict(BaseModel):
@@ -223,8 +223,8 @@ def parse_suite(text: str, where: str, name: str) -> Suite:
         UsageError: names the field that is unknown, missing or wrong.
     """
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content = load_yaml(text)
+    except ValueError as error:
         raise UsageError(f"the suite is not YAML: {error}", where=where) from error
     if not isinstance(content, dict):
         raise UsageError("a suite is a mapping of settings.", where=where, fix="Write e.g. `seeds: 3`.")
