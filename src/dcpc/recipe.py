@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dcpc.errors import UsageError
+from dcpc.names import did_you_mean
 from dcpc.plain_yaml import load_yaml
+from dcpc.settings import checked, first_problem
 
 OWN = {
     "output_dir": "checkpoints lie beside --output",
@@ -86,12 +87,8 @@ def read_recipe(path: str | Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
         raise UsageError(
-            f"`{name}`: {first['msg'].lower()}.",
-            where=path,
-            fix=f"Fields are: {', '.join(Recipe.model_fields)}.",
+            first_problem(error, "recipe"), where=path, fix=f"Fields are: {', '.join(Recipe.model_fields)}."
         ) from error
 
 
@@ -125,15 +122,14 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         elif key in adapter:
             content["adapter"][key] = value
         else:
-            near = difflib.get_close_matches(key, [*plain, *objective, *training, *adapter], n=3)
+            known = [*plain, *objective, *training, *adapter]
             raise UsageError(
-                f"there is no setting `{key}`.", fix=f"Did you mean {' or '.join(near)}?" if near else None
+                f"there is no setting `{key}`.", fix=did_you_mean(key, known, cutoff=0.6) or None
             )
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"`{'.'.join(map(str, first['loc']))}`: {first['msg'].lower()}.") from error
+        raise UsageError(first_problem(error, "recipe")) from error
 
 
 def check_recipe(recipe: Recipe) -> Recipe:
@@ -144,7 +140,6 @@ def check_recipe(recipe: Recipe) -> Recipe:
             effect because the method is another one.
     """
     from dcpc.objective import ObjectiveConfig
-    from dcpc.settings import checked
     from dcpc.training.arguments import checked_arguments
 
     for name in (*recipe.training, *recipe.adapter):

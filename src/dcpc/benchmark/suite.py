@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from dcpc.benchmark.conditions import Condition
 from dcpc.data.annotations import Scale
 from dcpc.errors import UsageError
+from dcpc.names import check_name, did_you_mean
 from dcpc.plain_yaml import load_yaml
+from dcpc.settings import first_problem
 
 
 class _Strict(BaseModel):
@@ -204,10 +205,10 @@ def load_suite(name: str) -> Suite:
             raise UsageError(f"the suite cannot be read ({reason}).", where=path) from error
     if path.exists():
         raise UsageError("is no suite.", where=path, fix=f"For your own annotations: --data {name}")
-    near = get_close_matches(name, suite_names(), n=3, cutoff=0.4)
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    names = suite_names()
     raise UsageError(
-        f'there is no suite "{name}".', fix=f"{hint}Suites: {', '.join(suite_names())}, or a .yaml file."
+        f'there is no suite "{name}".',
+        fix=f"{did_you_mean(name, names)} Suites: {', '.join(names)}, or a .yaml file.".lstrip(),
     )
 
 
@@ -240,14 +241,8 @@ def make_suite(content: dict[str, Any], where: str | None = None) -> Suite:
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "suite"
-        message = first["msg"].removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
         raise UsageError(
-            f"`{field}`: {message.rstrip('.')}.",
-            where=where,
-            fix=f"Fields are: {', '.join(Suite.model_fields)}.",
+            first_problem(error, "suite"), where=where, fix=f"Fields are: {', '.join(Suite.model_fields)}."
         ) from error
 
 
@@ -267,11 +262,3 @@ def check_names(suite: Suite) -> None:
             pool = Condition.parse(text).pool
             if pool is not None:
                 check_name(suite.pools.get(pool, {}).get("pool", pool), list(POOLS), "pool")
-
-
-def check_name(name: str, known: list[str], what: str) -> None:
-    """Raise UsageError, with the nearest names, for a name that is not known."""
-    if name not in known:
-        near = get_close_matches(name, known, n=3, cutoff=0.4)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise UsageError(f'there is no {what} "{name}".{hint}', fix=f"Choose among: {', '.join(known)}.")

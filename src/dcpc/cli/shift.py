@@ -74,18 +74,15 @@ def _known(name: str, names: list[str]) -> str:
     Raises:
         UsageError: for any other name, with the nearest ones.
     """
-    import difflib
+    from dcpc.names import did_you_mean, letters
 
-    plain = {_letters(known): known for known in names}
-    if _letters(name) in plain:
-        return plain[_letters(name)]
-    close = [plain[c] for c in difflib.get_close_matches(_letters(name), plain, n=3, cutoff=0.4)]
-    hint = f"Did you mean {' or '.join(close)}? " if close else ""
-    raise UsageError(f'"{name}" is no pool and no shifted task.', fix=f"{hint}Names: {', '.join(names)}.")
-
-
-def _letters(name: str) -> str:
-    return "".join(c for c in name.casefold() if c.isalnum())
+    plain = {letters(known): known for known in names}
+    if letters(name) in plain:
+        return plain[letters(name)]
+    raise UsageError(
+        f'"{name}" is no pool and no shifted task.',
+        fix=f"{did_you_mean(name, names)} Names: {', '.join(names)}.".lstrip(),
+    )
 
 
 def _items(source: str, split: str | None, columns: str | None, format: str | None) -> CleanItems:
