@@ -68,7 +68,7 @@ class Task(BaseModel):
     def write(self, folder: Path) -> None:
         """Write `task.json` into an adapter folder, with the hash of the weights that lie there."""
         sealed = self.model_copy(update={"weights_sha256": sha256(folder / WEIGHTS_FILE)})
-        (folder / TASK_FILE).write_text(sealed.model_dump_json(indent=2) + "\n")
+        (folder / TASK_FILE).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Task:

@@ -155,7 +155,7 @@ class Store:
         with self.locked():
             if key_of(record) in self.records():
                 return False
-            line = _line(record).encode()
+            line = _line(record)
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 end = _end_of_whole_lines(handle)
@@ -177,7 +177,7 @@ class Store:
             kept = [record for record in self.records().values() if not unwanted(record)]
             dropped = len(self.records()) - len(kept)
             if dropped:
-                with atomic_file(self._path) as path, writing(self.folder), path.open("w") as file:
+                with atomic_file(self._path) as path, writing(self.folder), path.open("wb") as file:
                     file.writelines(map(_line, kept))
                     file.flush()
                     os.fsync(file.fileno())
@@ -206,9 +206,9 @@ class Store:
         return handle
 
 
-def _line(record: Record) -> str:
+def _line(record: Record) -> bytes:
     """A record as it stands in the file, without spaces: most of it is numbers."""
-    return json.dumps(record, separators=(",", ":")) + "\n"
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
 def _end_of_whole_lines(handle: int) -> int:

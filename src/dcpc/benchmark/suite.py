@@ -195,7 +195,8 @@ def load_suite(name: str) -> Suite:
         UsageError: no such suite (the nearest names are given), no YAML, or a field that is wrong.
     """
     if name in suite_names():
-        return parse_suite((files("dcpc.benchmark") / "suites" / f"{name}.yaml").read_text(), name, name)
+        own = files("dcpc.benchmark") / "suites" / f"{name}.yaml"
+        return parse_suite(own.read_text(encoding="utf-8"), name, name)
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         try:

@@ -52,7 +52,7 @@ def command(
         known = {name: value if isfinite(value) else None for name, value in figures.items()}
         content = {"adapter": str(adapter), "data": data, "split": split, **known}
         with atomic_file(output) as path:
-            path.write_text(json.dumps(content, indent=2, allow_nan=False))
+            path.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
     _print(f"{adapter} on {annotations.n_items:,} items of {annotations.source}", figures)
 
 
