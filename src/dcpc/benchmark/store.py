@@ -26,6 +26,8 @@ from dcpc.files import atomic_file
 STORE_VERSION = 4
 """Rises when records of an older version cannot be compared with new ones."""
 
+_ANEW = "Nothing here was changed; run the benchmark with a new --output."
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk or quota."""
 
@@ -65,7 +67,7 @@ class Store:
                 raise UsageError(
                     "the folder holds records without a plan of this version of the benchmark.",
                     where=self.folder,
-                    fix="Choose a new --output; nothing here was changed.",
+                    fix=_ANEW,
                 )
             return None
         try:
@@ -75,14 +77,14 @@ class Store:
             raise UsageError(
                 "is no plan of a benchmark.",
                 where=path,
-                fix="Choose a new --output; nothing here was changed.",
+                fix=_ANEW,
             ) from error
         if version != STORE_VERSION:
             raise UsageError(
                 f"the store has version {version}, and this is version {STORE_VERSION}: "
                 "their results cannot be compared.",
                 where=self.folder,
-                fix="Choose a new --output; nothing here was changed.",
+                fix=_ANEW,
             )
         return plan
 
@@ -138,13 +140,16 @@ class Store:
 
     def _parse(self, line: bytes) -> Record:
         try:
-            return json.loads(line)
-        except ValueError as error:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
             raise UsageError(
                 f"a line is no record: {line[:60]!r}",
                 where=self._path,
                 fix="Remove that line; its cell is run again.",
-            ) from error
+            )
+        return record
 
     def append(self, record: Record) -> bool:
         """Add a record unless one with its key is there; returns whether it was added.
