@@ -37,10 +37,9 @@ def page(results: Path) -> str:
     sections = []
     for store in sorted(path.parent for path in results.glob("*/records.jsonl")):
         read = read_results(store)
-        suite = read.plan.get("suite")
-        reference = suite.get("reference", "dcpc") if isinstance(suite, dict) else "dcpc"
         write_long_form(read, store)
-        sections.append("\n" + to_markdown(make_content(read, reference), level=2, brief=True))
+        content = make_content(read, read.plan["suite"]["reference"])
+        sections.append("\n" + to_markdown(content, level=2, brief=True))
     return HEAD + ("".join(sections) or NONE_YET)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from peft import LoraConfig, PrefixTuningConfig
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dcpc import DCPCConfig
 from dcpc.errors import UsageError
 from dcpc.objective import ObjectiveConfig
-from dcpc.settings import checked
+from dcpc.settings import checked, first_problem
 from dcpc.training import DCPCTrainingArguments
 from dcpc.training.arguments import checked_arguments
 
@@ -116,3 +117,33 @@ def test_an_objective_refuses_what_is_no_value_of_its_fields(values) -> None:
 def test_training_arguments_have_a_range(values) -> None:
     with pytest.raises(UsageError, match=next(iter(values))):
         checked_arguments(values)
+
+
+class _Part(BaseModel):
+    epochs: int = Field(default=1, gt=0)
+
+
+class _Whole(BaseModel):
+    part: _Part = _Part()
+    first: int = 0
+    second: int = 1
+
+    @model_validator(mode="after")
+    def _rising(self) -> _Whole:
+        if self.second <= self.first:
+            raise ValueError("Second must be above first.")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"part": {"epochs": 0}}, "`part.epochs`: input should be greater than 0."),
+        ({"first": [], "second": []}, "`first`: input should be a valid integer."),
+        ({"first": 2}, "`plan`: second must be above first."),
+    ],
+)
+def test_the_first_problem_names_the_field_or_the_whole(values, problem) -> None:
+    with pytest.raises(ValidationError) as caught:
+        _Whole.model_validate(values)
+    assert first_problem(caught.value, "plan") == problem

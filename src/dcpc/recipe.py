@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dcpc.errors import UsageError
+from dcpc.names import did_you_mean
+from dcpc.plain_yaml import load_yaml
+from dcpc.settings import checked, first_problem
 
 OWN = {
     "output_dir": "checkpoints lie beside --output",
@@ -75,10 +75,10 @@ def read_recipe(path: str | Path) -> Recipe:
         UsageError: if the file is missing, not YAML, or has a field that is unknown or of the wrong type.
     """
     try:
-        content = _load(Path(path).read_text(encoding="utf-8")) or {}
+        content = load_yaml(Path(path).read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise UsageError(f"the recipe cannot be read ({error.strerror}).", where=path) from error
-    except (yaml.YAMLError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(f"the recipe is not YAML: {error}", where=path) from error
     if not isinstance(content, dict):
         raise UsageError(
@@ -87,12 +87,8 @@ def read_recipe(path: str | Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
         raise UsageError(
-            f"`{name}`: {first['msg'].lower()}.",
-            where=path,
-            fix=f"Fields are: {', '.join(Recipe.model_fields)}.",
+            first_problem(error, "recipe"), where=path, fix=f"Fields are: {', '.join(Recipe.model_fields)}."
         ) from error
 
 
@@ -126,15 +122,14 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         elif key in adapter:
             content["adapter"][key] = value
         else:
-            near = difflib.get_close_matches(key, [*plain, *objective, *training, *adapter], n=3)
+            known = [*plain, *objective, *training, *adapter]
             raise UsageError(
-                f"there is no setting `{key}`.", fix=f"Did you mean {' or '.join(near)}?" if near else None
+                f"there is no setting `{key}`.", fix=did_you_mean(key, known, cutoff=0.6) or None
             )
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"`{'.'.join(map(str, first['loc']))}`: {first['msg'].lower()}.") from error
+        raise UsageError(first_problem(error, "recipe")) from error
 
 
 def check_recipe(recipe: Recipe) -> Recipe:
@@ -145,7 +140,6 @@ def check_recipe(recipe: Recipe) -> Recipe:
             effect because the method is another one.
     """
     from dcpc.objective import ObjectiveConfig
-    from dcpc.settings import checked
     from dcpc.training.arguments import checked_arguments
 
     for name in (*recipe.training, *recipe.adapter):
@@ -182,31 +176,6 @@ def _method_of(recipe: Recipe, assignments: Sequence[str]) -> str:
     return named[-1].removeprefix("method=") if named else recipe.method
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's plain words: `no` and `on` are words, and 1e-3 is a number."""
-
-
-_LOOKED_AT = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag not in _LOOKED_AT]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^(?:[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
-    ),
-    list("-+.0123456789"),
-)
-
-
-def _load(text: str) -> Any:
-    return yaml.load(text, _Loader)
-
-
 def parse_value(text: str) -> Any:
     """A YAML value, where `no` is a word and 1e-3 a number.
 
@@ -214,6 +183,6 @@ def parse_value(text: str) -> Any:
         UsageError: if it is none.
     """
     try:
-        return _load(text)
-    except (yaml.YAMLError, ValueError) as error:
+        return load_yaml(text)
+    except ValueError as error:
         raise UsageError(f"`{text}` is not a value: {' '.join(str(error).split())}") from error

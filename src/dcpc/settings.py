@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -17,6 +16,24 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from dcpc.errors import UsageError
+from dcpc.names import did_you_mean
+
+
+def first_problem(error: ValidationError, whole: str) -> str:
+    """The first thing that pydantic found, as one sentence: `training.epochs`: input should be greater than 0.
+
+    Args:
+        error: what validation raised.
+        whole: what all the settings make up, named where they do not fit together.
+    """
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"])) or whole
+    return f"`{field}`: {_small(first['msg'].removeprefix('Value error, ')).rstrip('.')}."
+
+
+def _small(message: str) -> str:
+    """A message that goes on a sentence."""
+    return message[:1].lower() + message[1:]
 
 
 def checked(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,9 +52,8 @@ def checked(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     result = {}
     for name, value in values.items():
         if name not in names:
-            near = get_close_matches(name, names, n=3)
             raise UsageError(
-                f"there is no field `{name}`.", fix=f"Did you mean {' or '.join(near)}?" if near else None
+                f"there is no field `{name}`.", fix=did_you_mean(name, names, cutoff=0.6) or None
             )
         result[name] = _typed(cls, name, value)
     return result
@@ -63,7 +79,7 @@ def _typed(cls: type, name: str, value: Any) -> Any:
 
 def _refusal(name: str, value: Any, reason: str) -> UsageError:
     shown = "nothing" if value is None else f"`{value}`"
-    return UsageError(f"`{name}` cannot be {shown}: {reason[0].lower()}{reason[1:]}.")
+    return UsageError(f"`{name}` cannot be {shown}: {_small(reason)}.")
 
 
 @cache

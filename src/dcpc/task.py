@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from dcpc.data.annotations import ITEM_COLUMNS, Scale
 from dcpc.errors import ModelError, UsageError
+from dcpc.settings import first_problem
 
 TASK_FILE = "task.json"
 CONFIG_FILE = "adapter_config.json"
@@ -67,7 +68,7 @@ class Task(BaseModel):
     def write(self, folder: Path) -> None:
         """Write `task.json` into an adapter folder, with the hash of the weights that lie there."""
         sealed = self.model_copy(update={"weights_sha256": sha256(folder / WEIGHTS_FILE)})
-        (folder / TASK_FILE).write_text(sealed.model_dump_json(indent=2) + "\n")
+        (folder / TASK_FILE).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Task:
@@ -95,9 +96,8 @@ class Task(BaseModel):
         try:
             task = cls.model_validate(_read_json(folder / TASK_FILE))
         except ValidationError as error:
-            first = error.errors()[0]
             raise ModelError(
-                f"`{'.'.join(map(str, first['loc']))}`: {first['msg'].lower()}.",
+                first_problem(error, "task"),
                 where=folder / TASK_FILE,
                 fix="Restore the file, or train again.",
             ) from error

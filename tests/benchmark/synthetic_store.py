@@ -41,13 +41,16 @@ def write_store(
     folder.mkdir(parents=True, exist_ok=True)
     suite = {
         "name": "synthetic",
-        "datasets": [{"name": d} for d in datasets],
+        "datasets": [{"name": d, "conditions": None} for d in datasets],
         "conditions": list(conditions),
         "methods": list(methods),
+        "reference": "dcpc",
         "seeds": seeds,
+        "backbone": "lora",
         "training": {"epochs": 3, "batch_size": 32},
     }
-    (folder / "plan.json").write_text(json.dumps({"store": STORE_VERSION, "suite": suite}))
+    plan = {"store": STORE_VERSION, "suite": suite, "data": dict.fromkeys(datasets, "")}
+    (folder / "plan.json").write_text(json.dumps(plan))
     rng = np.random.default_rng(seed)
     records = list(_records(suite, n_items, gains or {}, keep, fail, rng))
     lines = "".join(json.dumps(record) + "\n" for record in records)
@@ -87,9 +90,21 @@ def _records(
                     gain = 1 + gains.get(method, 0.0) - 2 * strength
                     cell = {"kind": "cell", "suite": "synthetic", **where, "method": method, "seed": seed}
                     if fail(name, condition, method, seed):
-                        yield cell | {"status": "failed", "reason": "needs\nannotator ids", "metrics": {}}
+                        yield cell | _failed("needs\nannotator ids")
                     else:
                         yield cell | _measured(counts[test], gain + hard[test], rng)
+
+
+def _failed(reason: str) -> dict[str, Any]:
+    cost = {"parameters": 0, "steps": 0, "seconds": 0.0, "memory_mib": 800.0, "commit": "c0ffee" * 6}
+    return {
+        "status": "failed",
+        "reason": reason,
+        "setting": {},
+        "on_edge": [],
+        "metrics": {},
+        "history": [],
+    } | cost
 
 
 def _search(where: dict[str, str], method: str, rng: np.random.Generator) -> dict[str, Any]:
@@ -102,9 +117,14 @@ def _search(where: dict[str, str], method: str, rng: np.random.Generator) -> dic
         "kind": "search",
         **where,
         "method": method,
+        "status": "done",
+        "reason": None,
         "trials": trials,
         "setting": best["setting"],
         "on_edge": edge,
+        "precision": "float32",
+        "seconds": 1.0,
+        "commit": "c0ffee" * 6,
     }
 
 
@@ -128,6 +148,7 @@ def _measured(counts: np.ndarray, gain: np.ndarray, rng: np.random.Generator) ->
         "on_edge": [],
         "parameters": int(rng.integers(10, 12)) * 1000,
         "steps": 100,
+        "precision": "float32",
         "seconds": float(10 + rng.random()),
         "memory_mib": 800.0,
         "commit": "c0ffee" * 6,

@@ -213,17 +213,35 @@ def test_a_torn_last_line_is_passed_over_and_a_broken_one_named(tmp_path: Path) 
     path.write_text(path.read_text() + '{"kind": "cell", "data')
     assert len(read_results(tmp_path).cells) == n
     path.write_text("{nothing\n" + path.read_text())
-    with pytest.raises(DataError, match="line 1 is no record"):
+    with pytest.raises(UsageError, match=r"a line is no record: b'\{nothing'"):
         read_results(tmp_path)
-    line = {
-        "kind": "cell",
-        "dataset": "a",
-        "condition": "clean",
-        "status": "done",
-        "distribution": [[0.5, 0.5]],
-    }
-    path.write_text(json.dumps(line) + "\n")
-    with pytest.raises(DataError, match="line 1 lacks or garbles 'method'"):
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ({"status": "done", "commit": None}, "commit"),
+        ({"status": "failed", "reason": None}, "reason"),
+        ({"status": "done", "distribution": None}, "distribution"),
+    ],
+)
+def test_a_record_that_lacks_something_is_named(tmp_path: Path, change: dict, missing: str) -> None:
+    records = write_store(tmp_path, datasets=("a",), methods=("dcpc",), seeds=1)
+    cell = next(r for r in records if r["kind"] == "cell") | change
+    del cell[missing]
+    (tmp_path / "records.jsonl").write_text(json.dumps(cell) + "\n")
+    with pytest.raises(DataError, match=f"cell, a, budget=1, dcpc, 0 lacks or garbles '{missing}'"):
+        read_results(tmp_path)
+
+
+def test_a_store_that_no_run_would_go_on_with_is_not_reported(tmp_path: Path) -> None:
+    write_store(tmp_path)
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    (tmp_path / "plan.json").write_text(json.dumps(plan | {"store": plan["store"] - 1}))
+    with pytest.raises(UsageError, match="cannot be compared"):
+        read_results(tmp_path)
+    (tmp_path / "plan.json").unlink()
+    with pytest.raises(UsageError, match="without a plan"):
         read_results(tmp_path)
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from dcpc.benchmark.grids import MIDDLE_RATES, carrier_grid
-from dcpc.benchmark.search import draw_trials, on_edge, rungs, select
+from dcpc.benchmark.search import draw_trials, rungs, select
 from dcpc.benchmark.suite import Search, load_suite
 from dcpc.errors import TrainingError
 
@@ -69,13 +69,6 @@ def test_every_method_gets_the_same_number_of_trainings() -> None:
         )
         counts.append(calls)
     assert counts[0] == counts[1]
-
-
-def test_an_optimum_on_the_edge_is_said() -> None:
-    assert on_edge(GRID, {"learning_rate": 1e-1, "weight_decay": 0.0, "dropout": 0.1}) == ["learning_rate"]
-    assert on_edge({"rate": (1, 2, 3)}, {"rate": 1}) == ["rate"]
-    assert on_edge({"decay": (0, 1, 2)}, {"decay": 0}) == []  # nothing lies below
-    assert on_edge({"only": (3,)}, {"only": 3}) == []
 
 
 def test_a_diverged_setting_loses_and_is_recorded() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -124,9 +125,10 @@ def test_records_of_an_older_layout_are_refused(tmp_path: Path) -> None:
         _ = Store(tmp_path).plan
 
 
-def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ["broken", "[1, 2]"])
+def test_a_broken_line_in_the_middle_is_named(tmp_path: Path, line: str) -> None:
     Store(tmp_path).append(record(0))
     with (tmp_path / "records.jsonl").open("a") as file:
-        file.write("broken\n")
-    with pytest.raises(UsageError, match="broken"):
+        file.write(line + "\n")
+    with pytest.raises(UsageError, match=re.escape(f"no record: {line.encode()!r}")):
         Store(tmp_path).records()

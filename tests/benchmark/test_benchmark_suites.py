@@ -59,6 +59,7 @@ def test_the_small_suites_cover_what_the_protocol_asks_for() -> None:
         ("search: {fractions: [1.0, 0.5]}", r"`search\.fractions`: must rise"),
         ("backbone: ia3", r"`backbone`"),
         ("labels: [", "not YAML"),
+        ("description: 2020-13-45", "not YAML"),
     ],
 )
 def test_mistakes_name_the_file_and_the_field(tmp_path: Path, change: str, message: str) -> None:
@@ -82,6 +83,28 @@ def test_mistakes_name_the_file_and_the_field(tmp_path: Path, change: str, messa
 def test_suites_that_contradict_themselves_are_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_suite(text, "mine.yaml", "mine")
+
+
+def test_labels_may_be_called_no_and_yes_and_numbers_have_exponents() -> None:
+    suite = parse_suite(
+        """
+        datasets:
+          - {name: a, labels: {no: ['0'], yes: ['1', on]}}
+          - {name: b, label_set: [no, yes]}
+        conditions: [pool=lenient@0.3]
+        methods: [lora]
+        reference: lora
+        pools: {lenient: {pool: thresholds, leniency: 1e1}}
+        training: {epochs: 1e1, bf16: no, group_by_length: yes}
+        """,
+        "mine.yaml",
+        "mine",
+    )
+    assert suite.datasets[0].labels == {"no": ["0"], "yes": ["1", "on"]}
+    assert suite.datasets[1].label_set == ["no", "yes"]
+    assert suite.pools == {"lenient": {"pool": "thresholds", "leniency": 10.0}}
+    assert (suite.training.epochs, suite.training.bf16, suite.training.group_by_length) == (10.0, False, True)
+    check_names(suite)
 
 
 def test_unknown_names_get_the_nearest() -> None:

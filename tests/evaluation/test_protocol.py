@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score
 
 from dcpc.data.annotations import Annotations
 from dcpc.errors import DataError, UsageError
-from dcpc.evaluation import choose_setting, decide, draw_budget, fit_offsets, folds_by_item, split_by_item
+from dcpc.evaluation import decide, draw_budget, fit_offsets, folds_by_item, split_by_item
 from dcpc.evaluation.decision import best_offsets, fit_temperature
 
 
@@ -96,19 +96,6 @@ def test_offsets_stay_at_zero_where_nothing_is_gained() -> None:
 def test_labels_that_are_certain_not_to_occur_are_not_decided_for() -> None:
     p = np.array([[0.6, 0.4, 1e-9], [0.3, 0.7, 1e-9]] * 40)
     assert set(decide(p, fit_offsets(p, [0, 1] * 40))) == {0, 1}
-
-
-def test_selection_names_axes_whose_edge_won() -> None:
-    axes = {"rate": [1e-4, 1e-3, 1e-2], "decay": [0.0, 0.1], "one": ["only"]}
-    losses = np.array([[[0.9], [0.8]], [[0.5], [0.4]], [[np.nan], [0.6]]])
-    choice = choose_setting(axes, losses)
-    assert choice.setting == {"rate": 1e-3, "decay": 0.1, "one": "only"}
-    assert choice.on_edge == ("decay",)
-    assert choice.loss == 0.4
-    with pytest.raises(UsageError, match="finite"):
-        choose_setting({"rate": [1.0]}, np.array([np.nan]))
-    with pytest.raises(UsageError, match="shape"):
-        choose_setting(axes, np.zeros(3))
 
 
 def test_splits_share_no_item_and_lose_no_judgement(annotations: Annotations) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dcpc.data.splits import TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
 from dcpc.errors import DataError
-from dcpc.training.holdout import TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES, hold_out
+from dcpc.training.holdout import hold_out
 from tiny_models import judgements, sentiment_judgements
 
 

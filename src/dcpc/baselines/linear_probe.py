@@ -14,10 +14,9 @@ import numpy as np
 
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
-from dcpc.evaluation.selection import Choice
 from dcpc.evaluation.splits import folds_by_item
 from dcpc.regression.logistic import Judged, Logistic, fit_logistic
-from dcpc.regression.ridges import choose_ridges
+from dcpc.regression.ridges import Choice, choose_ridges
 
 RIDGES = tuple(10.0**k for k in range(-1, 7))
 """λ_w for standardised features, whose loss is summed over judgements."""

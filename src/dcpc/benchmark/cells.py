@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcpc.benchmark.cases import Case, make_case
-from dcpc.benchmark.search import on_edge, select
+from dcpc.benchmark.search import select
 from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.store import Record
 from dcpc.benchmark.suite import Suite
@@ -24,6 +24,7 @@ from dcpc.errors import DCPCError
 from dcpc.evaluation.annotators import per_annotator_error
 from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.summary import evaluate_distribution
+from dcpc.grid import on_edge
 
 if TYPE_CHECKING:
     from dcpc.benchmark.fitted import Fitted

@@ -15,7 +15,7 @@ from dcpc.baselines.linear_probe import LinearProbe
 from dcpc.data.annotations import Annotations, item_texts
 from dcpc.data.embeddings import embed_texts
 from dcpc.data.pairs import embedding_cache
-from dcpc.evaluation.distribution import SMALLEST
+from dcpc.probabilities import SMALLEST
 
 Embed = Callable[[pd.DataFrame], np.ndarray]
 """Items to their embeddings, float [I, H]."""

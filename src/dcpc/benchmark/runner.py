@@ -19,9 +19,10 @@ from dcpc.benchmark.plan import open_plan
 from dcpc.benchmark.rerun import begin_rerun, end_rerun
 from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.store import Key, Record, Store
-from dcpc.benchmark.suite import Suite, check_name, check_names
+from dcpc.benchmark.suite import Suite, check_names
 from dcpc.benchmark.tasks import Task, cells
 from dcpc.benchmark.workers import Worker
+from dcpc.names import check_name
 
 _PATIENCE = 0.5
 """Seconds between looks at the store while others do what is left."""

@@ -17,6 +17,7 @@ from scipy.stats import qmc
 
 from dcpc.benchmark.suite import Search
 from dcpc.errors import TrainingError
+from dcpc.grid import on_edge
 
 Setting = dict[str, Any]
 
@@ -55,17 +56,6 @@ def rungs(n: int, search: Search) -> list[tuple[int, float]]:
         plan.append((n, fraction))
         n = max(1, math.ceil(n * search.keep))
     return plan
-
-
-def on_edge(grid: Mapping[str, Sequence[Any]], setting: Setting) -> list[str]:
-    """Axes of which the lowest or highest value won: the optimum may lie outside. Nothing lies below 0."""
-    return [
-        name
-        for name, values in grid.items()
-        if len(values) > 1
-        and name in setting
-        and (setting[name] == values[-1] or 0 != values[0] == setting[name])
-    ]
 
 
 def select(

@@ -26,6 +26,8 @@ from dcpc.files import atomic_file
 STORE_VERSION = 4
 """Rises when records of an older version cannot be compared with new ones."""
 
+_ANEW = "Nothing here was changed; run the benchmark with a new --output."
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk or quota."""
 
@@ -67,7 +69,7 @@ class Store:
                 raise UsageError(
                     "the folder holds records without a plan of this version of the benchmark.",
                     where=self.folder,
-                    fix="Choose a new --output; nothing here was changed.",
+                    fix=_ANEW,
                 )
             return None
         try:
@@ -77,14 +79,14 @@ class Store:
             raise UsageError(
                 "is no plan of a benchmark.",
                 where=path,
-                fix="Choose a new --output; nothing here was changed.",
+                fix=_ANEW,
             ) from error
         if version != STORE_VERSION:
             raise UsageError(
                 f"the store has version {version}, and this is version {STORE_VERSION}: "
                 "their results cannot be compared.",
                 where=self.folder,
-                fix="Choose a new --output; nothing here was changed.",
+                fix=_ANEW,
             )
         return plan
 
@@ -140,13 +142,16 @@ class Store:
 
     def _parse(self, line: bytes) -> Record:
         try:
-            return json.loads(line)
-        except ValueError as error:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
             raise UsageError(
                 f"a line is no record: {line[:60]!r}",
                 where=self._path,
                 fix="Remove that line; its cell is run again.",
-            ) from error
+            )
+        return record
 
     def append(self, record: Record) -> bool:
         """Add a record unless one with its key is there; returns whether it was added.
@@ -157,7 +162,7 @@ class Store:
         with self.locked():
             if key_of(record) in self.records():
                 return False
-            line = _line(record).encode()
+            line = _line(record)
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 end = _end_of_whole_lines(handle)
@@ -179,7 +184,7 @@ class Store:
             kept = [record for record in self.records().values() if not unwanted(record)]
             dropped = len(self.records()) - len(kept)
             if dropped:
-                with atomic_file(self._path) as path, writing(self.folder), path.open("w") as file:
+                with atomic_file(self._path) as path, writing(self.folder), path.open("wb") as file:
                     file.writelines(map(_line, kept))
                     file.flush()
                     os.fsync(file.fileno())
@@ -208,9 +213,9 @@ class Store:
         return handle
 
 
-def _line(record: Record) -> str:
+def _line(record: Record) -> bytes:
     """A record as it stands in the file, without spaces: most of it is numbers."""
-    return json.dumps(record, separators=(",", ":")) + "\n"
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
 def _end_of_whole_lines(handle: int) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dcpc.benchmark.conditions import Condition
 from dcpc.data.annotations import Scale
 from dcpc.errors import UsageError
+from dcpc.names import check_name, did_you_mean
+from dcpc.plain_yaml import load_yaml
+from dcpc.settings import first_problem
 
 
 class _Strict(BaseModel):
@@ -194,7 +195,8 @@ def load_suite(name: str) -> Suite:
         UsageError: no such suite (the nearest names are given), no YAML, or a field that is wrong.
     """
     if name in suite_names():
-        return parse_suite((files("dcpc.benchmark") / "suites" / f"{name}.yaml").read_text(), name, name)
+        own = files("dcpc.benchmark") / "suites" / f"{name}.yaml"
+        return parse_suite(own.read_text(encoding="utf-8"), name, name)
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         try:
@@ -204,10 +206,10 @@ def load_suite(name: str) -> Suite:
             raise UsageError(f"the suite cannot be read ({reason}).", where=path) from error
     if path.exists():
         raise UsageError("is no suite.", where=path, fix=f"For your own annotations: --data {name}")
-    near = get_close_matches(name, suite_names(), n=3, cutoff=0.4)
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    names = suite_names()
     raise UsageError(
-        f'there is no suite "{name}".', fix=f"{hint}Suites: {', '.join(suite_names())}, or a .yaml file."
+        f'there is no suite "{name}".',
+        fix=f"{did_you_mean(name, names)} Suites: {', '.join(names)}, or a .yaml file.".lstrip(),
     )
 
 
@@ -223,8 +225,8 @@ def parse_suite(text: str, where: str, name: str) -> Suite:
         UsageError: names the field that is unknown, missing or wrong.
     """
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content = load_yaml(text)
+    except ValueError as error:
         raise UsageError(f"the suite is not YAML: {error}", where=where) from error
     if not isinstance(content, dict):
         raise UsageError("a suite is a mapping of settings.", where=where, fix="Write e.g. `seeds: 3`.")
@@ -240,14 +242,8 @@ def make_suite(content: dict[str, Any], where: str | None = None) -> Suite:
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "suite"
-        message = first["msg"].removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
         raise UsageError(
-            f"`{field}`: {message.rstrip('.')}.",
-            where=where,
-            fix=f"Fields are: {', '.join(Suite.model_fields)}.",
+            first_problem(error, "suite"), where=where, fix=f"Fields are: {', '.join(Suite.model_fields)}."
         ) from error
 
 
@@ -267,11 +263,3 @@ def check_names(suite: Suite) -> None:
             pool = Condition.parse(text).pool
             if pool is not None:
                 check_name(suite.pools.get(pool, {}).get("pool", pool), list(POOLS), "pool")
-
-
-def check_name(name: str, known: list[str], what: str) -> None:
-    """Raise UsageError, with the nearest names, for a name that is not known."""
-    if name not in known:
-        near = get_close_matches(name, known, n=3, cutoff=0.4)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise UsageError(f'there is no {what} "{name}".{hint}', fix=f"Choose among: {', '.join(known)}.")

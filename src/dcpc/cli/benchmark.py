@@ -110,7 +110,8 @@ def narrow(
     Raises:
         UsageError: a name that is not known, with the nearest ones; a setting that makes no sense.
     """
-    from dcpc.benchmark.suite import check_name, check_names, make_suite
+    from dcpc.benchmark.suite import check_names, make_suite
+    from dcpc.names import check_name
 
     content = suite.model_dump()
     if methods is not None:

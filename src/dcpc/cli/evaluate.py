@@ -37,9 +37,9 @@ def command(
     with --group-column and DATA has that column.
     """
     from dcpc.adapters import load_adapter
+    from dcpc.data.splits import keep_split
     from dcpc.files import atomic_file, check_output_file
     from dcpc.task import Task
-    from dcpc.training.holdout import keep_split
 
     if output is not None:
         check_output_file(output, force=force)
@@ -52,7 +52,7 @@ def command(
         known = {name: value if isfinite(value) else None for name, value in figures.items()}
         content = {"adapter": str(adapter), "data": data, "split": split, **known}
         with atomic_file(output) as path:
-            path.write_text(json.dumps(content, indent=2, allow_nan=False))
+            path.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
     _print(f"{adapter} on {annotations.n_items:,} items of {annotations.source}", figures)
 
 

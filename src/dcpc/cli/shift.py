@@ -74,30 +74,26 @@ def _known(name: str, names: list[str]) -> str:
     Raises:
         UsageError: for any other name, with the nearest ones.
     """
-    import difflib
+    from dcpc.names import did_you_mean, letters
 
-    plain = {_letters(known): known for known in names}
-    if _letters(name) in plain:
-        return plain[_letters(name)]
-    close = [plain[c] for c in difflib.get_close_matches(_letters(name), plain, n=3, cutoff=0.4)]
-    hint = f"Did you mean {' or '.join(close)}? " if close else ""
-    raise UsageError(f'"{name}" is no pool and no shifted task.', fix=f"{hint}Names: {', '.join(names)}.")
-
-
-def _letters(name: str) -> str:
-    return "".join(c for c in name.casefold() if c.isalnum())
+    plain = {letters(known): known for known in names}
+    if letters(name) in plain:
+        return plain[letters(name)]
+    raise UsageError(
+        f'"{name}" is no pool and no shifted task.',
+        fix=f"{did_you_mean(name, names)} Names: {', '.join(names)}.".lstrip(),
+    )
 
 
 def _items(source: str, split: str | None, columns: str | None, format: str | None) -> CleanItems:
     """Items with their gold label (a task's files) or their majority label (annotations)."""
     from dcpc.data.shift import CleanItems
+    from dcpc.data.splits import keep_split
     from dcpc.data.tasks import clean_items, load_task
     from dcpc.data.tasks.loaders import task_at
 
     task = None if columns or format else task_at(source)
     if task is None:
-        from dcpc.training.holdout import keep_split
-
         return CleanItems.from_annotations(keep_split(options.read(source, columns, format), split))
     if task in ("record", "alpaca"):
         raise UsageError(
@@ -109,7 +105,7 @@ def _items(source: str, split: str | None, columns: str | None, format: str | No
 
 
 def _of_split(table: pd.DataFrame, split: str | None, source: str) -> pd.DataFrame:
-    from dcpc.training.holdout import rows_of_split
+    from dcpc.data.splits import rows_of_split
 
     return table if split is None else table[rows_of_split(table, split, source)].reset_index(drop=True)
 

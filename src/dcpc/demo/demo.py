@@ -69,7 +69,7 @@ def _write(
     data.test.to_csv(folder / "test.csv", index=False)
     predictions(data, runs).to_csv(folder / "predictions.csv", index=False)
     results.runs.to_csv(folder / "results.csv", index=False)
-    (folder / "results.json").write_text(json.dumps(results.as_json(), indent=2) + "\n")
+    (folder / "results.json").write_text(json.dumps(results.as_json(), indent=2) + "\n", encoding="utf-8")
     wrong = float(np.mean([data.wrong_share(given) for given in judged]))
     (folder / "report.html").write_text(
         demo_page(data, annotators, learned, results, wrong), encoding="utf-8"

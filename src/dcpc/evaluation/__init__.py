@@ -5,14 +5,12 @@ from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.majority import majority_labels
 from dcpc.evaluation.multiplicity import holm
 from dcpc.evaluation.ranks import rank_methods
-from dcpc.evaluation.selection import choose_setting
 from dcpc.evaluation.significance import PairedRun, paired_bootstrap
 from dcpc.evaluation.splits import draw_budget, folds_by_item, split_by_item
 from dcpc.evaluation.summary import evaluate_distribution
 
 __all__ = [
     "PairedRun",
-    "choose_setting",
     "decide",
     "draw_budget",
     "evaluate_distribution",

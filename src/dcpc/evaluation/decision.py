@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from dcpc.evaluation.distribution import SMALLEST
 from dcpc.evaluation.inputs import check_codes, check_probabilities
+from dcpc.probabilities import SMALLEST
 
 PRIOR_PRECISION = 20.0
 """Of the normal prior of ln τ around zero: probabilities are believed until labels object."""

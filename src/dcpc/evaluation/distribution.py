@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import rel_entr
 
-SMALLEST = float(np.finfo(np.float64).eps)
-"""Probabilities below this are raised to it in logarithms, as scikit-learn's `log_loss` does."""
+from dcpc.probabilities import SMALLEST
 
 
 def cross_entropy(p: np.ndarray, q: np.ndarray) -> np.ndarray:

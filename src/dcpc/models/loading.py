@@ -91,7 +91,9 @@ def located(name: str) -> str:
 def pools_by_mean(path: str) -> bool:
     """Whether a local folder is a sentence encoder that was trained with mean pooling."""
     pooling = Path(path) / "1_Pooling" / "config.json"
-    return pooling.is_file() and bool(json.loads(pooling.read_text()).get("pooling_mode_mean_tokens"))
+    if not pooling.is_file():
+        return False
+    return bool(json.loads(pooling.read_text(encoding="utf-8")).get("pooling_mode_mean_tokens"))
 
 
 def _check_vocabulary(tokenizer: PreTrainedTokenizerBase) -> None:

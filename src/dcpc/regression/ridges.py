@@ -12,12 +12,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dcpc.evaluation.distribution import SMALLEST
-from dcpc.evaluation.selection import Choice, choose_setting
+from dcpc.errors import UsageError
+from dcpc.grid import on_edge
+from dcpc.probabilities import SMALLEST
 from dcpc.regression.logistic import Judged, fit_logistic
 
 PATIENCE = 2
 """Weaker ridges that are tried after the best so far: the loss is nearly convex along the path, and they are slow."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The setting with the lowest loss on held-out judgements.
+
+    Attributes:
+        setting: the chosen value of every axis of the grid.
+        loss: its mean cross-entropy.
+        on_edge: axes whose optimum may lie outside the grid, as `dcpc.grid.on_edge` has it.
+    """
+
+    setting: dict[str, float]
+    loss: float
+    on_edge: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,10 @@ def choose_ridges(
         judged: the judgements.
         folds: fold of every item, int [I].
         ridges: grid of λ_w, from weak to strong.
-        effect_ridges: grid of λ_u, from weak to strong; None: no effects.
+        effect_ridges: grid of λ_u, from weak to strong, the strongest as good as no effect; None: no effects.
+
+    Raises:
+        UsageError: no ridge has a finite loss.
     """
     known: dict[tuple[float, float | None], tuple[float, np.ndarray]] = {}
 
@@ -58,28 +77,32 @@ def choose_ridges(
             known[ridge, effect_ridge] = _held_out(judged, folds, ridge, effect_ridge)
         return known[ridge, effect_ridge][0]
 
-    choice = _along("ridge", ridges, lambda r: loss(r, None))
-    ridge, effect_ridge = choice.setting["ridge"], None
+    grid = {"ridge": ridges}
+    ridge, effect_ridge = _along(ridges, lambda r: loss(r, None)), None
+    setting = {"ridge": ridge}
     if effect_ridges is not None:
-        of_effects = _along("effect_ridge", effect_ridges, lambda u: loss(ridge, u))
-        choice = _along("ridge", ridges, lambda r: loss(r, of_effects.setting["effect_ridge"]))
-        ridge = choice.setting["ridge"]
-        of_effects = _along("effect_ridge", effect_ridges, lambda u: loss(ridge, u))
-        effect_ridge = of_effects.setting["effect_ridge"]
-        # The strong end of this grid is no effect at all, so nothing better can lie beyond it.
-        on_edge = () if effect_ridge == effect_ridges[-1] else of_effects.on_edge
-        choice = Choice(choice.setting | of_effects.setting, of_effects.loss, choice.on_edge + on_edge)
-    return ChosenRidges(ridge, effect_ridge, choice, known[ridge, effect_ridge][1])
+        grid["effect_ridge"] = effect_ridges
+        effect_ridge = _along(effect_ridges, lambda u: loss(ridge, u))
+        ridge = _along(ridges, lambda r: loss(r, effect_ridge))
+        effect_ridge = _along(effect_ridges, lambda u: loss(ridge, u))
+        setting = {"ridge": ridge, "effect_ridge": effect_ridge}
+    least, held_out = known[ridge, effect_ridge]
+    # The strong end of the effects' grid is no effect at all, so nothing better can lie beyond it.
+    edges = on_edge(grid, setting, bounded=("effect_ridge",))
+    return ChosenRidges(ridge, effect_ridge, Choice(setting, least, tuple(edges)), held_out)
 
 
-def _along(name: str, grid: Sequence[float], loss: Callable[[float], float]) -> Choice:
+def _along(grid: Sequence[float], loss: Callable[[float], float]) -> float:
     """The best of a grid, from its strong end on, until the loss has risen for good."""
     losses = np.full(len(grid), np.inf)
     for position in reversed(range(len(grid))):
         losses[position] = loss(grid[position])
         if position + PATIENCE < len(grid) and losses.argmin() >= position + PATIENCE:
             break
-    return choose_setting({name: grid}, losses)
+    finite = np.where(np.isfinite(losses), losses, np.inf)
+    if not np.isfinite(finite.min()):
+        raise UsageError("no setting of the grid reached a finite validation loss")
+    return grid[int(finite.argmin())]
 
 
 def _held_out(

@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from dcpc.data import Annotations
+from dcpc.data.splits import TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
 from dcpc.data.validation import listed
-from dcpc.errors import DataError, UsageError
-
-TRAIN_NAMES = ("train", "training")
-VALIDATION_NAMES = ("validation", "valid", "val", "dev", "development")
-TEST_NAMES = ("test", "testing", "eval", "evaluation", "holdout", "held-out")
-"""How a `split` column names training, validation and test items, in any case. Whatever else it says is left out."""
+from dcpc.errors import DataError
 
 
 class Division(NamedTuple):
@@ -92,32 +87,3 @@ def _by_split(annotations: Annotations) -> Division:
     left = ~trains & ~validates
     left_out = {str(name): int(n) for name, n in items[left].groupby(given[left]).nunique().items()}
     return Division(annotations.where(trains.to_numpy()), validation, left_out)
-
-
-def keep_split(annotations: Annotations, split: str | None) -> Annotations:
-    """The judgements of one split; all of them where `split` is None.
-
-    Raises:
-        UsageError: if the data have no such split.
-    """
-    if split is None:
-        return annotations
-    if "split" not in annotations.table:
-        raise UsageError(
-            "the data have no `split` column.", where=annotations.source, fix="Leave --split out."
-        )
-    return annotations.where(rows_of_split(annotations.table, split, annotations.source))
-
-
-def rows_of_split(table: pd.DataFrame, split: str, source: str) -> np.ndarray:
-    """Which rows of a table with a `split` column are of that split, bool [R].
-
-    Raises:
-        UsageError: if none is.
-    """
-    splits = table["split"].astype(str)
-    rows = (splits == split).to_numpy()
-    if not rows.any():
-        names = ", ".join(sorted(splits.unique()))
-        raise UsageError(f"there is no split `{split}`.", where=source, fix=f"Splits are: {names}.")
-    return rows

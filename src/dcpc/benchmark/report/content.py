@@ -142,10 +142,8 @@ def _edges(results: Results) -> list[str]:
 
 
 def _budgets(results: Results) -> list[str]:
-    suite = results.plan.get("suite")
-    backbone = suite.get("backbone", "lora") if isinstance(suite, dict) else "lora"
     spent = (Budget(c.column, c.method, c.parameters, c.steps) for c in results.cells)
-    return uneven(spent, backbone)
+    return uneven(spent, results.plan["suite"]["backbone"])
 
 
 def _unequal(content: Content) -> list[str]:

@@ -1,8 +1,7 @@
-"""Reading a benchmark's store; an unfinished last line and unknown kinds of records are passed over."""
+"""What a benchmark's store says, as typed values; unknown kinds of records are passed over."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcpc.benchmark.report.results import Cell, Column, Failure, Results, Selection, TestItems, ended
+from dcpc.benchmark.store import Record, Store, key_of
 from dcpc.errors import DataError, UsageError
 
 
@@ -17,37 +17,23 @@ def read_results(folder: Path) -> Results:
     """Read a store.
 
     Args:
-        folder: with `records.jsonl`, and `plan.json` where the run has got so far.
+        folder: with `plan.json` and `records.jsonl`, as far as the run has got.
 
     Raises:
-        UsageError: no store there.
-        DataError: a line that is no record, or a record that lacks something; with its line.
+        UsageError: no store there, one of another version, or a line that is no record.
+        DataError: a record that lacks something; with its kind, data set, condition, method and seed.
     """
-    path, plan_path = folder / "records.jsonl", folder / "plan.json"
-    if not path.exists():
+    store = Store(folder)
+    plan, records = store.plan, store.records()
+    if plan is None or not records:
         raise UsageError(
             "no records of a benchmark are here.", where=folder, fix="Name the --output of a benchmark."
         )
-    try:
-        plan = json.loads(plan_path.read_text(encoding="utf-8")) if plan_path.exists() else {}
-    except ValueError as error:
-        raise DataError(f"is not JSON: {error}", where=plan_path) from error
-    records: dict[tuple[Any, ...], dict[str, Any]] = {}  # a repeated cell counts once, as it was last
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            record = json.loads(line)
-            key = tuple(record.get(name) for name in ("kind", "dataset", "condition", "method", "seed"))
-        except (ValueError, AttributeError) as error:
-            raise DataError(f"line {number} is no record: {line[:60]!r}", where=path) from error
-        records[key] = record | {"line": number}
-    return _results(plan, list(records.values()), path)
+    return _results(plan, records.values(), folder)
 
 
-def _results(plan: dict[str, Any], records: list[dict[str, Any]], path: Path) -> Results:
+def _results(plan: Record, records: Iterable[Record], folder: Path) -> Results:
     cells, failures, splits, selections = [], [], {}, []
-    written = plan.get("suite")
-    suite: dict[str, Any] = written if isinstance(written, dict) else {}
-    name = suite.get("name") or (written if isinstance(written, str) else "")
     for record in records:
         try:
             column = Column(record["dataset"], record["condition"])
@@ -60,40 +46,44 @@ def _results(plan: dict[str, Any], records: list[dict[str, Any]], path: Path) ->
             elif record["kind"] == "cell" and record["status"] == "done":
                 cells.append(_cell(record, column))
             elif record["kind"] == "cell":
-                reason = " ".join(str(record.get("reason") or "no reason given").split())
+                reason = " ".join(record["reason"].split())
                 failures.append(Failure(column, record["method"], record["seed"], reason))
         except (KeyError, TypeError, ValueError) as error:
-            what = f"line {record['line']} lacks or garbles {error}"
-            raise DataError(what, where=path, fix="Remove that line; its cell is run again.") from error
-        name = name or record.get("suite", "")
-    order = _order(suite, [(run.column, run.method) for run in ended(cells, failures)])
+            what = ", ".join(str(part) for part in key_of(record) if part is not None)
+            raise DataError(
+                f"the record of {what} lacks or garbles {error}",
+                where=folder / "records.jsonl",
+                fix="Remove its line; its cell is run again.",
+            ) from error
+    suite = plan["suite"]
+    planned = _planned(suite)
+    order = _order(planned, [(run.column, run.method) for run in ended(cells, failures)])
     cells.sort(key=lambda c: (order(c.column, c.method), c.seed))
-    planned = _planned(suite) or _product(cells, failures)
     return Results(
-        name or "benchmark", plan, tuple(cells), tuple(failures), splits, tuple(selections), planned
+        suite["name"] or "benchmark", plan, tuple(cells), tuple(failures), splits, tuple(selections), planned
     )
 
 
-def _cell(record: dict[str, Any], column: Column) -> Cell:
-    person = record.get("person_errors")
+def _cell(record: Record, column: Column) -> Cell:
+    person = record["person_errors"]
     p = np.array(record["distribution"], dtype=np.float64)
     return Cell(
         column,
         record["method"],
         int(record["seed"]),
-        {name: _number(value) for name, value in record["metrics"].items()},
-        dict(record.get("setting") or {}),
-        tuple(record.get("on_edge") or ()),
-        _number(record.get("parameters")),
-        _number(record.get("steps")),
-        _number(record.get("seconds")),
-        _number(record.get("memory_mib")),
-        str(record.get("precision") or ""),
-        str(record.get("commit") or "unknown"),
+        {name: float(value) for name, value in record["metrics"].items()},
+        dict(record["setting"]),
+        tuple(record["on_edge"]),
+        float(record["parameters"]),
+        float(record["steps"]),
+        float(record["seconds"]),
+        float(record["memory_mib"]),
+        record["precision"],
+        record["commit"],
         tuple(
             (float(h["epoch"]), float(h["eval_loss"]))
-            for h in record.get("history") or ()
-            if h.get("eval_loss") is not None and h.get("epoch") is not None
+            for h in record["history"]
+            if h["eval_loss"] is not None and h["epoch"] is not None
         ),
         p / p.sum(axis=1, keepdims=True),
         np.array(record["decisions"], dtype=np.int64),
@@ -101,42 +91,26 @@ def _cell(record: dict[str, Any], column: Column) -> Cell:
     )
 
 
-def _selection(record: dict[str, Any], column: Column) -> Selection:
-    trials = record.get("trials") or []
-    losses = [t["loss"] for t in trials if t.get("loss") is not None]
-    edge = tuple(record.get("on_edge") or ())
-    lowest = min(losses, default=float("nan"))
-    return Selection(column, record["method"], dict(record.get("setting") or {}), edge, len(trials), lowest)
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
+def _selection(record: Record, column: Column) -> Selection:
+    losses = [trial["loss"] for trial in record["trials"]]
+    lowest = min((loss for loss in losses if loss is not None), default=float("nan"))
+    edge = tuple(record["on_edge"])
+    return Selection(column, record["method"], dict(record["setting"]), edge, len(losses), lowest)
 
 
 def _planned(suite: dict[str, Any]) -> dict[tuple[Column, str], int]:
-    """Seeds of every column and method that a suite asks for; empty if it does not say."""
-    if not all(name in suite for name in ("datasets", "methods", "seeds")):
-        return {}
-    seeds = suite["seeds"] if isinstance(suite["seeds"], int) else len(suite["seeds"])
+    """Seeds of every column and method that a suite asks for."""
     return {
-        (Column(dataset["name"], condition), method): seeds
+        (Column(dataset["name"], condition), method): suite["seeds"]
         for dataset in suite["datasets"]
-        for condition in dataset.get("conditions") or suite.get("conditions", [])
+        for condition in dataset["conditions"] or suite["conditions"]
         for method in suite["methods"]
     }
 
 
-def _product(cells: Iterable[Cell], failures: Iterable[Failure]) -> dict[tuple[Column, str], int]:
-    """Without a plan: as if every method were to run on all columns with all seeds that are there."""
-    runs = ended(cells, failures)
-    columns, methods = dict.fromkeys(c.column for c in runs), dict.fromkeys(c.method for c in runs)
-    seeds = {c.seed for c in runs}
-    return {(column, method): len(seeds) for column in columns for method in methods}
-
-
-def _order(suite: dict[str, Any], seen: list[tuple[Column, str]]) -> Any:
+def _order(planned: Iterable[tuple[Column, str]], seen: Iterable[tuple[Column, str]]) -> Any:
     """Sorting key of a column and method: as planned, the rest as it came."""
-    keys = list(_planned(suite))
-    columns = {column: i for i, column in enumerate(dict.fromkeys([k[0] for k in keys + seen]))}
-    methods = {method: i for i, method in enumerate(dict.fromkeys([k[1] for k in keys + seen]))}
+    keys = [*planned, *seen]
+    columns = {column: i for i, column in enumerate(dict.fromkeys(k[0] for k in keys))}
+    methods = {method: i for i, method in enumerate(dict.fromkeys(k[1] for k in keys))}
     return lambda column, method: (columns[column], methods[method])

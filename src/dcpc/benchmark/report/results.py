@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -36,7 +36,7 @@ class Cell:
         metrics: name to value, NaN where undefined.
         setting: the chosen point of the method's grid; on_edge: its axes that lie on the edge of the grid.
         parameters: trainable ones; steps: optimizer steps; seconds: of the whole cell; memory_mib: its peak.
-        precision: `bf16` or `float32` of the training, empty where it was not recorded; commit: of the code.
+        precision: `bf16` or `float32` of the training; commit: of the code.
         history: validation loss by epoch, as (epoch, loss) pairs.
         distribution: predicted for each test item, float [I, C], rows sum to 1.
         decisions: label position per test item, int [I].
@@ -126,8 +126,8 @@ class Results:
 
     Attributes:
         suite: the suite's name.
-        plan: what `plan.json` holds; empty if it is not there.
-        cells: runs that ended well, in the order of the plan where there is one.
+        plan: what `plan.json` holds.
+        cells: runs that ended well, in the order of the plan.
         failures: runs that did not.
         splits: test items by column and seed.
         selections: one per search.
@@ -140,7 +140,7 @@ class Results:
     failures: tuple[Failure, ...]
     splits: dict[tuple[Column, int], TestItems]
     selections: tuple[Selection, ...]
-    planned: dict[tuple[Column, str], int] = field(default_factory=dict)
+    planned: dict[tuple[Column, str], int]
 
     @cached_property
     def columns(self) -> list[Column]:

@@ -20,13 +20,13 @@ def write_report(folder: Path, *, reference: str, replicates: int = REPLICATES) 
     Each file appears whole or not at all; the store is only read.
 
     Args:
-        folder: with `records.jsonl`, and `plan.json` where the run has got so far.
+        folder: with `plan.json` and `records.jsonl`, as far as the run has got.
         reference: the method that the others are compared with; the report says so if it has no cells.
         replicates: bootstrap samples of the items.
 
     Raises:
-        UsageError: no store there, or the folder cannot be written to.
-        DataError: a record that cannot be used, with its line.
+        UsageError: no store there, one of another version, or the folder cannot be written to.
+        DataError: a record that cannot be used.
         TrainingError: the disk is full.
     """
     results = read_results(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from dcpc.data.readers.assemble import ItemRows, assemble, assemble_items
 from dcpc.data.readers.detect import check_source, detect_format
 from dcpc.data.readers.registry import FORMATS
 from dcpc.errors import DataError, UsageError
+from dcpc.names import did_you_mean
 
 __all__ = ["FORMATS", "ItemRows", "read_annotations", "read_item_rows", "read_items"]
 
@@ -89,9 +89,10 @@ def _read(
     items_only: bool = False,
 ) -> RawTable:
     if format is not None and format not in FORMATS:
-        close = difflib.get_close_matches(format.lower(), FORMATS, n=1, cutoff=0.4)
-        hint = f'Did you mean "{close[0]}"? ' if close else ""
-        raise UsageError(f'"{format}" is not a format.', fix=f"{hint}Formats: {', '.join(FORMATS)}.")
+        hint = did_you_mean(format, [f'"{known}"' for known in FORMATS], most=1)
+        raise UsageError(
+            f'"{format}" is not a format.', fix=f"{hint} Formats: {', '.join(FORMATS)}.".lstrip()
+        )
     columns = dict(columns or {})
     try:
         check_source(str(source), hub=format in (None, "huggingface"))
