@@ -39,9 +39,11 @@ NAMES = {
     "elr": "ELR",
     "ncr": "NCR",
     "dcpc-paper": "DCPC as published",
+    "dcpc-readout": "its readout alone",
 }
 REAL = (
     "dcpc",
+    "dcpc-readout",
     "bottleneck-adapter",
     "p-tuning-v2",
     "lora",
@@ -82,17 +84,23 @@ def real_table(content: Content) -> list[str]:
 def shift_table(content: Content) -> list[str]:
     """Accuracy under a condition per row; in parentheses where a method has fewer seeds than DCPC."""
     tables = [t for t in content.tables if t.metric.name == "accuracy"]
-    body = [shift_row(table, column) for table in tables for column in table.columns]
+    plain = {t.family: t for t in content.tables if t.metric.name == "accuracy_argmax"}
+    body = [shift_row(t, plain[t.family], column) for t in tables for column in t.columns]
     return markdown_table(["annotators", *map(called, SHIFT), "DCPC − best other (95 % interval)"], body)
 
 
-def shift_row(table: MetricTable, column: Column) -> list[str]:
-    """Means over the seeds of a method; the best other is the one that DCPC leads least, over seeds of both."""
-    means, seeds = {}, {}
-    for i, method in enumerate(table.methods):
-        means[method] = table.means[i, table.columns.index(column)]
-        seeds[method] = table.seeds[i, table.columns.index(column)]
-    shown = dict(zip(SHIFT, row([means.get(m, np.nan) for m in SHIFT], table.metric), strict=True))
+def shift_row(table: MetricTable, plain: MetricTable, column: Column) -> list[str]:
+    """Means over the seeds of a method, by decided and by most probable labels.
+
+    The best other method is the one that DCPC leads least by the labels decided, over the seeds that both have.
+    """
+    where = table.columns.index(column)
+    seeds = {m: table.seeds[i, where] for i, m in enumerate(table.methods)}
+    both = []
+    for t in (table, plain):
+        means = {m: t.means[i, where] for i, m in enumerate(t.methods)}
+        both.append(row([means.get(m, np.nan) for m in SHIFT], t.metric))
+    shown = {m: f"{a} / {b}" for m, a, b in zip(SHIFT, *both, strict=True)}
     few = {m for m in SHIFT if seeds.get(m) and seeds[m] < seeds[REFERENCE]}
     rivals = [d for d in table.by_set if d.column == column and not is_variant(d.other, REFERENCE)]
     closest = min(rivals, key=lambda d: d.result.difference, default=None)
