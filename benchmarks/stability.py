@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +88,11 @@ def main() -> None:
         case = make_case(load_source(dataset, arguments.data_folder), dataset, "budget=1", 0, suite)
         setting = settings_in(arguments.store, name)[method]
         fitted = METHODS[method].train(
-            case.split.train, case.split.validation, replace(training, epochs=EPOCHS), setting, seed
+            case.split.train,
+            case.split.validation,
+            training.model_copy(update={"epochs": EPOCHS}),
+            setting,
+            seed,
         )
         measured = measure(fitted, case)["metrics"]
         rows.add(

@@ -46,7 +46,7 @@ KNOW_ANNOTATORS |= {name for name in METHODS if name.startswith("dcpc")} - {
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> TrainingSettings:
     model = save_tiny_bert(tmp_path_factory.mktemp("base") / "model", mean_pooling=True)
-    return TrainingSettings(model, epochs=2, batch_size=8, max_length=16)
+    return TrainingSettings(base_model=model, epochs=2, batch_size=8, max_length=16)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_adalora_moves_its_ranks_within_the_budget(
 def test_rules_also_run_on_the_other_backbone(
     name: str, settings: TrainingSettings, split: tuple[Annotations, Annotations]
 ) -> None:
-    other = TrainingSettings(**{**vars(settings), "backbone": "p-tuning-v2"})
+    other = settings.model_copy(update={"backbone": "p-tuning-v2"})
     fitted = METHODS[name].train(*split, other, {"learning_rate": 1e-2}, seed=0)
     assert fitted.adapter.model.peft_config["default"].peft_type == "PREFIX_TUNING"
     _, validation = split

@@ -7,7 +7,6 @@ import resource
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +90,11 @@ def _search(task: Task, suite: Suite, data_folder: Path | None) -> Record:
         settings.epochs,
         lambda setting, epochs: (
             method.train(
-                case.split.train, case.split.validation, replace(settings, epochs=epochs), setting, 0
+                case.split.train,
+                case.split.validation,
+                settings.model_copy(update={"epochs": epochs}),
+                setting,
+                0,
             ).validation_loss
         ),
     )

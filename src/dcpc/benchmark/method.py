@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -13,39 +13,18 @@ from dcpc.baselines.linear_probe import fit_linear_probe
 from dcpc.baselines.registry import check_needs
 from dcpc.benchmark.fitted import Fitted, FittedAdapter, FittedProbe, embedded
 from dcpc.benchmark.grids import Grid
+from dcpc.benchmark.suite import Backbone, Training
 from dcpc.data.annotations import Annotations
 from dcpc.training.precision import computes_bf16
 from dcpc.training.rule import LearningRule
 
-Backbone = Literal["lora", "p-tuning-v2"]
 Setting = Mapping[str, Any]
 """One point of a method's grid."""
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """What all methods of a benchmark share.
+class TrainingSettings(Training):
+    """What all methods of a benchmark share: the suite's `training`, and its `backbone`."""
 
-    Attributes:
-        base_model: `minilm`, a Hugging Face id, or a local path.
-        epochs: of training; the one that predicts the validation judgements best is kept.
-        batch_size: items per step.
-        max_length: tokens after which texts are cut.
-        bf16: autocast to bfloat16 where this machine computes in it natively; elsewhere float32.
-        attention: implementation, `sdpa` or `eager`; None for transformers' choice.
-        group_by_length: draw the items of a training batch from those of similar length, which saves padding.
-        threads: of the CPU.
-        backbone: PEFT method that carries the learning rules.
-    """
-
-    base_model: str = "minilm"
-    epochs: float = 5.0
-    batch_size: int = 32
-    max_length: int = 64
-    bf16: bool = False
-    attention: str | None = None
-    group_by_length: bool = False
-    threads: int = 1
     backbone: Backbone = "lora"
 
     @property

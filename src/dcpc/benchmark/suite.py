@@ -15,6 +15,9 @@ from dcpc.names import check_name, did_you_mean
 from dcpc.plain_yaml import load_yaml
 from dcpc.settings import first_problem
 
+Backbone = Literal["lora", "p-tuning-v2"]
+"""A PEFT method that carries the learning rules."""
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -66,7 +69,18 @@ class Caps(_Strict):
 
 
 class Training(_Strict):
-    """What every training shares; see `dcpc.benchmark.methods.TrainingSettings`."""
+    """What every training shares.
+
+    Attributes:
+        base_model: `minilm`, a Hugging Face id, or a local path.
+        epochs: of training; the one that predicts the validation judgements best is kept.
+        batch_size: items per step.
+        max_length: tokens after which texts are cut.
+        bf16: autocast to bfloat16 where this machine computes in it natively; elsewhere float32.
+        attention: implementation, `sdpa` or `eager`; None for transformers' choice.
+        group_by_length: draw the items of a training batch from those of similar length, which saves padding.
+        threads: of the CPU.
+    """
 
     base_model: str = "minilm"
     epochs: float = Field(default=5, gt=0)
@@ -130,7 +144,7 @@ class Suite(_Strict):
     caps: Caps = Field(default_factory=Caps)
     training: Training = Field(default_factory=Training)
     search: Search = Field(default_factory=Search)
-    backbone: Literal["lora", "p-tuning-v2"] = "lora"
+    backbone: Backbone = "lora"
     pools: dict[str, dict[str, Any]] = Field(default_factory=dict)
     annotators: int = Field(default=12, gt=1)
     labels_per_item: int = Field(default=1, gt=0)
