@@ -144,3 +144,18 @@ def test_bad_arguments_are_refused() -> None:
         mine_pairs(table(ROWS), embeddings=VECTORS[:2], progress=False)
     with pytest.raises(UsageError, match="neighbours"):
         nearest_neighbours(VECTORS, k=0)
+
+
+def test_evidence_is_of_single_judgements_what_the_posterior_is_of_pairs() -> None:
+    """An annotator who always says the opposite of the others fits their own habit, not the pool's."""
+    rows = [
+        (f"i{i}", f"text {i}", a, "yes" if (i % 2 == 0) != (a == "contrary") else "no")
+        for i in range(40)
+        for a in ("ann", "bob", "cem", "contrary")
+    ]
+    table = pd.DataFrame(rows, columns=["item_id", "text", "annotator_id", "label"])
+    annotations = Annotations(table, ("no", "yes"))
+    evidence = preference.preference_evidence(annotations)
+    contrary = annotations.annotators[annotations.annotator_codes] == "contrary"
+    assert evidence[contrary].min() > 0.2
+    assert abs(evidence[~contrary]).max() < evidence[contrary].min()

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from dcpc.data.annotations import Annotations
+from dcpc.data.pairs.preference import preference_evidence, preference_posterior
 from dcpc.inspection.affinity import once_per_item
-from dcpc.inspection.bias import others_consensus
 from dcpc.inspection.distance import judgements_of_known_annotators
-
-_SMOOTHING = 10.0
-"""Judgements of the pooled annotator that every annotator's habits start from."""
-
-_MOST_CELLS = 20_000_000
 
 COLUMNS = [
     *("item_a", "item_b", "similarity", "label_a", "label_b", "annotator_a", "annotator_b", "kind"),
@@ -23,25 +16,12 @@ COLUMNS = [
 ]
 
 
-@dataclass(frozen=True)
-class Habits:
-    """How probable each judgement's label was, given what the other annotators of its item said, [J] each.
-
-    Attributes:
-        own: for its annotator, from their other judgements.
-        pooled: for any annotator.
-    """
-
-    own: np.ndarray
-    pooled: np.ndarray
-
-
 def same_item_conflicts(annotations: Annotations, *, prior: float = 0.5, most: int = 200) -> pd.DataFrame:
     """The pairs of different labels on one item that annotators' habits explain best, at most one per item.
 
-    With H the habits of `measure_habits`, preference says P(x, y) = H_a(x) H_b(y), noise says both labels came
-    from the pooled annotator; the posterior is prior · P_preference / (prior · P_preference + (1 − prior) ·
-    P_noise). Columns as `dcpc.data.pairs.mine_pairs` gives them, kind `same_item`, similarity 1.
+    Of an item's judgements those two of different labels are taken that their annotators' habits make most probable
+    against the pool's (`preference_evidence`). Columns as `dcpc.data.pairs.mine_pairs` gives them, kind `same_item`,
+    similarity 1, and the same `preference_posterior` for another prior.
 
     Args:
         annotations: the judgements.
@@ -52,10 +32,8 @@ def same_item_conflicts(annotations: Annotations, *, prior: float = 0.5, most: i
     if not data.n_judgements:
         return pd.DataFrame(columns=COLUMNS)
     data = once_per_item(data)
-    habits = measure_habits(data)
-    log_ratio = np.log(habits.own) - np.log(habits.pooled)
-    first, second = _best_pairs(data.item_codes, data.label_codes, log_ratio)
-    even = 1 / (1 + np.exp(-log_ratio[first] - log_ratio[second]))
+    first, second = _best_pairs(data.item_codes, data.label_codes, preference_evidence(data))
+    posterior = preference_posterior(data, first, second)
     table, labels = data.table, np.asarray(data.labels, dtype=object)
     pairs = pd.DataFrame(
         {
@@ -67,7 +45,7 @@ def same_item_conflicts(annotations: Annotations, *, prior: float = 0.5, most: i
             "annotator_a": table["annotator_id"].to_numpy()[first],
             "annotator_b": table["annotator_id"].to_numpy()[second],
             "kind": "same_item",
-            "preference_posterior": with_prior(even, prior),
+            "preference_posterior": with_prior(posterior, prior),
         }
     )
     return pairs.sort_values("preference_posterior", ascending=False, kind="stable").head(most)
@@ -79,38 +57,9 @@ def with_prior(posterior: np.ndarray, prior: float) -> np.ndarray:
     return posterior * prior / (posterior * prior + (1 - posterior) * (1 - prior))
 
 
-def measure_habits(annotations: Annotations) -> Habits:
-    """Smoothed confusion of every annotator against the others of the same item, leaving each judgement out.
-
-    H_a(x | i) = Σ_c p_i(c) (n_acx + s H_0(x | c)) / (n_ac + s), with p_i the label shares of the item's other
-    judgements, n_acx soft counts over a's other judgements, H_0 the pooled confusion and s = 10.
-    """
-    others = others_consensus(annotations).astype(float)  # [J, C]
-    n_classes, n_annotators = annotations.n_classes, len(annotations.annotators)
-    if n_annotators * n_classes**2 > _MOST_CELLS or len(others) * n_classes > _MOST_CELLS:
-        # Too many classes for a confusion matrix each: compare how often labels are used at all.
-        others = np.ones((len(others), 1))
-    labels, annotators = annotations.label_codes, annotations.annotator_codes
-    width = others.shape[1]
-    counts = np.zeros((n_annotators, n_classes, width))
-    np.add.at(counts, (annotators, labels), others)  # [A, x, c]
-    pooled_counts = counts.sum(axis=0)  # [x, c]
-    pooled = (pooled_counts + 0.5) / (pooled_counts + 0.5).sum(axis=0)
-    of_label = pooled[labels]  # [J, c]
-    own_label = counts[annotators, labels] - others  # [J, c], without the judgement itself
-    own_total = counts.sum(axis=1)[annotators] - others
-    rows = (own_label + _SMOOTHING * of_label) / (own_total + _SMOOTHING)
-    return Habits(
-        own=np.maximum((others * rows).sum(axis=1), 1e-9),
-        pooled=np.maximum((others * of_label).sum(axis=1), 1e-9),
-    )
-
-
-def _best_pairs(
-    items: np.ndarray, labels: np.ndarray, log_ratio: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Per item the two judgements of different labels with the largest summed log ratio; positions in J."""
-    order = np.lexsort((-log_ratio, items))
+def _best_pairs(items: np.ndarray, labels: np.ndarray, evidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per item the two judgements of different labels with the largest summed evidence; positions in J."""
+    order = np.lexsort((-evidence, items))
     first_of_item = np.unique(items[order], return_index=True)[1]
     best = order[first_of_item]  # the best judgement of each item, [I]
     differs = labels[order] != labels[best][items[order]]

@@ -54,6 +54,17 @@ def preference_posterior(annotations: Annotations, first: np.ndarray, second: np
     return np.concatenate([np.empty(0), *parts])
 
 
+def preference_evidence(annotations: Annotations) -> np.ndarray:
+    """How much better each judgement fits its annotator's habit than the pool's, in nats, float [J].
+
+    With q, Π and R as in `preference_posterior`: ln Σ_c q_j(c) Π^{a∖j}_{c y} − ln Σ_c q_j(c) R_{c y}. One number for
+    each judgement, so that the best pair of an item is found without comparing them all.
+    """
+    habits, rows = _Habits.of(annotations), np.arange(annotations.n_judgements)
+    own = (habits.content * habits.left_out(rows)).sum(axis=1)
+    return np.log(own) - np.log((habits.content * habits.pooled(rows)).sum(axis=1))
+
+
 @dataclass(frozen=True)
 class _Habits:
     """What every annotator says to every content; K = C, or 1 where C×C matrices would not fit into memory.
@@ -96,17 +107,18 @@ class _Habits:
         """The posterior of pairs of judgements [P]."""
         content = self.content[first] * self.content[second] / self.shares  # [P, K]
         content /= content.sum(axis=1, keepdims=True)
-        preference = (content * self._left_out(first) * self._left_out(second)).sum(axis=1)
-        noise = (content * self._pooled(first) * self._pooled(second)).sum(axis=1)
+        preference = (content * self.left_out(first) * self.left_out(second)).sum(axis=1)
+        noise = (content * self.pooled(first) * self.pooled(second)).sum(axis=1)
         return PRIOR * preference / (PRIOR * preference + (1 - PRIOR) * noise)
 
-    def _pooled(self, rows: np.ndarray) -> np.ndarray:
+    def pooled(self, rows: np.ndarray) -> np.ndarray:
+        """How likely anybody gives each row's label for each content, [P, K]."""
         return self.pool[:, self.labels[rows]].T  # [P, K]
 
-    def _left_out(self, rows: np.ndarray) -> np.ndarray:
+    def left_out(self, rows: np.ndarray) -> np.ndarray:
         """How likely each row's annotator gives its label for each content, without that row, [P, K]."""
         annotator, own = self.annotators[rows], self.content[rows]
-        given = self.counts[annotator, :, self.labels[rows]] - own + SHRINKAGE * self._pooled(rows)
+        given = self.counts[annotator, :, self.labels[rows]] - own + SHRINKAGE * self.pooled(rows)
         return given / (self.totals[annotator] - own + SHRINKAGE)
 
 
