@@ -39,7 +39,7 @@ NAMES = {
     "elr": "ELR",
     "ncr": "NCR",
     "dcpc-paper": "DCPC as published",
-    "dcpc-readout": "its readout alone",
+    "dcpc-readout": "DCPC's readout alone",
 }
 REAL = (
     "dcpc",
@@ -147,10 +147,10 @@ def called(method: str) -> str:
 
 
 def state(results: Results) -> str:
-    """How much of the suite has been run, with the methods by their number of seeds."""
+    """How much of the suite has been run, with the methods by their number of seeds (where it differs, the fewest)."""
     by_seeds: dict[int, list[str]] = {}
     for method in results.methods:
-        n_seeds = max(len(results.of(column, method)) for column in results.columns)
+        n_seeds = min(len(found) for column in results.columns if (found := results.of(column, method)))
         by_seeds.setdefault(n_seeds, []).append(called(method))
     parts = [
         f"{n} {'seed' if n == 1 else 'seeds'} of {', '.join(by_seeds[n])}" for n in sorted(by_seeds)[::-1]
