@@ -147,7 +147,7 @@ def called(method: str) -> str:
 
 
 def state(results: Results) -> str:
-    """How much of the suite has been run, with the methods by their number of seeds (where it differs, the fewest)."""
+    """How much of the suite has been run, with the methods by their fewest seeds on a set."""
     by_seeds: dict[int, list[str]] = {}
     for method in results.methods:
         n_seeds = min(len(found) for column in results.columns if (found := results.of(column, method)))

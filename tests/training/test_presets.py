@@ -49,3 +49,9 @@ def test_an_objective_written_in_words_is_the_same_one() -> None:
     assert (config.view_pairs, config.ambiguity_weight) == (False, 0.5)
     with pytest.raises(UsageError, match="ambiguity_weight"):
         ObjectiveConfig(ambiguity_weight="much")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_checkpointed_gradients_train_both_presets(tmp_path: Path, preset: str) -> None:
+    """Recomputing has to save what the first pass saved, or torch stops the training."""
+    config_of(tmp_path, preset=preset, gradient_checkpointing=True)

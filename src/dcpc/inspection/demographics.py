@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_hashable
 
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations
 from dcpc.evaluation.multiplicity import holm
@@ -78,7 +79,9 @@ def annotator_columns(annotations: Annotations) -> dict[str, pd.Series]:
     by_annotator = annotations.table.groupby("annotator_id", sort=True)
     columns = {}
     for name in annotations.table.columns:
-        if name in _NOT_ATTRIBUTES or (by_annotator[name].nunique(dropna=True) > 1).any():
+        if name in _NOT_ATTRIBUTES or not annotations.table[name].map(is_hashable).all():
+            continue  # lists and mappings are no attribute that annotators could share
+        if (by_annotator[name].nunique(dropna=True) > 1).any():
             continue
         values = by_annotator[name].first().reindex(annotations.annotators)
         shared = values.value_counts()

@@ -145,8 +145,9 @@ class DCPCModel(Readings):
         self.state.latest[layer.shape.name] = probabilities
         if layer.has_prefix:
             layer.current = layer.prefix(probabilities)  # [B,m,w_k], [B,m,w_v]
+        carrier = _carrier(layer, probabilities)  # when recomputing too, which must save the same tensors
         if not self.recomputing:
-            self.state.prefixes[layer.shape.name] = _carrier(layer, probabilities)
+            self.state.prefixes[layer.shape.name] = carrier
             self.state.ran = True
 
     def _install_linear_hooks(self, module: nn.Module, owner: PrefixLayer) -> None:

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,9 @@ from dcpc.data.readers.text import not_utf8
 from dcpc.errors import DataError
 
 _BATCH = 50_000
+
+_MOST_EXACT = 2**53
+"""Whole numbers up to this one are floats without being rounded."""
 
 
 def read_csv(path: Path, source: str, delimiter: str | None = None) -> RawTable:
@@ -142,11 +146,23 @@ def records_to_table(records: Records, source: str) -> RawTable:
         islice(entries, _BATCH)
     ):  # batches keep a million dicts from standing in memory at once
         places += [place for place, _ in batch]
-        frames.append(pd.DataFrame([record for _, record in batch]))
+        frames.append(_with_whole_ids(pd.DataFrame([record for _, record in batch]), batch))
     if not frames:
         raise DataError("there are no records in it.", where=source, fix="Check the file or the export.")
     frame = pd.concat(frames, ignore_index=True)
     return RawTable(frame, source, np.array(places, dtype=np.int64), records.unit)
+
+
+def _with_whole_ids(frame: pd.DataFrame, batch: list[tuple[int, Any]]) -> pd.DataFrame:
+    """The frame of some records, with whole numbers beyond 2⁵³ kept as they are.
+
+    Beside a missing value they would become floats, which round them: different annotators would have one id.
+    """
+    for name in [name for name in frame if pd.api.types.is_numeric_dtype(frame[name])]:
+        values = [record.get(name) for _, record in batch]
+        if any(isinstance(value, int) and abs(value) > _MOST_EXACT for value in values):
+            frame[name] = pd.Series(values, dtype=object)
+    return frame
 
 
 def read_parquet(path: Path, source: str) -> RawTable:
@@ -156,7 +172,9 @@ def read_parquet(path: Path, source: str) -> RawTable:
         DataError: if the file is not whole.
     """
     try:
-        frame = pq.ParquetFile(path).read().to_pandas()
+        frame = (
+            pq.ParquetFile(path).read().to_pandas(integer_object_nulls=True)
+        )  # floats would round long ids
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"not a whole Parquet file ({str(error).splitlines()[0]}).",

@@ -56,7 +56,16 @@ def parse_json(text: str, source: str, *, line: int = 1) -> Any:
         DataError: if it is malformed; names the line and column.
     """
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+        return value
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "half a character: one escape of a surrogate pair stands alone, as where a text was cut within an emoji.",
+            where=f"{source}, line {line}",
+            fix="Remove it, or export the text again.",
+        ) from error
     except json.JSONDecodeError as error:
         raise DataError(
             f"malformed JSON: {error.msg} at column {error.colno}.",
