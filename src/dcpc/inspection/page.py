@@ -69,6 +69,8 @@ def read_alpha(alpha: float | None) -> str:
         return "between .667 and .800: usable for tentative conclusions by the usual convention"
     if alpha > 0.05:
         return "below .667: by the usual convention a vote over these labels is not a reliable target"
+    if alpha < -0.2:
+        return "far below what chance would give: annotators contradict each other; look for a reversed scale"
     return "about what chance would give"
 
 
