@@ -158,7 +158,10 @@ def _with_whole_ids(frame: pd.DataFrame, batch: list[tuple[int, Any]]) -> pd.Dat
 
     Beside a missing value they would become floats, which round them: different annotators would have one id.
     """
-    for name in [name for name in frame if pd.api.types.is_numeric_dtype(frame[name])]:
+    numbers = frame.select_dtypes("number").abs().max()
+    for name in numbers.index[
+        numbers >= _MOST_EXACT
+    ]:  # seldom any: only their values are looked at one by one
         values = [record.get(name) for _, record in batch]
         if any(isinstance(value, int) and abs(value) > _MOST_EXACT for value in values):
             frame[name] = pd.Series(values, dtype=object)
