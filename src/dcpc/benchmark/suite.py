@@ -76,7 +76,7 @@ class Training(_Strict):
         epochs: of training; the one that predicts the validation judgements best is kept.
         batch_size: items per step.
         max_length: tokens after which texts are cut.
-        bf16: autocast to bfloat16 where this machine computes in it natively; elsewhere float32.
+        bf16: autocast to bfloat16 where this machine computes faster in it; elsewhere float32.
         attention: implementation, `sdpa` or `eager`; None for transformers' choice.
         group_by_length: draw the items of a training batch from those of similar length, which saves padding.
         threads: of the CPU.
