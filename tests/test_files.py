@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dcpc.errors import UsageError
-from dcpc.files import OWN_FOLDERS, atomic_file, atomic_folder, check_output_file, check_output_folder
+from dcpc.files import MANIFEST, atomic_file, atomic_folder, check_output_file, check_output_folder
 
 
 class _Crash(BaseException):
@@ -35,14 +35,15 @@ def fill(files: dict[Path, str]) -> None:
         path.write_text(text)
 
 
-def own_output(folder: Path, markers: tuple[str, ...] = OWN_FOLDERS[0]) -> None:
-    folder.mkdir(exist_ok=True)
-    for name in ("old", *markers):
-        (folder / name).write_text(name)
+def own_output(folder: Path) -> None:
+    with atomic_folder(folder, "train") as temporary:
+        fill({temporary / "old": "old", temporary / "deep" / "old": "deep"})
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """Texts of all files but manifests."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST)
+    return {str(path.relative_to(folder)): path.read_text() for path in files}
 
 
 class TestFile:
@@ -107,7 +108,7 @@ class TestFile:
 
 class TestFolder:
     def test_appears_when_the_block_has_succeeded(self, tmp_path):
-        with atomic_folder(tmp_path / "a" / "run") as temporary:
+        with atomic_folder(tmp_path / "a" / "run", "train") as temporary:
             (temporary / "deep").mkdir()
             (temporary / "deep" / "weights").write_text("w")
             assert not (tmp_path / "a" / "run").exists()
@@ -115,13 +116,13 @@ class TestFolder:
 
     @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, _Crash])
     def test_an_error_leaves_nothing(self, tmp_path, error):
-        with pytest.raises(error), atomic_folder(tmp_path / "run") as temporary:
+        with pytest.raises(error), atomic_folder(tmp_path / "run", "train") as temporary:
             write_and_raise(temporary / "weights", error)
         assert list(tmp_path.iterdir()) == []
 
     def test_an_empty_folder_may_be_there(self, tmp_path):
         (tmp_path / "run").mkdir()
-        with atomic_folder(tmp_path / "run") as temporary:
+        with atomic_folder(tmp_path / "run", "train") as temporary:
             (temporary / "weights").write_text("w")
         assert [path.name for path in tmp_path.iterdir()] == ["run"]
         assert contents(tmp_path) == {"run/weights": "w"}
@@ -129,24 +130,44 @@ class TestFolder:
     def test_a_full_folder_is_refused_before_the_block_runs(self, tmp_path):
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "old").write_text("old")
-        with pytest.raises(UsageError, match="not empty") as caught, atomic_folder(tmp_path / "run"):
+        with pytest.raises(UsageError, match="not empty") as caught, atomic_folder(tmp_path / "run", "train"):
             pytest.fail("the block must not run")
         assert "--force" in str(caught.value)
         assert contents(tmp_path) == {"run/old": "old"}
 
-    @pytest.mark.parametrize("markers", OWN_FOLDERS)
-    def test_force_replaces_an_output_of_ours_as_a_whole(self, tmp_path, markers):
-        own_output(tmp_path / "run", markers)
-        with atomic_folder(tmp_path / "run", force=True) as temporary:
+    def test_force_replaces_an_output_of_ours_as_a_whole(self, tmp_path):
+        own_output(tmp_path / "run")
+        with atomic_folder(tmp_path / "run", "train", force=True) as temporary:
             (temporary / "new").write_text("new")
             assert (tmp_path / "run" / "old").read_text() == "old"
         assert [path.name for path in tmp_path.iterdir()] == ["run"]
         assert contents(tmp_path) == {"run/new": "new"}
 
+    @pytest.mark.parametrize("name", ["notes.txt", "deep/notes.txt", "other/notes.txt"])
+    def test_force_deletes_nothing_that_came_from_elsewhere(self, tmp_path, name):
+        own_output(tmp_path / "run")
+        fill({tmp_path / "run" / name: "mine"})
+        before = contents(tmp_path)
+        with (
+            pytest.raises(UsageError, match=f"did not write here: {name}"),
+            atomic_folder(tmp_path / "run", "train", force=True),
+        ):
+            pytest.fail("the block must not run")
+        assert contents(tmp_path) == before
+
+    def test_force_keeps_the_output_of_another_command(self, tmp_path):
+        own_output(tmp_path / "run")
+        with (
+            pytest.raises(UsageError, match="holds that of `dcpc train`"),
+            atomic_folder(tmp_path / "run", "inspect", force=True),
+        ):
+            pytest.fail("the block must not run")
+        assert contents(tmp_path) == {"run/deep/old": "deep", "run/old": "old"}
+
     def test_force_keeps_the_old_folder_where_the_block_fails(self, tmp_path):
         own_output(tmp_path / "run")
         before = contents(tmp_path)
-        with pytest.raises(_Crash), atomic_folder(tmp_path / "run", force=True) as temporary:
+        with pytest.raises(_Crash), atomic_folder(tmp_path / "run", "train", force=True) as temporary:
             write_and_raise(temporary / "new", _Crash)
         assert contents(tmp_path) == before
 
@@ -155,7 +176,7 @@ class TestFolder:
         (tmp_path / "run" / "thesis.tex").write_text("mine")
         with (
             pytest.raises(UsageError, match="holds something else"),
-            atomic_folder(tmp_path / "run", force=True),
+            atomic_folder(tmp_path / "run", "train", force=True),
         ):
             pytest.fail("the block must not run")
         assert contents(tmp_path) == {"run/thesis.tex": "mine"}
@@ -163,7 +184,7 @@ class TestFolder:
     def test_the_working_directory_is_filled_and_stays_the_same_folder(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         before = tmp_path.stat().st_ino
-        with atomic_folder(".") as temporary:
+        with atomic_folder(".", "train") as temporary:
             (temporary / "deep").mkdir()
             (temporary / "deep" / "weights").write_text("w")
         assert os.stat(".").st_ino == before
@@ -175,21 +196,21 @@ class TestFolder:
         if force:
             own_output(tmp_path / "disk")
         (tmp_path / "link").symlink_to(tmp_path / "disk")
-        with atomic_folder(tmp_path / "link", force=force) as temporary:
+        with atomic_folder(tmp_path / "link", "train", force=force) as temporary:
             (temporary / "weights").write_text("w")
         assert (tmp_path / "link").is_symlink()
         assert contents(tmp_path / "disk") == {"weights": "w"}
 
     def test_a_link_in_a_circle_is_bad_usage(self, tmp_path):
         (tmp_path / "run").symlink_to(tmp_path / "run")
-        with pytest.raises(UsageError), atomic_folder(tmp_path / "run"):
+        with pytest.raises(UsageError), atomic_folder(tmp_path / "run", "train"):
             pytest.fail("the block must not run")
 
     def test_the_config_comes_last(self, tmp_path, monkeypatch):
         (tmp_path / "run").mkdir()
         order, replace = [], Path.replace
         monkeypatch.setattr(Path, "replace", lambda self, to: (order.append(self.name), replace(self, to))[1])
-        with atomic_folder(tmp_path / "run") as temporary:
+        with atomic_folder(tmp_path / "run", "train") as temporary:
             for name in ("adapter_config.json", "adapter_model.safetensors", "task.json"):
                 (temporary / name).write_text("")
         assert order[-1] == "adapter_config.json"
@@ -197,7 +218,7 @@ class TestFolder:
     def test_a_finished_output_that_finds_its_place_taken_is_kept(self, tmp_path):
         with (
             pytest.raises(UsageError, match="cannot be moved here") as caught,
-            atomic_folder(tmp_path / "run") as temporary,
+            atomic_folder(tmp_path / "run", "train") as temporary,
         ):
             fill({temporary / "weights": "w", tmp_path / "run" / "other": "other"})
         assert str(temporary) in str(caught.value)
@@ -216,7 +237,7 @@ class TestFolder:
         monkeypatch.setattr(Path, "replace", fail)
         with (
             pytest.raises(UsageError, match="No space left"),
-            atomic_folder(tmp_path / "run", force=True) as temporary,
+            atomic_folder(tmp_path / "run", "train", force=True) as temporary,
         ):
             fill({temporary / "first": "1", temporary / "second": "2"})
         assert contents(temporary) == {"first": "1", "second": "2"}
@@ -225,16 +246,19 @@ class TestFolder:
 
     def test_a_file_is_refused(self, tmp_path):
         (tmp_path / "run").write_text("a file")
-        with pytest.raises(UsageError, match="is a file"), atomic_folder(tmp_path / "run", force=True):
+        with (
+            pytest.raises(UsageError, match="is a file"),
+            atomic_folder(tmp_path / "run", "train", force=True),
+        ):
             pytest.fail("the block must not run")
 
     def test_gets_the_usual_permissions(self, tmp_path, usual_umask):
-        with atomic_folder(tmp_path / "run"):
+        with atomic_folder(tmp_path / "run", "train"):
             pass
         assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o755
 
     def test_private_files_in_it_get_the_usual_permissions(self, tmp_path, usual_umask):
-        with atomic_folder(tmp_path / "run") as temporary:
+        with atomic_folder(tmp_path / "run", "train") as temporary:
             (temporary / "deep").mkdir(mode=0o700)
             (temporary / "deep" / "weights").touch(mode=0o600)
         assert stat.S_IMODE((tmp_path / "run" / "deep").stat().st_mode) == 0o755

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 from dcpc.errors import UsageError
 
-OWN_FOLDERS = (
-    ("adapter_config.json", "task.json"),  # `dcpc train`
-    ("report.html", "report.json"),  # `dcpc inspect`
-    ("report.html", "results.json"),  # `dcpc demo`
-)
-"""Files by which a folder is known to be an output of this package, and may be replaced as a whole."""
+Kind = Literal["train", "inspect", "demo"]
+"""The command whose output a folder holds."""
+
+MANIFEST = ".dcpc-output.json"
+"""Says which command's output a folder holds, and which files came with it: `--force` deletes no
+others."""
 
 LAST = ("adapter_config.json", "report.html")
-"""Moved into a folder after all other files: without them nothing takes the folder for finished."""
+"""Moved into a folder after all other files: without them nothing takes it for finished."""
 
 UNFINISHED = ".dcpc-unfinished-"
 """Begins the name of a temporary folder within an output folder; a cut-off run may leave one behind."""
@@ -51,7 +53,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path, *, force: bool = False) -> Iterator[Path]:
+def atomic_folder(path: str | Path, kind: Kind, *, force: bool = False) -> Iterator[Path]:
     """Yield a temporary folder; its content appears at `path` only if the block succeeds.
 
     A new folder appears with one renaming. One that is there already (the working directory, the target of a link, a
@@ -59,14 +61,15 @@ def atomic_folder(path: str | Path, *, force: bool = False) -> Iterator[Path]:
 
     Args:
         path: the folder to make. It must not exist, or be empty, unless `force`.
-        force: replace an output of this package; it stays untouched until the block has succeeded.
+        kind: the command that makes it.
+        force: replace an output of the same command; it stays untouched until the block has succeeded.
 
     Raises:
         UsageError: if the folder holds something, is a file, or cannot be written to; or if at the end the finished
             output cannot be moved into place, which then says where it lies.
     """
     target = _resolved(path)
-    check_output_folder(path, force=force)
+    check_output_folder(path, kind, force=force)
     fills = target.is_dir()
     with _refusals(path):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +84,7 @@ def atomic_folder(path: str | Path, *, force: bool = False) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     try:
+        _write_manifest(temporary, kind)
         _allow_as_usual(temporary)
         _put_in_place(temporary, target, fills)
     except OSError as error:
@@ -91,31 +95,59 @@ def atomic_folder(path: str | Path, *, force: bool = False) -> Iterator[Path]:
         ) from error
 
 
-def check_output_folder(path: str | Path, *, force: bool = False) -> None:
+def check_output_folder(path: str | Path, kind: Kind | None = None, *, force: bool = False) -> None:
     """Refuse, before any work is done, an output folder that cannot be written or would overwrite something.
 
     Raises:
         UsageError: if `path` is a file, cannot be written, or is a folder that is not empty while `force` is false
-            or that is no output of this package.
+            or that holds anything but an output of the command `kind`.
     """
     target = _resolved(path)
     with _refusals(path):
         if target.exists() and not target.is_dir():
             raise UsageError("is a file; a folder is needed.", where=path, fix="Name a folder that is new.")
-        held = [entry.name for entry in _entries(target)] if target.is_dir() else []
+        held = _entries(target) if target.is_dir() else []
         if held and not force:
             raise UsageError(
                 "the output folder is not empty.",
                 where=path,
-                fix="Name a new folder, or add --force to replace it.",
+                fix="Name a new folder, or add --force to replace an earlier output of this command.",
             )
-        if held and not any(set(names) <= set(held) for names in OWN_FOLDERS):
-            raise UsageError(
-                "--force replaces only a folder that dcpc wrote, and this one holds something else.",
-                where=path,
-                fix="Name a new folder, or empty this one yourself.",
-            )
+        if held:
+            _check_is_own(target, kind)
         _try_to_write(target)
+
+
+def _check_is_own(folder: Path, kind: Kind | None) -> None:
+    """Raises UsageError where a folder holds anything but an output of this command."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        there, files = str(manifest["kind"]), {MANIFEST, *map(str, manifest["files"])}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        raise UsageError(
+            "--force replaces only a folder that dcpc wrote, and this one holds something else.",
+            where=folder,
+            fix="Name a new folder, or empty this one yourself.",
+        ) from None
+    if there != kind:
+        raise UsageError(
+            f"--force replaces only an earlier output of the same command; this folder holds that of `dcpc {there}`.",
+            where=folder,
+            fix="Name a new folder, or empty this one yourself.",
+        )
+    foreign = sorted(set(_files(folder)) - files)
+    if foreign:
+        shown = ", ".join(foreign[:5]) + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else "")
+        raise UsageError(
+            f"--force would delete what dcpc did not write here: {shown}.",
+            where=folder,
+            fix="Move it away, or name a new folder.",
+        )
+
+
+def _write_manifest(folder: Path, kind: Kind) -> None:
+    text = json.dumps({"kind": kind, "files": _files(folder)}, indent=2, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def check_output_file(path: str | Path, *, force: bool = False) -> None:
@@ -171,6 +203,12 @@ def _try_to_write(folder: Path) -> None:
 
 def _entries(folder: Path) -> list[Path]:
     return [entry for entry in folder.iterdir() if not entry.name.startswith(UNFINISHED)]
+
+
+def _files(folder: Path) -> list[str]:
+    """All files in a folder and below it, relative to it, but for what a cut-off run left behind."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(path.as_posix() for path in files if not path.parts[0].startswith(UNFINISHED))
 
 
 def _put_in_place(temporary: Path, target: Path, fills: bool) -> None:

@@ -12,6 +12,7 @@ import pytest
 from safetensors.torch import load_file
 
 from dcpc.errors import TrainingError
+from dcpc.files import MANIFEST
 from dcpc.recipe import Recipe, check_recipe, override, read_recipe
 
 QUICK = ("--set", "num_train_epochs=1")
@@ -19,7 +20,7 @@ QUICK = ("--set", "num_train_epochs=1")
 
 def test_writes_a_peft_adapter_and_its_task(adapter: Path) -> None:
     files = {path.name for path in adapter.iterdir()}
-    assert files == {"adapter_config.json", "adapter_model.safetensors", "README.md", "task.json"}
+    assert files == {"adapter_config.json", "adapter_model.safetensors", "README.md", "task.json", MANIFEST}
     config = json.loads((adapter / "adapter_config.json").read_text())
     assert config["peft_type"] == "DCPC"
     assert config["annotators"] == ["ann", "bob", "cem"]

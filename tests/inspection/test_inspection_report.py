@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from dcpc.cli import inspect as cli
 from dcpc.data.annotations import Annotations
+from dcpc.files import MANIFEST
 from dcpc.inspection import consensus, inspect_annotations, to_json
 from dcpc.inspection.conflicts import with_prior
 from dcpc.inspection.consensus import majority_label, measure_consensus
@@ -125,7 +126,7 @@ def test_the_command_writes_both_reports_and_keeps_what_is_there(app, data: Path
     arguments = [str(data), "--output", str(output), "--no-pairs", "--no-texts"]
     done = runner.invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    assert {path.name for path in output.iterdir()} == {"report.html", "report.json"}
+    assert {path.name for path in output.iterdir()} == {"report.html", "report.json", MANIFEST}
     assert "4, 4" in done.output
     again = runner.invoke(app, arguments)
     assert isinstance(again.exception, UsageError)

@@ -30,7 +30,7 @@ def command(
 
     from dcpc.files import check_output_folder
 
-    check_output_folder(output, force=force)
+    check_output_folder(output, "demo", force=force)
     console = Console(highlight=False)
     console.print(f"{items} reviews, one label each from 12 annotators; 3 methods, {seeds} seed(s).")
     started = time.perf_counter()

@@ -41,7 +41,7 @@ def command(
     from dcpc.inspection import inspect_annotations, to_json
     from dcpc.inspection.page import inspection_page
 
-    check_output_folder(output, force=force)
+    check_output_folder(output, "inspect", force=force)
     annotations = options.read(data, columns, format, scale, options.parse_list(labels))
     console = Console(highlight=False)
     result = inspect_annotations(
@@ -54,7 +54,7 @@ def command(
         progress=lambda step: console.print(f"[dim]{step} …[/]"),
         bars=True,
     )
-    with atomic_folder(output, force=force) as folder:
+    with atomic_folder(output, "inspect", force=force) as folder:
         (folder / "report.html").write_text(inspection_page(result), encoding="utf-8")
         report = json.dumps(to_json(result), ensure_ascii=False, indent=1)
         (folder / "report.json").write_text(report, encoding="utf-8")

@@ -86,14 +86,14 @@ def command(
             f"the method {settings.method} knows no annotators, so --group-column has no effect.",
             fix="Leave it out, or train with --method dcpc.",
         )
-    check_output_folder(output, force=force)
+    check_output_folder(output, "train", force=force)
     checkpoints = Checkpoints(output)
     checkpoints.check(resume=resume, force=force)
     annotations = options.read(data, columns, format, scale, options.parse_list(labels))
     division = hold_out(annotations, settings.validation_share, settings.training["seed"])
     if group_column is not None:
         settings.adapter["annotator_groups"] = annotator_groups(division.train, group_column)
-    with atomic_folder(output, force=force) as folder:
+    with atomic_folder(output, "train", force=force) as folder:
         with _kept(checkpoints):
             trained = _train(division, settings, checkpoints, resume, force, trust_remote_code)
         trained.task = trained.task.model_copy(update={"group_column": group_column})

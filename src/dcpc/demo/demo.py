@@ -50,7 +50,7 @@ def run_demo(
     """
     data = DemoData.generate(items, WORLD, test_items=test_items)
     seeds = range(n_seeds)
-    with atomic_folder(output, force=force) as folder:
+    with atomic_folder(output, "demo", force=force) as folder:
         runs = run_all(data, seeds, console=console, adapters=folder / "adapters", base_model=base_model)
         results = score(runs, data.test_codes)
         _write(folder, data, [data.judge(seed) for seed in seeds], runs, results)
