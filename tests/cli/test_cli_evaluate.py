@@ -118,11 +118,11 @@ def test_unknown_annotators_are_predicted_as_their_group(dcpc, tiny_bert, tmp_pa
         "train", tmp_path / "train.csv", "--model", tiny_bert, "--output", output, "--group-column", "camp", *QUICK
     )  # fmt: skip
     assert trained.code == 0, trained.err
-    errors = {}
+    errors, notes = {}, {}
     for name in ("camps", "none", "other"):
-        assert (
-            dcpc("evaluate", output, tmp_path / f"{name}.csv", "--output", tmp_path / f"{name}.json").code
-            == 0
-        )
+        result = dcpc("evaluate", output, tmp_path / f"{name}.csv", "--output", tmp_path / f"{name}.json")
+        assert result.code == 0
+        notes[name] = "6 of 6 annotators, with 60 of 60 judgements, were unknown in training" in result.err
         errors[name] = json.loads((tmp_path / f"{name}.json").read_text())["annotator_error"]
     assert errors == {"camps": 0.0, "none": 0.5, "other": 0.5}
+    assert notes == {"camps": False, "none": True, "other": True}

@@ -25,3 +25,18 @@ def test_a_negative_seed_is_wrong_usage(dcpc, command) -> None:
 def test_notes_keep_what_stands_in_brackets(capsys) -> None:
     options.show_notes(["Kept as a label: [red]."])
     assert "[red]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("1,2, 3", ["1", "2", "3"]),
+        ('"yes, really",no', ["yes, really", "no"]),
+        ('no, "yes, really"', ["no", "yes, really"]),
+        ("it's,so", ["it's", "so"]),
+        ("", [""]),
+        (None, None),
+    ],
+)
+def test_a_label_with_a_comma_stands_in_quotes(text, labels) -> None:
+    assert options.parse_list(text) == labels

@@ -6,14 +6,18 @@ import json
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
+from dcpc.cli.training_summary import print_notes
+from dcpc.data import Annotations
 from dcpc.errors import TrainingError
 from dcpc.files import MANIFEST
 from dcpc.recipe import Recipe, check_recipe, override, read_recipe
+from dcpc.training.holdout import Division
 
 QUICK = ("--set", "num_train_epochs=1")
 
@@ -313,6 +317,19 @@ def test_a_training_of_one_step_trains(dcpc, reviews, tiny_bert, tmp_path, set) 
     assert dcpc(*arguments, "--set", set).code == 0
     weights = load_file(tmp_path / "a" / "adapter_model.safetensors")
     assert any(tensor.any() for name, tensor in weights.items() if "lora_B" in name)
+
+
+@pytest.mark.parametrize(
+    ("loss", "says"), [(0.1, ""), (0.3, "learnt nothing"), (0.7, "learnt nothing"), (1.2, "diverged")]
+)
+def test_a_training_that_is_too_short_has_not_diverged(capsys, loss, says) -> None:
+    rows = [(f"i{n}", "text", "yes" if n < 2 else "no") for n in range(50)]  # the shares alone cost 0.17 nats
+    judged = Annotations(pd.DataFrame(rows, columns=["item_id", "text", "label"]), ("no", "yes"), "nominal")
+    trained = SimpleNamespace(history=[{"eval_loss": loss}])
+    print_notes(Division(judged, judged, {}), trained)
+    said = capsys.readouterr().err
+    assert says in said
+    assert bool(said) == bool(says)
 
 
 def test_a_diverged_training_is_told_from_one_that_went_well(dcpc, reviews, tiny_bert, tmp_path) -> None:

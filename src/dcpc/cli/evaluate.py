@@ -46,6 +46,7 @@ def command(
     task = Task.read(adapter)
     annotations = keep_split(_read(data, columns, format, task), split)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
+    options.show_notes(_strangers(trained, annotations))
     figures = evaluate_adapter(trained, annotations, batch_size)
     if output is not None:
         # JSON has no word for a number that does not exist, such as the accuracy where every item is tied.
@@ -68,6 +69,30 @@ def _read(data: str, columns: str | None, format: str | None, task: Task) -> Ann
             fix="The adapter can only be compared on the labels that it was trained with: correct the label, or "
             "remove the rows.",
         ) from error
+
+
+def _strangers(trained: TrainedAdapter, annotations: Annotations) -> list[str]:
+    """A note on annotators of whom the adapter knows nothing, where it knows others."""
+    from dcpc.training.groups import known_or_stand_in
+
+    known = set(_known_annotators(trained))
+    if not known or not annotations.has_annotators:
+        return []
+    ids = annotations.table["annotator_id"]
+    groups = getattr(trained.model.active_peft_config, "annotator_groups", None) or {}
+    asked = known_or_stand_in(annotations, trained.task.group_column, known)
+    strange = ids[[who not in known and who not in groups for who in asked]]
+    if strange.empty:
+        return []
+    return [
+        f"{strange.nunique():,} of {ids.nunique():,} annotators, with {len(strange):,} of {len(ids):,} judgements, "
+        "were unknown in training: annotator_error predicts them as anybody."
+    ]
+
+
+def _known_annotators(trained: TrainedAdapter) -> list[str]:
+    config = getattr(trained.model, "active_peft_config", None)
+    return getattr(config, "annotators", None) or []
 
 
 def _print(title: str, figures: dict[str, float]) -> None:
@@ -102,13 +127,11 @@ def evaluate_adapter(
 
     own = None
     if annotations.has_annotators:
-        config = getattr(trained.model, "active_peft_config", None)
-        known = getattr(config, "annotators", None) or []
         probabilities, own = predict_judgements(
             trained,
             annotations.items,
             annotations.item_codes,
-            known_or_stand_in(annotations, trained.task.group_column, known),
+            known_or_stand_in(annotations, trained.task.group_column, _known_annotators(trained)),
             batch_size=batch_size,
             progress=True,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Sequence
 from typing import Annotated, get_args
 
@@ -41,7 +42,12 @@ Format = Annotated[
 Scale = Annotated[
     str | None, typer.Option(help="nominal, ordinal or preference; told from the labels by default.")
 ]
-Labels = Annotated[str | None, typer.Option(help="The whole label set in its order, as 1,2,3,4,5.")]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        help="The whole label set in its order, as 1,2,3,4,5; a label with a comma stands in double quotes."
+    ),
+]
 Split = Annotated[str | None, typer.Option(help="Use only the rows whose `split` column says this.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything that is drawn at random.")]
@@ -71,8 +77,10 @@ def parse_columns(text: str | None) -> dict[str, str]:
 
 
 def parse_list(text: str | None) -> list[str] | None:
-    """Comma-separated words; None stays None."""
-    return None if text is None else [word.strip() for word in text.split(",")]
+    """Comma-separated words, as in a row of CSV: one with a comma in it stands in quotes. None stays None."""
+    if text is None:
+        return None
+    return [word.strip() for word in next(csv.reader([text], skipinitialspace=True)) or [""]]
 
 
 def read(

@@ -13,6 +13,7 @@ from dcpc.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dcpc.data.annotations import Annotations
     from dcpc.data.shift import CleanItems, ShiftReport
 
 _PLAIN_REPORT = ("items", "rows", "asked_noise", "realised_noise", "agreement", "changed_texts")
@@ -94,7 +95,9 @@ def _items(source: str, split: str | None, columns: str | None, format: str | No
 
     task = None if columns or format else task_at(source)
     if task is None:
-        return CleanItems.from_annotations(keep_split(options.read(source, columns, format), split))
+        annotations = keep_split(options.read(source, columns, format), split)
+        options.show_notes(_ties(annotations))
+        return CleanItems.from_annotations(annotations)
     if task in ("record", "alpaca"):
         raise UsageError(
             f"task {task} has open answers, and annotator pools need labels.",
@@ -102,6 +105,14 @@ def _items(source: str, split: str | None, columns: str | None, format: str | No
             fix="Use `record-r` or `alpaca-is`, or another source.",
         )
     return clean_items(task, _of_split(load_task(task, source), split, source))
+
+
+def _ties(annotations: Annotations) -> list[str]:
+    """A note on items whose clean label is none that most of their annotators gave."""
+    counts = annotations.counts  # [I, C]
+    ties = int(((counts == counts.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())
+    first = "the first of their labels in the order of the label set counts as the clean one"
+    return [f"{ties:,} of {len(counts):,} items have no majority; {first}."] if ties else []
 
 
 def _of_split(table: pd.DataFrame, split: str | None, source: str) -> pd.DataFrame:

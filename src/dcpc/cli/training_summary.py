@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite, isnan
+from math import isfinite, isnan, log
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from dcpc.data import Annotations
     from dcpc.training.holdout import Division
 
-DIVERGED = 1.5
-"""Times the validation cross-entropy of the labels' shares, beyond which a training has failed rather than learnt
-little: wrong labels and few validation items do not make this much."""
+LEARNT_NOTHING, DIVERGED = 1.1, 1.5
+"""Times the validation cross-entropy of the labels' shares from which on a training has learnt nothing; and times
+that or what guessing costs, whichever is more, from which on it has diverged. Neither wrong labels and few
+validation items nor a training that is only too short make this much."""
 
 
 def print_notes(division: Division, trained: TrainedAdapter) -> None:
-    """Say which items were left out, and whether the adapter predicts worse than no adapter would."""
+    """Say which items were left out, and whether the adapter predicts no better than none would."""
     if division.left_out:
         parts = ", ".join(f"{count:,} of `{name}`" for name, count in division.left_out.items())
         show_notes([f"Items of other splits were left out of training and validation: {parts}."])
@@ -27,12 +28,19 @@ def print_notes(division: Division, trained: TrainedAdapter) -> None:
     if loss is None or division.validation is None:
         return
     without = shares_loss(division.train, division.validation)
-    if not isfinite(loss) or loss > DIVERGED * without:
+    shares = f"{without:.4f}, that of always predicting the shares of the training labels"
+    if not isfinite(loss) or loss > DIVERGED * max(without, log(division.train.n_classes)):
         show_notes(
             [
-                f"The validation cross-entropy of {loss:.4g} is far above {without:.4f}, that of always predicting "
-                "the shares of the training labels: the training has diverged. Lower learning_rate, and do not use "
-                "this adapter."
+                f"The validation cross-entropy of {loss:.4g} is far above {shares}: the training has diverged. "
+                "Lower learning_rate, and do not use this adapter."
+            ]
+        )
+    elif loss > LEARNT_NOTHING * without:
+        show_notes(
+            [
+                f"The validation cross-entropy of {loss:.4f} is above {shares}: the adapter has learnt nothing of "
+                "use. Train for more epochs (num_train_epochs), or with another learning_rate."
             ]
         )
 

@@ -108,3 +108,15 @@ def test_a_task_file_with_one_name_too_few_is_refused(tmp_path: Path) -> None:
     result = run("sst-2-p", data, "--output", tmp_path / "o.csv")
     assert isinstance(result.exception, DCPCError)
     assert "a name is missing in the header" in str(result.exception)
+
+
+def test_items_without_a_majority_are_told(tmp_path: Path) -> None:
+    rows = [
+        f"{i},the film,{who},{label}"
+        for i in range(10)
+        for who, label in (("ann", "yes"), ("bob", "no" if i < 4 else "yes"))
+    ]
+    (tmp_path / "judged.csv").write_text("\n".join(["item_id,text,annotator_id,label", *rows]) + "\n")
+    result = run("confusion", tmp_path / "judged.csv", "--output", tmp_path / "out.csv")
+    assert result.exit_code == 0, result.output
+    assert "4 of 10 items have no majority; the first of their labels" in result.output
