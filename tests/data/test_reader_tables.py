@@ -21,6 +21,22 @@ def test_semicolons_separate_too(tmp_path: Path) -> None:
     assert read_annotations(path).items["text"].tolist() == ["a, b", "c"]
 
 
+@pytest.mark.parametrize(
+    "header", ["text,label,label", "text,label,note,label", '"text",label,other,"label"']
+)
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, header: str) -> None:
+    (tmp_path / "data.csv").write_text(
+        f"{header}\na,yes,no,x\n"[: None if header.count(",") == 3 else -3] + "\n"
+    )
+    with pytest.raises(DataError, match=r'row 1: the columns 2 and [34] have the same name, "label"'):
+        read_annotations(tmp_path / "data.csv")
+
+
+def test_columns_without_a_name_may_be_several(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("text,label,,\na,yes,,\nb,no,,\n")
+    assert read_annotations(tmp_path / "data.csv").n_judgements == 2
+
+
 def test_the_content_decides_not_the_suffix(tmp_path: Path) -> None:
     for name, (_, write) in EXPORTS.items():
         if name != "hugging face":

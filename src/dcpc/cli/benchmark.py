@@ -171,7 +171,11 @@ def _own(data: str, columns: str | None, format: str | None, scale: str | None, 
 
     from dcpc.benchmark.suite import make_suite
 
-    options.read(data, columns, format, scale, options.parse_list(labels))  # says what the reader skipped
+    read = options.read(data, columns, format, scale, options.parse_list(labels))  # says what it skipped
+    if "split" in read.table:
+        options.show_notes(
+            ["The column `split` is not used: every seed splits the items anew, the same for all methods."]
+        )
     here = Path(data).exists()  # what was read and is not here came from the Hugging Face Hub
     name = re.sub(r"[^\w.-]+", "-", Path(data).stem).strip("-") or "data"
     dataset = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,10 +28,11 @@ def rows_of(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def check_header(path: Path, source: str, delimiter: str) -> None:
-    """The first line is not blank: it has to name the columns.
+    """The first line names the columns, each by another name.
 
     Raises:
-        DataError: if it is; pandas would take all rows for something else.
+        DataError: if it is blank, where pandas would take all rows for something else; or if two columns have one
+            name, where pandas would give the second another.
     """
     _, names = next(rows_of(path, delimiter), (1, [""]))
     if not names:
@@ -39,6 +41,14 @@ def check_header(path: Path, source: str, delimiter: str) -> None:
             where=f"{source}, row 1",
             fix="Remove blank lines above the header.",
         )
+    for name, times in Counter(names).items():
+        if times > 1 and name.strip():
+            numbers = [str(number) for number, other in enumerate(names, start=1) if other == name]
+            raise DataError(
+                f'the columns {", ".join(numbers[:-1])} and {numbers[-1]} have the same name, "{name}".',
+                where=f"{source}, row 1",
+                fix="Give every column a name of its own.",
+            )
 
 
 def _width(header: list[str]) -> int:
