@@ -25,9 +25,8 @@ def test_semicolons_separate_too(tmp_path: Path) -> None:
     "header", ["text,label,label", "text,label,note,label", '"text",label,other,"label"']
 )
 def test_two_columns_of_one_name_are_refused(tmp_path: Path, header: str) -> None:
-    (tmp_path / "data.csv").write_text(
-        f"{header}\na,yes,no,x\n"[: None if header.count(",") == 3 else -3] + "\n"
-    )
+    row = ",".join("x" for _ in header.split(","))
+    (tmp_path / "data.csv").write_text(f"{header}\n{row}\n")
     with pytest.raises(DataError, match=r'row 1: the columns 2 and [34] have the same name, "label"'):
         read_annotations(tmp_path / "data.csv")
 

@@ -7,10 +7,12 @@ a second thread, and results do not depend on the number of cores.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import numpy as np
@@ -88,23 +90,26 @@ def run_all(
     done: dict[tuple[str, int], Run] = {}
     with Progress(*COLUMNS, console=console) as progress, pool:
         bar = progress.add_task("Training", total=len(tasks))
-        waiting = [
-            pool.submit(
-                _train_and_test,
-                data,
-                method,
-                seed,
-                adapters / method.key if seed == seeds[0] else None,
-                base_model,
-            )
-            for method, seed in tasks
-        ]
+        with _deaf_to_interrupts():
+            waiting = [
+                pool.submit(
+                    _train_and_test,
+                    data,
+                    method,
+                    seed,
+                    adapters / method.key if seed == seeds[0] else None,
+                    base_model,
+                )
+                for method, seed in tasks
+            ]
         try:
             for future in as_completed(waiting):
                 run = future.result()
                 done[run.method, run.seed] = run
                 progress.update(bar, advance=1, description=f"{run.method}, seed {run.seed}: done")
         except BaseException:
+            for worker in active_children():  # else shutting down waits for the trainings that run
+                worker.terminate()
             pool.shutdown(cancel_futures=True)
             raise
     return [done[method.name, seed] for method, seed in tasks]
@@ -112,6 +117,16 @@ def run_all(
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start in this block ignore a Ctrl-C: it is for their parent, which ends them."""
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _train_and_test(data: DemoData, method: Method, seed: int, folder: Path | None, base_model: str) -> Run:
