@@ -11,6 +11,7 @@ from rich.console import Console
 from dcpc.adapters import load_adapter
 from dcpc.demo import demo as demo_module
 from dcpc.demo.demo import run_demo
+from dcpc.files import MANIFEST
 from dcpc.errors import UsageError
 from dcpc.prediction import predict_distribution
 
@@ -33,6 +34,7 @@ def test_the_folder_holds_all_that_the_page_names(folder):
         "report.html",
         "results.csv",
         "results.json",
+        MANIFEST,
         "test.csv",
     }
     assert {path.name for path in (folder / "adapters").iterdir()} == {"dcpc", "lora", "p-tuning-v2"}
