@@ -11,8 +11,8 @@ from rich.console import Console
 from dcpc.adapters import load_adapter
 from dcpc.demo import demo as demo_module
 from dcpc.demo.demo import run_demo
-from dcpc.files import MANIFEST
 from dcpc.errors import UsageError
+from dcpc.files import MANIFEST
 from dcpc.prediction import predict_distribution
 
 
