@@ -76,6 +76,8 @@ def test_flags_override_the_recipe(dcpc, reviews, tiny_bert, tmp_path) -> None:
         (["--scale", "wide"], 2, "ordinal"),
         (["--recipe", "nowhere.yaml"], 2, "nowhere.yaml"),
         (["--group-column", "club"], 2, "club"),
+        (["--group-column", "label"], 2, "says nothing of annotators"),
+        (["--set", "label_smoothing_factor=0.1"], 2, "has no effect here"),
         (["--set", "per_device_train_batch_size=abc"], 2, "per_device_train_batch_size"),
         (["--set", "per_device_train_batch_size=0"], 2, "at least 1"),
         (["--set", "per_device_train_batch_size=2.5"], 2, "per_device_train_batch_size"),

@@ -32,6 +32,14 @@ LEAST: dict[str, int] = {
 POSITIVE = ("learning_rate", "num_train_epochs", "save_steps", "eval_steps", "adam_epsilon")
 """Training arguments that must be above 0: with 0 nothing would be trained, or nothing would ever be due."""
 
+WITHOUT_EFFECT = {
+    "label_smoothing_factor": (0.0, "judgements are learnt as they were given (eq. 13)"),
+    "do_train": (False, "a training trains"),
+    "do_eval": (False, "validation items decide whether epochs are compared"),
+    "do_predict": (False, "`dcpc predict` predicts"),
+}
+"""Arguments of transformers' examples and of its own loss: the value that changes nothing, and why no other does."""
+
 LARGEST_SEED = 2**32 - 1
 
 
@@ -39,10 +47,13 @@ def checked_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
     """Training arguments as the types of their fields; see `dcpc.settings.checked`.
 
     Raises:
-        UsageError: if there is no such field, or a value is not of its type or out of range.
+        UsageError: if there is no such field, a value is not of its type or out of range, or it would have no effect.
     """
     values = checked(DCPCTrainingArguments, values)
     for name, value in values.items():
+        usual, why = WITHOUT_EFFECT.get(name, (value, ""))
+        if value != usual:
+            raise UsageError(f"`{name}` has no effect here: {why}.", fix="Leave it out.")
         if isinstance(value, int | float):
             _check_range(name, value)
     return values

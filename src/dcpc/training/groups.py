@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from dcpc.data import Annotations
+from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.errors import UsageError
 
 
@@ -20,8 +21,13 @@ def annotator_groups(annotations: Annotations, column: str) -> dict[str, str]:
         column: of their table; where an annotator has several groups, the first counts.
 
     Raises:
-        UsageError: there is no such column, or judgements name no annotators.
+        UsageError: there is no such column, it says nothing of annotators, or judgements name none.
     """
+    if column in (*ITEM_COLUMNS, "item_id", "label", "split"):
+        raise UsageError(
+            f"the column `{column}` says nothing of annotators, so it cannot group them.",
+            fix="Name a column such as their age or their team.",
+        )
     if column not in annotations.table or not annotations.has_annotators:
         found = ", ".join(map(str, annotations.table.columns))
         raise UsageError(f"there is no group column `{column}`.", fix=f"Columns are: {found}.")
