@@ -41,6 +41,7 @@ def test_good_input_is_read(tmp_path: Path) -> None:
 
 def test_no_such_file(tmp_path: Path) -> None:
     assert "no such file" in error(tmp_path / "missing.csv").what
+    assert "device or pipe" in error(Path(os.devnull)).what
 
 
 @pytest.mark.parametrize("content", ["", HEADER, "\n\n", "[]", "{}"])

@@ -43,7 +43,7 @@ def command(
 
     check_output_folder(output, "inspect", force=force)
     annotations = options.read(data, columns, format, scale, options.parse_list(labels))
-    console = Console(highlight=False)
+    console, aside = Console(highlight=False), Console(highlight=False, stderr=True)
     result = inspect_annotations(
         annotations,
         texts=texts,
@@ -51,7 +51,7 @@ def command(
         scale_given=scale is not None,
         cache=cache or embedding_cache(),
         seed=seed,
-        progress=lambda step: console.print(f"[dim]{step} …[/]"),
+        progress=lambda step: aside.print(f"[dim]{step} …[/]"),
         bars=True,
     )
     with atomic_folder(output, "inspect", force=force) as folder:

@@ -25,16 +25,22 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 def check_source(source: str, *, hub: bool) -> None:
-    """The source exists and is not empty; ids of the Hub pass if `hub`.
+    """The source is a file that is not empty, or a folder; ids of the Hub pass if `hub`.
 
     Raises:
-        DataError: if it does not exist or is an empty file.
+        DataError: if it is neither.
     """
     path = Path(source)
     if not path.exists():
         if hub and is_hub_id(source):
             return
         raise DataError("no such file or folder.", where=source, fix="Check the path.")
+    if not path.is_file() and not path.is_dir():
+        raise DataError(
+            "is a device or pipe; a file is needed, which is read more than once.",
+            where=source,
+            fix="Write the data to a file first.",
+        )
     if path.is_file() and not path.stat().st_size:
         raise DataError("the file is empty.", where=source, fix="Check the file or the export.")
 
