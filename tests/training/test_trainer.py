@@ -230,7 +230,7 @@ def test_a_tensor_that_no_gradient_reaches_stops_the_training(folder, tmp_path):
     trainer = build(folder, tmp_path)
     trainer.model.get_base_model().register_parameter("forgotten", torch.nn.Parameter(torch.ones(2)))
     before = trainable(trainer)
-    with pytest.raises(TrainingError, match=r"1 trainable tensors receive no gradient: .*forgotten"):
+    with pytest.raises(TrainingError, match=r"1 trainable tensor receives no gradient: .*forgotten"):
         trainer.train()
     assert_same_weights(before, trainable(trainer))
 

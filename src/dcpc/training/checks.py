@@ -23,9 +23,13 @@ def check_gradients(model: nn.Module) -> None:
     ]
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        recomputes = getattr(model, "is_gradient_checkpointing", False)
+        receive = "tensor receives" if len(missing) == 1 else "tensors receive"
         raise TrainingError(
-            f"{len(missing)} trainable tensors receive no gradient: {shown}.",
-            fix="Freeze them (requires_grad_(False)), or leave them out of modules_to_save.",
+            f"{len(missing)} trainable {receive} no gradient: {shown}.",
+            fix="Leave gradient checkpointing out: PEFT's prefixes, for one, are not trained under it."
+            if recomputes
+            else "Freeze them (requires_grad_(False)), or leave them out of modules_to_save.",
         )
 
 
