@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from peft import get_peft_model
@@ -14,6 +13,7 @@ from dcpc.baselines.bitfit import train_only_biases
 from dcpc.baselines.bottleneck import add_bottleneck_adapters
 from dcpc.baselines.peft_methods import CONFIGS, adapter_config
 from dcpc.errors import UsageError
+from dcpc.names import check_name
 
 
 def train_everything(model: PreTrainedModel) -> int:
@@ -54,11 +54,6 @@ def attach(
         except TypeError as error:
             raise UsageError(f"{method} does not take these settings: {error}") from error
         return base
-    if method not in CONFIGS:
-        near = get_close_matches(method, CARRIERS, n=1)
-        raise UsageError(
-            f"there is no method `{method}`." + (f" Did you mean `{near[0]}`?" if near else ""),
-            fix=f"Methods are: dcpc, {', '.join(CARRIERS)}.",
-        )
+    check_name(method, ("dcpc", *CARRIERS), "method")
     schedule = {"total_step": total_steps} if method == "adalora" else {}
     return get_peft_model(base, adapter_config(method, base, labels, **{**schedule, **settings}))

@@ -7,7 +7,6 @@ tuning (Lester et al. 2021), P-Tuning v2 (Liu et al. 2022: a free prefix in ever
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
 import peft
@@ -15,6 +14,7 @@ from transformers import PreTrainedModel
 
 from dcpc.baselines.layers import attention_linears, feedforward_outputs, head_modules, key_value_linears
 from dcpc.errors import UsageError
+from dcpc.names import check_name
 
 LORA_RANK = 8
 """Rank of the low-rank methods; scaling α is twice the rank."""
@@ -92,12 +92,7 @@ def adapter_config(
         UsageError: an unknown method or field, or a head that does not have one output per label.
         ModelError: the model has no layers that the method could act on.
     """
-    if method not in CONFIGS:
-        near = get_close_matches(method, CONFIGS, n=1)
-        raise UsageError(
-            f'there is no adapter method "{method}"' + (f'; did you mean "{near[0]}"?' if near else ""),
-            fix=f"Choose one of: {', '.join(CONFIGS)}.",
-        )
+    check_name(method, CONFIGS, "adapter method")
     n_outputs = base_model.config.num_labels
     if n_outputs != len(labels):
         raise UsageError(
