@@ -162,7 +162,7 @@ def test_overrides_replace_defaults() -> None:
 
 
 def test_mistakes_are_explained() -> None:
-    with pytest.raises(UsageError, match='did you mean "lora"'):
+    with pytest.raises(UsageError, match="Did you mean lora"):
         adapter_config("lore", bert(), LABELS)
     with pytest.raises(UsageError, match="3 outputs for 2 labels"):
         adapter_config("lora", bert(), ["a", "b"])
