@@ -17,8 +17,7 @@ Kind = Literal["train", "inspect", "demo"]
 """The command whose output a folder holds."""
 
 MANIFEST = ".dcpc-output.json"
-"""Says which command's output a folder holds, and which files came with it: `--force` deletes no
-others."""
+"""Says which command's output a folder holds, and which files came with it: `--force` deletes no others."""
 
 LAST = ("adapter_config.json", "report.html")
 """Moved into a folder after all other files: without them nothing takes it for finished."""
