@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from dcpc.errors import UsageError
+from dcpc.names import first_of
 
 Kind = Literal["train", "inspect", "demo"]
 """The command whose output a folder holds."""
@@ -136,9 +137,8 @@ def _check_is_own(folder: Path, kind: Kind | None) -> None:
         )
     foreign = sorted(set(_files(folder)) - files)
     if foreign:
-        shown = ", ".join(foreign[:5]) + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else "")
         raise UsageError(
-            f"--force would delete what dcpc did not write here: {shown}.",
+            f"--force would delete what dcpc did not write here: {first_of(foreign, 5)}.",
             where=folder,
             fix="Move it away, or name a new folder.",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
 from dcpc.errors import UsageError
@@ -11,6 +11,12 @@ from dcpc.errors import UsageError
 def letters(name: str) -> str:
     """What two ways to write a name have in common: letters and digits, in small ones."""
     return "".join(c for c in name.casefold() if c.isalnum())
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """The first `most` names of a list, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
 def did_you_mean(name: str, known: Collection[str], *, most: int = 3, cutoff: float = 0.4) -> str:

@@ -73,15 +73,13 @@ def _read(data: str, columns: str | None, format: str | None, task: Task) -> Ann
 
 def _strangers(trained: TrainedAdapter, annotations: Annotations) -> list[str]:
     """A note on annotators of whom the adapter knows nothing, where it knows others."""
-    from dcpc.training.groups import known_or_stand_in
-
-    known = set(_known_annotators(trained))
-    if not known or not annotations.has_annotators:
+    if not annotations.has_annotators:
+        return []
+    numbers = trained.rule.annotator_index(trained.model, _asked(trained, annotations))
+    if numbers is None:
         return []
     ids = annotations.table["annotator_id"]
-    groups = getattr(trained.model.active_peft_config, "annotator_groups", None) or {}
-    asked = known_or_stand_in(annotations, trained.task.group_column, known)
-    strange = ids[[who not in known and who not in groups for who in asked]]
+    strange = ids[(numbers < 0).cpu().numpy()]
     if strange.empty:
         return []
     return [
@@ -90,9 +88,13 @@ def _strangers(trained: TrainedAdapter, annotations: Annotations) -> list[str]:
     ]
 
 
-def _known_annotators(trained: TrainedAdapter) -> list[str]:
+def _asked(trained: TrainedAdapter, annotations: Annotations) -> list[str]:
+    """Whom to predict for each of J judgements: its annotator, or the stand-in of their group."""
+    from dcpc.training.groups import known_or_stand_in
+
     config = getattr(trained.model, "active_peft_config", None)
-    return getattr(config, "annotators", None) or []
+    known = getattr(config, "annotators", None) or []
+    return known_or_stand_in(annotations, trained.task.group_column, known)
 
 
 def _print(title: str, figures: dict[str, float]) -> None:
@@ -123,7 +125,6 @@ def evaluate_adapter(
     """
     from dcpc.evaluation import evaluate_distribution
     from dcpc.prediction import predict_distribution, predict_judgements
-    from dcpc.training.groups import known_or_stand_in
 
     own = None
     if annotations.has_annotators:
@@ -131,7 +132,7 @@ def evaluate_adapter(
             trained,
             annotations.items,
             annotations.item_codes,
-            known_or_stand_in(annotations, trained.task.group_column, _known_annotators(trained)),
+            _asked(trained, annotations),
             batch_size=batch_size,
             progress=True,
         )

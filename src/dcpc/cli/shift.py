@@ -109,10 +109,11 @@ def _items(source: str, split: str | None, columns: str | None, format: str | No
 
 def _ties(annotations: Annotations) -> list[str]:
     """A note on items whose clean label is none that most of their annotators gave."""
-    counts = annotations.counts  # [I, C]
-    ties = int(((counts == counts.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())
+    from dcpc.evaluation import majority_labels
+
+    ties = int((majority_labels(annotations.counts) < 0).sum())
     first = "the first of their labels in the order of the label set counts as the clean one"
-    return [f"{ties:,} of {len(counts):,} items have no majority; {first}."] if ties else []
+    return [f"{ties:,} of {annotations.n_items:,} items have no majority; {first}."] if ties else []
 
 
 def _of_split(table: pd.DataFrame, split: str | None, source: str) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.raw import RawTable, count
 from dcpc.data.shared_labels import columns_with_shared_labels
 from dcpc.errors import DataError, LabelError
+from dcpc.names import first_of
 
 LONG_TEXT = 20_000
 _SHOWN = 12
@@ -22,8 +23,7 @@ _SHOWN = 12
 
 def listed(names: Collection[object]) -> str:
     """The first names of a collection, quoted, and how many more there are."""
-    shown = ", ".join(f'"{name}"' for name in list(names)[:_SHOWN])
-    return f"{shown} and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else shown
+    return first_of([f'"{name}"' for name in names], _SHOWN)
 
 
 def check_columns(raw: RawTable, required: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 from transformers.trainer_utils import get_last_checkpoint
 
 from dcpc.errors import TrainingError
+from dcpc.names import first_of
 
 
 def check_gradients(model: nn.Module) -> None:
@@ -22,11 +23,10 @@ def check_gradients(model: nn.Module) -> None:
         name for name, tensor in model.named_parameters() if tensor.requires_grad and tensor.grad is None
     ]
     if missing:
-        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         recomputes = getattr(model, "is_gradient_checkpointing", False)
         receive = "tensor receives" if len(missing) == 1 else "tensors receive"
         raise TrainingError(
-            f"{len(missing)} trainable {receive} no gradient: {shown}.",
+            f"{len(missing)} trainable {receive} no gradient: {first_of(missing, 5)}.",
             fix="Leave gradient checkpointing out: PEFT's prefixes, for one, are not trained under it."
             if recomputes
             else "Freeze them (requires_grad_(False)), or leave them out of modules_to_save.",
