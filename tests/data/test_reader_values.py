@@ -54,3 +54,21 @@ def test_columns_of_lists_and_mappings_are_no_attributes_of_annotators(tmp_path:
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert inspect_annotations(read_annotations(path), pairs=False).overlap is not None
+
+
+def test_true_and_one_are_two_labels(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"text": f"text {i}", "label": [True, 1, False, 0, "x"][i % 5]} for i in range(10)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert set(read_annotations(path).labels) == {"true", "1", "false", "0", "x"}
+
+
+def test_numbers_beside_a_word_keep_their_spelling_and_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    labels = ["1", "1.0", "2", "skip"]
+    path.write_text(
+        "text,label\n" + "".join(f"text {i},{labels[i % 4]}\n" for i in range(8)), encoding="utf-8"
+    )
+    annotations = read_annotations(path)
+    assert set(annotations.labels) == set(labels)
+    assert any('"1", "1.0" are labels of their own' in note for note in annotations.notes)

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoTokenizer
 
 from dcpc.data import Annotations
+from dcpc.errors import UsageError
 from dcpc.training import ItemCollator, ItemDataset, tokenize_items
 from tiny_models import POSITIONS, judgements, save_tiny_bert
 
@@ -82,6 +83,14 @@ def test_a_very_long_text_is_cut(tokenizer):
     assert len(ItemDataset(judgements(rows), tokenizer, max_length=8)[0]["input_ids"]) == 8
     assert len(ItemDataset(judgements(rows), tokenizer, max_length=10_000)[0]["input_ids"]) == POSITIONS
     assert ItemCollator(tokenizer)([dataset[0], dataset[1]])["input_ids"].shape == (2, POSITIONS)
+
+
+@pytest.mark.parametrize(("length", "pair"), [(2, False), (3, True)])
+def test_a_length_without_room_for_text_is_refused(tokenizer, length, pair):
+    items = pd.DataFrame({"text": ["good"]} | ({"text_pair": ["bad"]} if pair else {}))
+    with pytest.raises(UsageError, match=f"max_length is {length}"):
+        tokenize_items(items, tokenizer, length)
+    tokenize_items(items, tokenizer, length + 1)
 
 
 def test_a_tokenizer_without_a_limit_still_cuts(tokenizer, monkeypatch):

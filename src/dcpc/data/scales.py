@@ -52,6 +52,11 @@ def as_text(values: pd.Series) -> pd.Series:
     """
     if pd.api.types.is_integer_dtype(values.dtype) and not values.hasnans:
         return values.astype("str")
+    if values.dtype == object:  # True and 1 are one value to a hash table
+        cells = [_canonical(value) if isinstance(value, bool | np.bool_) else value for value in values]
+        values = pd.Series(
+            cells, values.index, dtype=object, name=values.name
+        )  # `map` would make floats of ids
     codes, found = pd.factorize(values)  # a cast per distinct value, not per row
     cast = np.array([*(_canonical(value) for value in found), None], dtype=object)  # last: code −1, missing
     return pd.Series(cast[codes], index=values.index, name=values.name, dtype="str")
@@ -83,6 +88,15 @@ def canonical_labels(labels: pd.Series) -> pd.Series:
         cast = np.array([*(format_number(float(value)) for value in found), None], dtype=object)
         return pd.Series(cast[codes], index=labels.index, name=labels.name, dtype="str")
     return labels
+
+
+def numbers_written_apart(labels: Sequence[str]) -> list[str]:
+    """Of distinct labels some of which are words: those that are one number in several spellings, as 1 and 1.0."""
+    spellings: dict[float, list[str]] = {}
+    for label in labels:
+        if _NUMBER.fullmatch(label):
+            spellings.setdefault(float(label), []).append(label)
+    return [label for same in spellings.values() if len(same) > 1 for label in same]
 
 
 def canonical_preferences(labels: pd.Series, source: str) -> pd.Series | None:

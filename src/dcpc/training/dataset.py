@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from dcpc.data import Annotations
 from dcpc.data.pairs import JudgementPairs
+from dcpc.errors import UsageError
 from dcpc.training.conflicts import partners_of_items
 
 
@@ -82,11 +83,20 @@ def tokenize_items(
 
     Returns:
         The tokenizer's fields, each a list of I token lists.
+
+    Raises:
+        UsageError: if `max_length` has no room for anything but the tokenizer's own marks.
     """
     limit = min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
     if limit > 1_000_000:  # tokenizers without a limit say so with an enormous number
         limit = 512
     second = None
+    marks = tokenizer.num_special_tokens_to_add(pair="text_pair" in items or "response_a" in items)
+    if limit <= marks:
+        raise UsageError(
+            f"max_length is {limit}, and {marks} of these tokens are the tokenizer's own marks: no text is left.",
+            fix="Choose a larger one, as 128.",
+        )
     if "text_pair" in items:
         second = items["text_pair"].tolist()
     elif "response_a" in items:

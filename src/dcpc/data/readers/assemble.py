@@ -21,6 +21,7 @@ from dcpc.data.scales import (
     check_size,
     choose_scale,
     format_number,
+    numbers_written_apart,
     order_labels,
 )
 from dcpc.errors import DataError, UsageError
@@ -229,6 +230,10 @@ def _with_canonical_labels(raw: RawTable, declared: Scale | None) -> tuple[RawTa
             fix="Write one row per judgement, with one label as a word or number.",
         ) from error
     found = list(labels.dropna().unique())
+    if apart := numbers_written_apart(found):
+        raw = raw.with_notes(
+            f"{validation.listed(apart)} are labels of their own: beside words, numbers are kept as they are written."
+        )
     has_responses = "response_a" in raw.frame and "response_b" in raw.frame
     scale = choose_scale(found, has_responses=has_responses, declared=declared)
     if scale == "preference":
