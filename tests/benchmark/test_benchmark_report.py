@@ -321,3 +321,17 @@ def test_predictions_that_do_not_depend_on_the_text_are_named(tmp_path: Path) ->
     n_seeds = len({r["seed"] for r in records if r["kind"] == "cell"})
     assert f"whatever it says: lora {n_seeds} of {2 * n_seeds}." in " ".join(content.state)
     assert "2 of 4 searches ended on the edge of their grid (weight_decay 2)" in " ".join(content.state)
+
+
+def test_what_few_judgements_leave_of_the_divergence_is_said_where_people_disagree(tmp_path: Path) -> None:
+    content = content_of(tmp_path / "votes", datasets=("a",), methods=("dcpc", "lora"))
+    cells = content.results.of(content.results.columns[0], "dcpc").values()
+    measured = np.mean([cell.metrics["jensen_shannon"] for cell in cells])
+    assert f" of {measured:.4f} bits (budget=1)." in " ".join(content.state)
+    records = [json.loads(line) for line in (tmp_path / "votes" / "records.jsonl").read_text().splitlines()]
+    for r in records:
+        if r["kind"] == "split":  # clean labels: one judgement per item
+            r["counts"] = np.eye(len(r["counts"][0]), dtype=int)[np.argmax(r["counts"], axis=1)].tolist()
+    (tmp_path / "votes" / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    clean = make_content(read_results(tmp_path / "votes"), "dcpc", replicates=20)
+    assert "few judgements" not in " ".join(clean.state)

@@ -68,6 +68,25 @@ def test_jensen_shannon_is_the_square_of_scipys_distance_in_bits(
     assert D.jensen_shannon(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]))[0] == pytest.approx(1.0)
 
 
+def test_expected_divergence_is_the_mean_over_drawn_judgements(
+    predictions: tuple[np.ndarray, np.ndarray],
+) -> None:
+    p = predictions[0][:40]
+    n = np.arange(len(p)) % 7 + 1
+    rng = np.random.default_rng(0)
+    drawn = [D.jensen_shannon(p, rng.multinomial(n, p) / n[:, None]) for _ in range(4_000)]
+    np.testing.assert_allclose(D.expected_jensen_shannon(p, n), np.mean(drawn, axis=0), atol=0.015)
+    np.testing.assert_allclose(D.expected_jensen_shannon(p, n).mean(), np.mean(drawn), rtol=0.005)
+
+
+def test_expected_divergence_by_hand_and_without_doubt() -> None:
+    one_vote = D.jensen_shannon(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]))
+    np.testing.assert_allclose(D.expected_jensen_shannon(np.array([[0.5, 0.5]]), np.array([1])), one_vote)
+    np.testing.assert_allclose(
+        D.expected_jensen_shannon(np.array([[1.0, 0.0]]), np.array([5])), 0.0, atol=1e-12
+    )
+
+
 def test_manhattan_and_soft_micro_f1_on_a_worked_example() -> None:
     p, q = np.array([[0.7, 0.2, 0.1]]), np.array([[0.4, 0.6, 0.0]])
     assert D.manhattan(p, q)[0] == pytest.approx(0.8)  # 0.3 + 0.4 + 0.1

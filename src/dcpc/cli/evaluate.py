@@ -116,6 +116,7 @@ def evaluate_adapter(
 ) -> dict[str, float]:
     """Every metric of `dcpc.evaluation` for the predicted distribution, and error rates of single annotators.
 
+    `expected_jensen_shannon` is the part of the divergence that a right prediction would keep on these judgements.
     `consensus_annotator_error` predicts the same label for everybody, `annotator_error` each known annotator's
     own, and for others that of their group, where the data have the column with which the adapter was trained;
     both are means over annotators.
@@ -124,6 +125,7 @@ def evaluate_adapter(
         UsageError: if the items do not have the columns that training saw.
     """
     from dcpc.evaluation import evaluate_distribution
+    from dcpc.evaluation.distribution import expected_jensen_shannon
     from dcpc.prediction import predict_distribution, predict_judgements
 
     own = None
@@ -139,6 +141,8 @@ def evaluate_adapter(
     else:
         probabilities = predict_distribution(trained, annotations.items, batch_size=batch_size, progress=True)
     figures = evaluate_distribution(probabilities, annotations.counts, annotations.scale)
+    n = annotations.counts.sum(axis=1)
+    figures["expected_jensen_shannon"] = float(expected_jensen_shannon(probabilities, n).mean())
     figures |= {name: int(figures[name]) for name in ("items", "ties")}
     if annotations.has_annotators:
         figures["consensus_annotator_error"] = _mean_error(probabilities[annotations.item_codes], annotations)

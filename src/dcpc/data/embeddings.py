@@ -81,13 +81,14 @@ def _embed(
 ) -> Iterator[np.ndarray]:
     import torch
 
+    from dcpc.models.sentence_classifier import mean_pool
+
     for start in range(0, len(texts), batch_size):
         batch = texts[start : start + batch_size]
         inputs = tokenizer(batch, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
         with torch.inference_mode():
             states = model(**inputs.to(model.device)).last_hidden_state  # [B, n, H]
-        mask = inputs["attention_mask"].unsqueeze(-1).to(states.dtype)  # [B, n, 1]
-        mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)  # [B, H]
+        mean = mean_pool(states, inputs["attention_mask"])  # [B, H]
         yield torch.nn.functional.normalize(mean, dim=1).float().cpu().numpy()
         bar.update(len(batch))
 

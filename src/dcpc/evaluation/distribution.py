@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import rel_entr
+from scipy.stats import binom
 
 from dcpc.probabilities import SMALLEST
 
@@ -23,10 +24,34 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
     ½ KL(p‖m) + ½ KL(q‖m) with m = ½(p + q) and log₂ (Lin 1991): the square of scipy's distance, not its root.
     """
-    m = (p + q) / 2  # [I, C]
-    divergence = (rel_entr(p, m) + rel_entr(q, m)).sum(axis=1) / (2 * np.log(2))  # [I]
+    divergence = _jensen_shannon_by_label(p, q).sum(axis=1)  # [I]
     # Rounding can leave −1e-17 for equal distributions, of which scipy's distance takes the root: NaN.
     return np.maximum(divergence, 0.0)
+
+
+def expected_jensen_shannon(p: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """What `jensen_shannon` is on average between p and the shares of n judgements drawn from p, bits, [I].
+
+    A prediction that is right keeps this much, because a handful of judgements never shows the whole distribution;
+    only what lies above can be learned. Exact: the divergence is a sum over labels, and the number of judgements
+    with one label is binomial.
+
+    Args:
+        p: distributions, float [I, C].
+        n: number of judgements of each item, int [I].
+    """
+    expected = np.zeros(len(p))
+    for size in np.unique(n):
+        own = np.clip(p[n == size], 0.0, 1.0)  # [i, C]
+        for k in range(size + 1):  # judgements with a label
+            by_label = _jensen_shannon_by_label(own, np.full_like(own, k / size))
+            expected[n == size] += (binom.pmf(k, size, own) * by_label).sum(axis=1)
+    return expected
+
+
+def _jensen_shannon_by_label(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    m = (p + q) / 2
+    return (rel_entr(p, m) + rel_entr(q, m)) / (2 * np.log(2))  # [I, C]
 
 
 def manhattan(p: np.ndarray, q: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dcpc.benchmark.evenness import Budget, uneven
 from dcpc.benchmark.report.families import Family, families
+from dcpc.benchmark.report.few_judgements import remaining
 from dcpc.benchmark.report.metrics import METRICS, TESTED
 from dcpc.benchmark.report.results import Results
 from dcpc.benchmark.report.scores import Scores
@@ -63,6 +64,7 @@ class Content:
             *_single_seeds(results),
             *_constant(results),
             *_edges(results),
+            *remaining(results, self.families, self.reference),
         ]
 
 

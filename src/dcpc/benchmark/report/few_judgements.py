@@ -1,0 +1,42 @@
+"""How much of a divergence is left to a prediction that is right, because test items have few judgements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dcpc.benchmark.report.families import Family
+from dcpc.benchmark.report.results import Column, Results
+from dcpc.evaluation.distribution import expected_jensen_shannon, jensen_shannon
+
+
+def remaining(results: Results, kinds: list[Family], method: str) -> list[str]:
+    """A sentence on the Jensen-Shannon divergence of a method that its own predictions lead to expect.
+
+    Means over seeds, then over the columns of a family. Columns that have one judgement per test item, as clean
+    labels are, do not count: nobody disagrees there. Empty where no column is left.
+    """
+    parts = []
+    for family in kinds:
+        found = [shares for column in family.columns if (shares := _of_column(results, column, method))]
+        if found:
+            expected, measured = np.mean(found, axis=0)
+            parts.append(f"{expected:.4f} of {measured:.4f} bits ({family.name})")
+    if not parts:
+        return []
+    return [
+        f"Were the predictions of {method} right, so much of their Jensen-Shannon divergence would still be there, "
+        f"as test items have few judgements: {', '.join(parts)}. Only what lies above can be learned."
+    ]
+
+
+def _of_column(results: Results, column: Column, method: str) -> tuple[float, float] | None:
+    found = []
+    for seed, cell in results.of(column, method).items():
+        test = results.splits.get((column, seed))
+        if test is not None and test.judgements.max() > 1:
+            expected = expected_jensen_shannon(cell.distribution, test.judgements).mean()
+            found.append((expected, jensen_shannon(cell.distribution, test.soft_labels).mean()))
+    if not found:
+        return None
+    expected, measured = np.mean(found, axis=0)
+    return float(expected), float(measured)
