@@ -36,8 +36,12 @@ def test_large_rivals_do_not_move_the_measure() -> None:
     assert "lora -" not in found[0]
 
 
-def test_without_the_backbone_the_median_is_the_measure() -> None:
-    assert "c +100%" in uneven([cell("a", 100), cell("b", 100), cell("c", 200)], "lora")[0]
+def test_without_the_backbone_the_smallest_method_is_the_measure_and_is_named() -> None:
+    found = uneven([cell("a", 100), cell("b", 900)], "lora")
+    assert found == [
+        "Not equal: trained parameters are more than 20% from lora's (the smallest method's where it has no cell) "
+        "in some cells: b +800%."
+    ]
 
 
 def test_other_numbers_of_steps_are_named() -> None:

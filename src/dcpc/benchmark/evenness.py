@@ -34,7 +34,7 @@ def uneven(budgets: Iterable[Budget], backbone: str) -> list[str]:
 
     Args:
         budgets: of cells that ended well.
-        backbone: the method whose size is the measure; where a group lacks it, the median of the group is.
+        backbone: the method whose size is the measure; where a group lacks it, its smallest method is.
     """
     groups: dict[tuple[str, str], list[Budget]] = {}
     for budget in budgets:
@@ -52,9 +52,11 @@ def uneven(budgets: Iterable[Budget], backbone: str) -> list[str]:
                 steps[b.method] = f"{b.method} {b.steps:g} where {usual.steps:g} are usual"
     found = []
     if sizes:
+        alone = all(any(b.method == backbone for b in group) for group in groups.values())
+        measure = f"{backbone}'s" if alone else f"{backbone}'s (the smallest method's where it has no cell)"
         named = ", ".join(f"{method} {ratio:+.0%}" for method, ratio in sizes.items())
         found.append(
-            f"Not equal: trained parameters are more than {TOLERANCE:.0%} from {backbone}'s in some cells: {named}."
+            f"Not equal: trained parameters are more than {TOLERANCE:.0%} from {measure} in some cells: {named}."
         )
     if steps:
         found.append(f"Not equal: steps of {', '.join(steps.values())}.")
@@ -65,5 +67,5 @@ def _usual(group: list[Budget], backbone: str) -> Budget:
     own = [b for b in group if b.method == backbone]
     if own:
         return own[0]
-    parameters, steps = (float(np.median([getattr(b, f) for b in group])) for f in ("parameters", "steps"))
-    return Budget(group[0].group, "", parameters, steps)
+    steps = float(np.median([b.steps for b in group]))
+    return Budget(group[0].group, "", min(b.parameters for b in group), steps)
