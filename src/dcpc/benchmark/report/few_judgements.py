@@ -24,8 +24,8 @@ def remaining(results: Results, kinds: list[Family], method: str) -> list[str]:
     if not parts:
         return []
     return [
-        f"Were the predictions of {method} right, so much of their Jensen-Shannon divergence would still be there, "
-        f"as test items have few judgements: {', '.join(parts)}. Only what lies above can be learned."
+        f"Even if the predictions of {method} were right, part of their Jensen-Shannon divergence would remain, as "
+        f"test items have few judgements: {', '.join(parts)}. Only what lies above can be learned."
     ]
 
 
