@@ -141,9 +141,9 @@ def evaluate_adapter(
     else:
         probabilities = predict_distribution(trained, annotations.items, batch_size=batch_size, progress=True)
     figures = evaluate_distribution(probabilities, annotations.counts, annotations.scale)
-    n = annotations.counts.sum(axis=1)
-    figures["expected_jensen_shannon"] = float(expected_jensen_shannon(probabilities, n).mean())
-    figures |= {name: int(figures[name]) for name in ("items", "ties")}
+    items = {name: int(figures.pop(name)) for name in ("items", "ties")}
+    expected = expected_jensen_shannon(probabilities, annotations.counts.sum(axis=1))
+    figures |= {"expected_jensen_shannon": float(expected.mean())} | items
     if annotations.has_annotators:
         figures["consensus_annotator_error"] = _mean_error(probabilities[annotations.item_codes], annotations)
     if own is not None:
