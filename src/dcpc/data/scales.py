@@ -52,11 +52,10 @@ def as_text(values: pd.Series) -> pd.Series:
     """
     if pd.api.types.is_integer_dtype(values.dtype) and not values.hasnans:
         return values.astype("str")
-    if values.dtype == object:  # True and 1 are one value to a hash table
+    if values.dtype == object:
+        # True and 1 are one value to a hash table; and `map` would make floats of integers beside a missing one.
         cells = [_canonical(value) if isinstance(value, bool | np.bool_) else value for value in values]
-        values = pd.Series(
-            cells, values.index, dtype=object, name=values.name
-        )  # `map` would make floats of ids
+        values = pd.Series(cells, values.index, dtype=object, name=values.name)
     codes, found = pd.factorize(values)  # a cast per distinct value, not per row
     cast = np.array([*(_canonical(value) for value in found), None], dtype=object)  # last: code −1, missing
     return pd.Series(cast[codes], index=values.index, name=values.name, dtype="str")
