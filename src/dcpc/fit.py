@@ -62,6 +62,7 @@ ADAPTERS: dict[str, dict[str, Any]] = {
         "num_virtual_tokens": 0,
         "bottleneck": 12,
         "carrier_dropout": 0.0,
+        "correction": False,
         "correction_hidden": 16,
         "readout": True,
     },
@@ -73,9 +74,10 @@ ADAPTERS: dict[str, dict[str, Any]] = {
         "annotator_mode": "none",
     },
 }
-"""Fields of `DCPCConfig` by preset. With the correction module, the readout and the effects of annotators, twelve
-bottleneck units train about as many numbers as LoRA of rank 4. `paper` corrects the whole prefix, inside one softmax
-with the text, and knows no annotators."""
+"""Fields of `DCPCConfig` by preset. With the readout, the effects of annotators and, where an objective needs it, the
+correction module, twelve bottleneck units train no more numbers than LoRA of rank 4. `default` is without the module,
+which was worth nothing there (docs/research.md, row 33). `paper` corrects the whole prefix, inside one softmax with the
+text, and knows no annotators."""
 
 
 def train_adapter(
@@ -233,6 +235,8 @@ def _with_carrier(
     try:
         if method == "dcpc":
             preset = ADAPTERS.get(arguments.preset, ADAPTERS["default"])
+            if arguments.objective_config().needs_correction:
+                preset = {**preset, "correction": True}
             return get_peft_model(base, _dcpc_config(base, train, {**preset, **changes}))
         batches = math.ceil(train.n_items / arguments.per_device_train_batch_size)
         per_epoch = math.ceil(batches / arguments.gradient_accumulation_steps)

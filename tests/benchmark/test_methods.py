@@ -31,8 +31,8 @@ NAMES = (
     *("gce", "elr", "co-teaching", "ncr", "similar-inputs-kl", "clear"),
     *("crowd-layer", "annotator-embeddings", "annotator-heads"),
     *("dcpc", "dcpc-paper", "dcpc-low-rank", "dcpc-readout"),
-    *("dcpc-no-pcm", "dcpc-no-annotators", "dcpc-no-readout", "dcpc-no-average"),
-    *("dcpc-with-ambiguity", "dcpc-with-alignment", "dcpc-with-style-kl", "dcpc-with-target-correction"),
+    *("dcpc-no-annotators", "dcpc-no-readout", "dcpc-no-average"),
+    *("dcpc-with-pcm", "dcpc-with-ambiguity", "dcpc-with-alignment", "dcpc-with-style-kl", "dcpc-with-target-correction"),
 )
 CLOSED_FORM = {"linear-probe", "linear-probe-annotators", "dcpc-readout"}
 TRAINED = [name for name in METHODS if name not in CLOSED_FORM]

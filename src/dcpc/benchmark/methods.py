@@ -148,19 +148,14 @@ def _dcpc() -> list[BenchmarkMethod]:
     return [
         method("dcpc", "the preset `default`"),
         method("dcpc-paper", "the equations as written", preset="paper"),
-        method("dcpc-low-rank", "the default on the low-rank carrier", adapter={"bottleneck": 0, "rank": 3}),
+        method("dcpc-low-rank", "the default on the low-rank carrier", adapter={"bottleneck": 0, "rank": 4}),
         method(
             "dcpc-readout",
             "the readout and the annotators' effects alone, fitted in closed form",
-            adapter={"bottleneck": 1, "correction": False},
+            adapter={"bottleneck": 1},
             rule=counted(1.0, 0.0),
             grid={},
             max_steps=1,  # there is nothing to train
-        ),
-        method(
-            "dcpc-no-pcm",
-            "without the preference correction module (eq. 10-12)",
-            adapter={"correction": False},
         ),
         method("dcpc-no-annotators", "without annotators", adapter={"annotators": None}),
         method(
@@ -169,9 +164,14 @@ def _dcpc() -> list[BenchmarkMethod]:
             rule=counted(0.0, 1.0),
         ),
         method("dcpc-no-average", "without averaged weights", objective={"ema_decay": 0.0}),
+        method(
+            "dcpc-with-pcm",
+            "with the preference correction module (eq. 10-12), which is not in `default`",
+            adapter={"correction": True},
+        ),
         given("ambiguity", "L_amb (eq. 3-6)", ambiguity_weight=0.1),
-        given("alignment", "alignment (eq. 7-9)", alignment_weight=0.01),
-        given("style-kl", "L_KL (eq. 12)", preference_weight=0.01),
+        given("alignment", "alignment (eq. 7-9) and the module that it is about", alignment_weight=0.01),
+        given("style-kl", "L_KL (eq. 12) and the module that it is about", preference_weight=0.01),
         given("target-correction", "target correction", target_correction=0.5),
     ]
 

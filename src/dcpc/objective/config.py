@@ -59,6 +59,11 @@ class ObjectiveConfig:
         """Whether any term compares pairs."""
         return max(self.ambiguity_weight, self.alignment_weight, self.preference_weight) > 0
 
+    @property
+    def needs_correction(self) -> bool:
+        """Whether any term compares what the correction module makes of the two sides of a pair."""
+        return max(self.alignment_weight, self.preference_weight) > 0
+
     def __post_init__(self) -> None:
         for name, value in checked(type(self), vars(self)).items():
             object.__setattr__(self, name, value)

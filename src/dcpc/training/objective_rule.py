@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor, nn
 
+from dcpc.errors import UsageError
 from dcpc.objective import ObjectiveConfig, RunningConsensus
 from dcpc.training import step
 from dcpc.training.annotator_start import start_preferences
@@ -33,7 +34,18 @@ class ObjectiveRule(LearningRule):
         self.annotators_started = False
 
     def prepare(self, model: nn.Module, data: ItemDataset) -> None:
-        """Make the running consensus, where targets are corrected; switch the readout off until it is fitted."""
+        """Make the running consensus, where targets are corrected; switch the readout off until it is fitted.
+
+        Raises:
+            UsageError: if a DCPC adapter has no correction module, and the objective has terms about it.
+        """
+        tuner = step.dcpc_tuner(model)
+        config = None if tuner is None else tuner.active_config
+        if config is not None and not config.correction and self.config.needs_correction:
+            raise UsageError(
+                "alignment_weight and preference_weight are about the correction module, which the adapter lacks.",
+                fix="Set correction=True, or both weights to 0.",
+            )
         self.n_judgements = data.annotations.n_judgements
         self.readout, self.annotators_started = None, False
         self.begin(model, data)
