@@ -38,6 +38,30 @@ def test_the_default_has_a_bottleneck_and_a_readout(tmp_path: Path, preset: str)
     assert config.models_annotators
 
 
+@pytest.mark.parametrize("objective", [{}, {"ambiguity_weight": 0.1}])
+def test_the_default_has_no_correction_module(tmp_path: Path, objective: dict[str, Any]) -> None:
+    assert not config_of(tmp_path, objective=objective).correction
+
+
+@pytest.mark.parametrize("weight", ["alignment_weight", "preference_weight"])
+def test_terms_about_the_correction_module_bring_it_along(tmp_path: Path, weight: str) -> None:
+    config = config_of(tmp_path, objective={weight: 0.1})
+    assert (config.correction, config.bottleneck, config.correction_hidden) == (True, 12, 16)
+
+
+def test_an_adapter_without_the_module_is_refused_for_terms_about_it(tmp_path: Path) -> None:
+    """They would be zero, and the training would look as if they had done nothing."""
+    with pytest.raises(UsageError, match=r"(?s)which the adapter lacks.*Set correction=True"):
+        train_adapter(
+            sentiment_judgements(8),
+            None,
+            base_model=save_tiny_bert(tmp_path / "base", mean_pooling=True),
+            adapter={"correction": False},
+            training={"num_train_epochs": 1, "objective": {"preference_weight": 0.1}},
+            progress=False,
+        )
+
+
 def test_there_is_nothing_to_resume_without_a_folder_of_checkpoints() -> None:
     with pytest.raises(UsageError, match="no checkpoints to go on from"):
         train_adapter(sentiment_judgements(8), None, base_model="minilm", resume=True)

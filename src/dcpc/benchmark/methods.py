@@ -148,7 +148,7 @@ def _dcpc() -> list[BenchmarkMethod]:
     return [
         method("dcpc", "the preset `default`"),
         method("dcpc-paper", "the equations as written", preset="paper"),
-        method("dcpc-low-rank", "the default on the low-rank carrier", adapter={"bottleneck": 0, "rank": 4}),
+        method("dcpc-low-rank", "the default on the low-rank carrier", adapter={"bottleneck": 0, "rank": 3}),
         method(
             "dcpc-readout",
             "the readout and the annotators' effects alone, fitted in closed form",
