@@ -34,7 +34,7 @@ from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments
 from dcpc.training.best import BestWeights
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.rule import LearningRule
-from dcpc.training.step import dcpc_tuner
+from dcpc.training.step import check_correction, dcpc_tuner
 from dcpc.training.trainer import DCPCTrainer
 from dcpc.tuner import DCPCConfig
 
@@ -124,6 +124,8 @@ def train_adapter(
     if checkpoints is None and resume:
         raise UsageError("there are no checkpoints to go on from.", fix="Say where they are: `checkpoints`.")
     with ExitStack() as stack:
+        # Without checkpoints the best epoch is kept in memory, unless the last one is asked for.
+        in_memory = checkpoints is None and "load_best_model_at_end" not in (training or {})
         if checkpoints is None:
             checkpoints = stack.enter_context(TemporaryDirectory(prefix="dcpc-"))
             training = {"save_strategy": "no", "load_best_model_at_end": False, **(training or {})}
@@ -140,6 +142,7 @@ def train_adapter(
         if rule is not None:
             rule.make_peer = lambda: build()[0]
         index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
+        check_correction(model, arguments.objective_config())  # mining takes long
         pairs = _mined_pairs(train, arguments, progress)
         trainer = DCPCTrainer(
             model,
@@ -148,7 +151,7 @@ def train_adapter(
             None if validation is None else ItemDataset(validation, tokenizer, index, max_length),
             processing_class=tokenizer,
             rule=rule,
-            callbacks=[*callbacks, *([] if arguments.load_best_model_at_end else [BestWeights()])],
+            callbacks=[*callbacks, *([BestWeights()] if in_memory else [])],
         )
         seconds = _run(trainer, resume if isinstance(resume, bool) else str(resume), progress)
     task = Task(
@@ -235,7 +238,7 @@ def _with_carrier(
     try:
         if method == "dcpc":
             preset = ADAPTERS.get(arguments.preset, ADAPTERS["default"])
-            if arguments.objective_config().needs_correction:
+            if arguments.objective_config().needs_correction or changes.get("annotator_mode") == "prefix":
                 preset = {**preset, "correction": True}
             return get_peft_model(base, _dcpc_config(base, train, {**preset, **changes}))
         batches = math.ceil(train.n_items / arguments.per_device_train_batch_size)

@@ -49,7 +49,7 @@ def write_store(
         "backbone": "lora",
         "training": {"epochs": 3, "batch_size": 32},
     }
-    plan = {"store": STORE_VERSION, "suite": suite, "data": dict.fromkeys(datasets, "")}
+    plan = {"store": STORE_VERSION, "suite": suite, "data": dict.fromkeys(datasets, ""), "presets": {}}
     (folder / "plan.json").write_text(json.dumps(plan))
     rng = np.random.default_rng(seed)
     records = list(_records(suite, n_items, gains or {}, keep, fail, rng))

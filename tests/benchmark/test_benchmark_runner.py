@@ -25,6 +25,7 @@ from dcpc.benchmark.tasks import cells
 from dcpc.errors import DataError, UsageError
 from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.summary import evaluate_distribution
+from dcpc.fit import ADAPTERS
 
 FORK = multiprocessing.get_context("fork")
 
@@ -289,6 +290,17 @@ def test_the_plan_gathers_what_narrowed_runs_ran(tmp_path: Path, monkeypatch: py
         )
     (dataset,) = json.loads((tmp_path / "plan.json").read_text())["suite"]["datasets"]
     assert dataset["conditions"] == ["clean", "pool=thresholds@0.3"]
+
+
+def test_a_store_of_another_dcpc_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells of one name must be of one method, though its preset changes from one version to the next."""
+    install(monkeypatch, FakeMethod("a"))
+    run(tmp_path, methods=["a"], seeds=1)
+    before = (tmp_path / "records.jsonl").read_bytes()
+    monkeypatch.setitem(ADAPTERS["default"], "bottleneck", 7)
+    with pytest.raises(UsageError, match=r"`presets.default.adapter.bottleneck` is 12 there and 7 here"):
+        run(tmp_path, methods=["a"], seeds=2)
+    assert (tmp_path / "records.jsonl").read_bytes() == before
 
 
 def test_the_bar_of_a_resumed_run_moves(

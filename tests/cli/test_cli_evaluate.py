@@ -113,6 +113,8 @@ def test_unknown_annotators_are_predicted_as_their_group(dcpc, tiny_bert, tmp_pa
     strangers.to_csv(tmp_path / "camps.csv", index=False)
     strangers.drop(columns="camp").to_csv(tmp_path / "none.csv", index=False)
     strangers.assign(camp="elsewhere").to_csv(tmp_path / "other.csv", index=False)
+    anonymous = strangers["annotator_id"].mask(strangers.index % 2 == 0)  # left out of the note, as of the error
+    strangers.assign(camp="elsewhere", annotator_id=anonymous).to_csv(tmp_path / "some.csv", index=False)
     output = tmp_path / "adapter"
     trained = dcpc(
         "train", tmp_path / "train.csv", "--model", tiny_bert, "--output", output, "--group-column", "camp", *QUICK
@@ -124,5 +126,7 @@ def test_unknown_annotators_are_predicted_as_their_group(dcpc, tiny_bert, tmp_pa
         assert result.code == 0
         notes[name] = "6 of 6 annotators, with 60 of 60 judgements, were unknown in training" in result.err
         errors[name] = json.loads((tmp_path / f"{name}.json").read_text())["annotator_error"]
+    some = dcpc("evaluate", output, tmp_path / "some.csv").err
+    assert "annotators, with 30 of 30 judgements, were unknown in training" in some
     assert errors == {"camps": 0.0, "none": 0.5, "other": 0.5}
     assert notes == {"camps": False, "none": True, "other": True}

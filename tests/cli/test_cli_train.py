@@ -112,6 +112,8 @@ def test_flags_override_the_recipe(dcpc, reviews, tiny_bert, tmp_path) -> None:
         (["--method", "lora", "--set", "r=0"], 2, "fit"),
         (["--method", "lora", "--set", "target_modules=foo"], 2, "modules"),
         (["--method", "lora", "--group-column", "text"], 2, "knows no annotators"),
+        (["--preset", "paper", "--group-column", "text"], 2, "nothing is learned of annotators"),
+        (["--set", "annotator_mode=none", "--group-column", "text"], 2, "nothing is learned of annotators"),
         (["--method", "lora", "--preset", "paper"], 2, "preset `paper`"),
         (["--method", "lora", "--set", "ambiguity_weight=1"], 2, "ambiguity_weight"),
         (["--method", "lora", "--set", "bottleneck=3"], 2, "bottleneck"),

@@ -24,6 +24,11 @@ def folder(tmp_path_factory):
     return output
 
 
+def test_no_method_trains_many_more_numbers_than_another(folder):
+    parameters = pd.read_csv(folder / "results.csv")["parameters"]
+    assert parameters.max() <= 1.05 * parameters.min()
+
+
 def test_the_folder_holds_all_that_the_page_names(folder):
     names = {path.name for path in folder.iterdir()}
     assert names == {

@@ -79,6 +79,14 @@ def test_the_kept_weights_are_those_of_the_best_epoch(folder: str, method: str) 
     assert validation_loss(adapter) == pytest.approx(min(losses(adapter)), abs=1e-5)
 
 
+def test_the_last_epoch_stays_where_that_is_asked_for(folder: str, tmp_path: Path) -> None:
+    """With checkpoints as without, and however much worse it is."""
+    for checkpoints in (None, tmp_path):
+        adapter = train(folder, "full", checkpoints, training={"load_best_model_at_end": False})
+        assert losses(adapter)[-1] > min(losses(adapter)) + 0.1
+        assert validation_loss(adapter) == pytest.approx(losses(adapter)[-1], abs=1e-5)
+
+
 def test_the_lowest_loss_decides_and_only_trained_tensors_are_kept() -> None:
     model, best = torch.nn.Linear(2, 1), BestWeights()
     model.bias.requires_grad_(False)

@@ -49,6 +49,19 @@ def test_terms_about_the_correction_module_bring_it_along(tmp_path: Path, weight
     assert (config.correction, config.bottleneck, config.correction_hidden) == (True, 12, 16)
 
 
+def test_annotators_inside_the_model_bring_it_along(tmp_path: Path) -> None:
+    """They act through the module."""
+    adapter = train_adapter(
+        sentiment_judgements(8),
+        None,
+        base_model=save_tiny_bert(tmp_path / "base", mean_pooling=True),
+        adapter={"annotator_mode": "prefix"},
+        training={"num_train_epochs": 1},
+        progress=False,
+    )
+    assert adapter.model.active_peft_config.correction
+
+
 def test_an_adapter_without_the_module_is_refused_for_terms_about_it(tmp_path: Path) -> None:
     """They would be zero, and the training would look as if they had done nothing."""
     with pytest.raises(UsageError, match=r"(?s)which the adapter lacks.*Set correction=True"):

@@ -26,6 +26,7 @@ def open_plan(store: Store, suite: Suite, data_folder: Path | None) -> None:
         "store": STORE_VERSION,
         "suite": suite.model_dump(mode="json"),
         "data": {d.name: fingerprint(d, data_folder) for d in suite.datasets},
+        "presets": _presets(),
     }
     old = store.plan  # refuses a folder of something else before anything is written
     with store.locked():
@@ -33,6 +34,14 @@ def open_plan(store: Store, suite: Suite, data_folder: Path | None) -> None:
         merged = new if old is None else _merged(old, new, store.folder)
         if merged != old:
             store.write_plan(merged)
+
+
+def _presets() -> dict[str, Any]:
+    """What `dcpc` and `dcpc-paper` are: cells of one name must be of one method."""
+    from dcpc.fit import ADAPTERS
+    from dcpc.objective.config import PRESETS
+
+    return {name: {"adapter": dict(adapter), "objective": PRESETS[name]} for name, adapter in ADAPTERS.items()}
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -44,6 +53,13 @@ def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str,
                 where=folder,
                 fix="Choose a new --output, or the settings in its plan.json.",
             )
+    if old["presets"] != new["presets"]:
+        name, there, here = _difference("presets", old["presets"], new["presets"])
+        raise UsageError(
+            f"this folder holds a benchmark of another DCPC: `{name}` is {there} there and {here} here.",
+            where=folder,
+            fix="Choose a new --output.",
+        )
     for name, digest in new["data"].items():
         if old["data"].get(name, digest) != digest:
             raise UsageError(

@@ -79,11 +79,11 @@ def _strangers(trained: TrainedAdapter, annotations: Annotations) -> list[str]:
     if numbers is None:
         return []
     ids = annotations.table["annotator_id"]
-    strange = ids[(numbers < 0).cpu().numpy()]
+    strange = ids[(numbers < 0).cpu().numpy() & ids.notna()]  # judgements without an id are nobody's error
     if strange.empty:
         return []
     return [
-        f"{strange.nunique():,} of {ids.nunique():,} annotators, with {len(strange):,} of {len(ids):,} judgements, "
+        f"{strange.nunique():,} of {ids.nunique():,} annotators, with {len(strange):,} of {ids.count():,} judgements, "
         "were unknown in training: annotator_error predicts them as anybody."
     ]
 

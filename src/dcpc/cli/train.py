@@ -86,6 +86,12 @@ def command(
             f"the method {settings.method} knows no annotators, so --group-column has no effect.",
             fix="Leave it out, or train with --method dcpc.",
         )
+    if group_column is not None and _ignores_annotators(settings):
+        raise UsageError(
+            "with annotator_mode=none, which the preset paper has, nothing is learned of annotators, so --group-column "
+            "has no effect.",
+            fix="Leave it out, or train with the preset default.",
+        )
     check_output_folder(output, "train", force=force)
     checkpoints = Checkpoints(output)
     checkpoints.check(resume=resume, force=force)
@@ -101,6 +107,12 @@ def command(
     checkpoints.remove()
     print_summary(annotations, division, trained, output)
     print_notes(division, trained)
+
+
+def _ignores_annotators(settings: Recipe) -> bool:
+    from dcpc.fit import ADAPTERS
+
+    return {**ADAPTERS.get(settings.preset, {}), **settings.adapter}.get("annotator_mode") == "none"
 
 
 def _train(

@@ -57,7 +57,8 @@ def predict_annotators(
     if adapter.rule.annotator_index(adapter.model, []) is None:
         raise UsageError(
             f"this adapter ({adapter.task.method}) knows no annotators.",
-            fix="Train with --method dcpc on data with an annotator_id column, or predict the distribution.",
+            fix="Train with --method dcpc, an annotator_mode other than none (the preset paper has none), and data "
+            "with an annotator_id column; or predict the distribution.",
         )
     _, own = predict_judgements(
         adapter, items, item_codes, annotators, batch_size=batch_size, progress=progress

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor, nn
 
-from dcpc.errors import UsageError
 from dcpc.objective import ObjectiveConfig, RunningConsensus
 from dcpc.training import step
 from dcpc.training.annotator_start import start_preferences
@@ -39,13 +38,7 @@ class ObjectiveRule(LearningRule):
         Raises:
             UsageError: if a DCPC adapter has no correction module, and the objective has terms about it.
         """
-        tuner = step.dcpc_tuner(model)
-        config = None if tuner is None else tuner.active_config
-        if config is not None and not config.correction and self.config.needs_correction:
-            raise UsageError(
-                "alignment_weight and preference_weight are about the correction module, which the adapter lacks.",
-                fix="Set correction=True, or both weights to 0.",
-            )
+        step.check_correction(model, self.config)
         self.n_judgements = data.annotations.n_judgements
         self.readout, self.annotators_started = None, False
         self.begin(model, data)

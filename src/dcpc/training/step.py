@@ -55,6 +55,22 @@ def dcpc_tuner(model: nn.Module) -> DCPCModel | None:
     return tuner_of(model, DCPCModel)
 
 
+def check_correction(model: nn.Module, config: ObjectiveConfig) -> None:
+    """Refuse terms about the correction module for a DCPC adapter without one: they would silently be zero.
+
+    Raises:
+        UsageError: if there are such terms.
+    """
+    tuner = dcpc_tuner(model)
+    adapter = None if tuner is None else tuner.active_config
+    if config.needs_correction and adapter is not None and not adapter.correction:
+        raise UsageError(
+            "the objective has terms about the correction module, which the adapter lacks: alignment_weight or "
+            "preference_weight is not 0 (mined_pairs gives both a weight).",
+            fix="Set correction=True, or both weights to 0.",
+        )
+
+
 def annotator_mode(tuner: DCPCModel) -> str:
     """Where annotators act in the active adapter: `output`, `prefix`, or `none` where it knows no annotators."""
     config = tuner.active_config
@@ -81,6 +97,7 @@ def training_loss(
     Returns:
         The loss with its graph.
     """
+    check_correction(model, config)
     tuner = dcpc_tuner(model)
     n_items = len(batch["items"])
     rows = _rows(batch, tuner, two_views=config.view_pairs and config.uses_pairs)

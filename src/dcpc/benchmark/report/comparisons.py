@@ -42,9 +42,12 @@ class Difference:
     relative: float
 
     def side(self, metric: Metric) -> int:
-        """1 if the whole interval is better than no difference, −1 if it is worse, 0 if it holds 0."""
+        """1 if the whole interval is better than no difference, −1 if it is worse, 0 if it holds 0.
+
+        Also 0 with one seed, whose interval knows nothing of other seeds.
+        """
         low, high = self.result.low, self.result.high
-        if low <= 0 <= high:
+        if low <= 0 <= high or self.result.n_seeds < FEWEST_SEEDS:
             return 0
         return 1 if metric.better(self.result.difference, 0.0) else -1
 

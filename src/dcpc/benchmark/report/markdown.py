@@ -12,7 +12,7 @@ METHOD_NOTE = (
     "Differences are {reference} minus the other method, with 95 % intervals from a paired bootstrap over test items "
     "nested in seeds; over several sets the mean difference of these sets, variances added. p-values are corrected "
     "over their table (Holm), and the verdict goes by them. Wins, ties and losses count sets by the 95 % interval of "
-    "each: a tie is an interval that holds 0."
+    "each, and none with one seed: a tie is an interval that holds 0."
 )
 HEADLINE_NOTE = (
     "The best other method is chosen by its mean over the sets, on the test items, which flatters it; forms of "

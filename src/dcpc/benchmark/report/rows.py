@@ -20,7 +20,7 @@ LEGEND = (
 
 SET_LEGEND = (
     "95 % intervals in parentheses. △ better, ▽ worse by the interval alone, which one set in twenty is by chance; "
-    "▲ better, ▼ worse also after Holm's correction over this table."
+    "▲ better, ▼ worse also after Holm's correction over this table. With one seed nothing is marked."
 )
 
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from dcpc.benchmark.report.comparisons import Difference, differences, differences_by_set, level_with_best
+from dcpc.benchmark.report.comparisons import (
+    FEWEST_SEEDS,
+    Difference,
+    differences,
+    differences_by_set,
+    level_with_best,
+)
 from dcpc.benchmark.report.families import Family
 from dcpc.benchmark.report.metrics import Metric
 from dcpc.benchmark.report.results import Column
@@ -64,8 +70,15 @@ class MetricTable:
         return [self.methods[i] for i in order if np.isfinite(self.ranks[i])]
 
     def counts(self, other: str) -> tuple[int, int, int]:
-        """Columns where the 95 % interval of the difference is all better than 0, holds 0, is all worse."""
-        sides = [d.side(self.metric) for d in self.by_set if d.other == other]
+        """Columns where the 95 % interval of the difference is all better than 0, holds 0, is all worse.
+
+        Columns with one seed are not counted.
+        """
+        sides = [
+            d.side(self.metric)
+            for d in self.by_set
+            if d.other == other and d.result.n_seeds >= FEWEST_SEEDS
+        ]
         return sides.count(1), sides.count(0), sides.count(-1)
 
     def ahead(self, other: str) -> int:
