@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 
 
 def test_no_method_trains_many_more_numbers_than_another(folder):
-    parameters = pd.read_csv(folder / "results.csv")["parameters"]
+    parameters = pd.read_csv(folder / "results.csv")["trainable_parameters"]
     assert parameters.max() <= 1.05 * parameters.min()
 
 
