@@ -76,8 +76,8 @@ ADAPTERS: dict[str, dict[str, Any]] = {
 }
 """Fields of `DCPCConfig` by preset. With the readout, the effects of annotators and, where an objective needs it, the
 correction module, twelve bottleneck units train no more numbers than LoRA of rank 4. `default` is without the module,
-which was worth nothing there (docs/research.md, row 33). `paper` corrects the whole prefix, inside one softmax with the
-text, and knows no annotators."""
+which was worth nothing there (docs/research.md, row 33). `paper` corrects the whole prefix, inside one softmax with
+the text, and knows no annotators."""
 
 
 def train_adapter(

@@ -32,7 +32,13 @@ NAMES = (
     *("crowd-layer", "annotator-embeddings", "annotator-heads"),
     *("dcpc", "dcpc-paper", "dcpc-low-rank", "dcpc-readout"),
     *("dcpc-no-annotators", "dcpc-no-readout", "dcpc-no-average"),
-    *("dcpc-with-pcm", "dcpc-with-ambiguity", "dcpc-with-alignment", "dcpc-with-style-kl", "dcpc-with-target-correction"),
+    *(
+        "dcpc-with-pcm",
+        "dcpc-with-ambiguity",
+        "dcpc-with-alignment",
+        "dcpc-with-style-kl",
+        "dcpc-with-target-correction",
+    ),
 )
 CLOSED_FORM = {"linear-probe", "linear-probe-annotators", "dcpc-readout"}
 TRAINED = [name for name in METHODS if name not in CLOSED_FORM]

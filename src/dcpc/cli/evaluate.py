@@ -83,8 +83,8 @@ def _strangers(trained: TrainedAdapter, annotations: Annotations) -> list[str]:
     if strange.empty:
         return []
     return [
-        f"{strange.nunique():,} of {ids.nunique():,} annotators, with {len(strange):,} of {ids.count():,} judgements, "
-        "were unknown in training: annotator_error predicts them as anybody."
+        f"{strange.nunique():,} of {ids.nunique():,} annotators, with {len(strange):,} of {ids.count():,} "
+        "judgements, were unknown in training: annotator_error predicts them as anybody."
     ]
 
 

@@ -88,8 +88,8 @@ def command(
         )
     if group_column is not None and _ignores_annotators(settings):
         raise UsageError(
-            "with annotator_mode=none, which the preset paper has, nothing is learned of annotators, so --group-column "
-            "has no effect.",
+            "with annotator_mode=none, which the preset paper has, nothing is learned of annotators, so "
+            "--group-column has no effect.",
             fix="Leave it out, or train with the preset default.",
         )
     check_output_folder(output, "train", force=force)

@@ -75,9 +75,7 @@ class MetricTable:
         Columns with one seed are not counted.
         """
         sides = [
-            d.side(self.metric)
-            for d in self.by_set
-            if d.other == other and d.result.n_seeds >= FEWEST_SEEDS
+            d.side(self.metric) for d in self.by_set if d.other == other and d.result.n_seeds >= FEWEST_SEEDS
         ]
         return sides.count(1), sides.count(0), sides.count(-1)
 
