@@ -155,6 +155,18 @@ def test_resuming_with_something_else_is_refused(train, stopping, tmp_path, chan
     assert checkpoints(tmp_path / "adapter-checkpoints")
 
 
+def test_checkpoints_of_another_default_are_refused(train, stopping, tmp_path, monkeypatch) -> None:
+    """As after an upgrade: the same command is another training."""
+    stopping(2)
+    train()
+    stopping(None)
+    monkeypatch.setitem(fit.ADAPTERS["default"], "bottleneck", 13)
+    result = train("--resume")
+    assert result.code == 2
+    assert "`bottleneck` was 12, and now is 13" in result.err
+    assert checkpoints(tmp_path / "adapter-checkpoints")
+
+
 def test_checkpoints_say_what_they_were_trained_with(train, stopping, tmp_path) -> None:
     stopping(2)
     train()

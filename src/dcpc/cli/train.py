@@ -123,10 +123,13 @@ def _train(
     force: bool,
     trust_remote_code: bool,
 ) -> TrainedAdapter:
-    from dcpc.fit import train_adapter
+    from dcpc.fit import ADAPTERS, train_adapter
     from dcpc.training.checkpoints import describe_run
 
-    run = describe_run(division.train, division.validation, settings.model_dump())
+    given = settings.model_dump()
+    if settings.method == "dcpc":  # what a preset is may change from one version to the next
+        given["adapter"] = {**ADAPTERS.get(settings.preset, ADAPTERS["default"]), **settings.adapter}
+    run = describe_run(division.train, division.validation, given)
     checkpoint, notes = checkpoints.begin(run, resume=resume, force=force)
     options.show_notes(notes)
     return train_adapter(
