@@ -29,6 +29,7 @@ from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.pairs import JudgementPairs, embedding_cache, mine_judgement_pairs
 from dcpc.errors import UsageError
 from dcpc.models import SentenceClassifier, load_base_model, located
+from dcpc.objective import ObjectiveConfig
 from dcpc.task import Task
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments
 from dcpc.training.best import BestWeights
@@ -78,6 +79,13 @@ ADAPTERS: dict[str, dict[str, Any]] = {
 correction module, twelve bottleneck units train no more numbers than LoRA of rank 4. `default` is without the module,
 which was worth nothing there (docs/research.md, row 33). `paper` corrects the whole prefix, inside one softmax with
 the text, and knows no annotators."""
+
+
+def adapter_fields(preset: str, objective: ObjectiveConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `DCPCConfig`: those of a preset, the correction module where it is needed, and changes to both."""
+    fields = ADAPTERS.get(preset, ADAPTERS["default"])
+    needed = objective.needs_correction or changes.get("annotator_mode") == "prefix"
+    return {**fields, **({"correction": True} if needed else {}), **changes}
 
 
 def train_adapter(
@@ -237,10 +245,8 @@ def _with_carrier(
     """
     try:
         if method == "dcpc":
-            preset = ADAPTERS.get(arguments.preset, ADAPTERS["default"])
-            if arguments.objective_config().needs_correction or changes.get("annotator_mode") == "prefix":
-                preset = {**preset, "correction": True}
-            return get_peft_model(base, _dcpc_config(base, train, {**preset, **changes}))
+            fields = adapter_fields(arguments.preset, arguments.objective_config(), changes)
+            return get_peft_model(base, _dcpc_config(base, train, fields))
         batches = math.ceil(train.n_items / arguments.per_device_train_batch_size)
         per_epoch = math.ceil(batches / arguments.gradient_accumulation_steps)
         steps = arguments.max_steps if arguments.max_steps > 0 else per_epoch * arguments.num_train_epochs

@@ -113,9 +113,8 @@ def test_unknown_annotators_are_predicted_as_their_group(dcpc, tiny_bert, tmp_pa
     strangers.to_csv(tmp_path / "camps.csv", index=False)
     strangers.drop(columns="camp").to_csv(tmp_path / "none.csv", index=False)
     strangers.assign(camp="elsewhere").to_csv(tmp_path / "other.csv", index=False)
-    anonymous = strangers["annotator_id"].mask(
-        strangers.index % 2 == 0
-    )  # left out of the note, as of the error
+    # Judgements without an annotator are left out of the note, as of the error.
+    anonymous = strangers["annotator_id"].mask(strangers.index % 2 == 0)
     strangers.assign(camp="elsewhere", annotator_id=anonymous).to_csv(tmp_path / "some.csv", index=False)
     output = tmp_path / "adapter"
     trained = dcpc(

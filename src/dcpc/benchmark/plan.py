@@ -41,9 +41,7 @@ def _presets() -> dict[str, Any]:
     from dcpc.fit import ADAPTERS
     from dcpc.objective.config import PRESETS
 
-    return {
-        name: {"adapter": dict(adapter), "objective": PRESETS[name]} for name, adapter in ADAPTERS.items()
-    }
+    return {name: {"adapter": ADAPTERS[name], "objective": PRESETS[name]} for name in ADAPTERS}
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, Any]:

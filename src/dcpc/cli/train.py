@@ -86,7 +86,7 @@ def command(
             f"the method {settings.method} knows no annotators, so --group-column has no effect.",
             fix="Leave it out, or train with --method dcpc.",
         )
-    if group_column is not None and _ignores_annotators(settings):
+    if group_column is not None and _adapter_fields(settings).get("annotator_mode") == "none":
         raise UsageError(
             "with annotator_mode=none, which the preset paper has, nothing is learned of annotators, so "
             "--group-column has no effect.",
@@ -109,10 +109,12 @@ def command(
     print_notes(division, trained)
 
 
-def _ignores_annotators(settings: Recipe) -> bool:
-    from dcpc.fit import ADAPTERS
+def _adapter_fields(settings: Recipe) -> dict[str, Any]:
+    from dcpc.fit import adapter_fields
+    from dcpc.objective import ObjectiveConfig
 
-    return {**ADAPTERS.get(settings.preset, {}), **settings.adapter}.get("annotator_mode") == "none"
+    objective = ObjectiveConfig.preset(settings.preset, **settings.objective)
+    return adapter_fields(settings.preset, objective, settings.adapter)
 
 
 def _train(
@@ -123,12 +125,12 @@ def _train(
     force: bool,
     trust_remote_code: bool,
 ) -> TrainedAdapter:
-    from dcpc.fit import ADAPTERS, train_adapter
+    from dcpc.fit import train_adapter
     from dcpc.training.checkpoints import describe_run
 
     given = settings.model_dump()
     if settings.method == "dcpc":  # what a preset is may change from one version to the next
-        given["adapter"] = {**ADAPTERS.get(settings.preset, ADAPTERS["default"]), **settings.adapter}
+        given["adapter"] = _adapter_fields(settings)
     run = describe_run(division.train, division.validation, given)
     checkpoint, notes = checkpoints.begin(run, resume=resume, force=force)
     options.show_notes(notes)

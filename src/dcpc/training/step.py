@@ -61,9 +61,11 @@ def check_correction(model: nn.Module, config: ObjectiveConfig) -> None:
     Raises:
         UsageError: if there are such terms.
     """
+    if not config.needs_correction:  # every step asks
+        return
     tuner = dcpc_tuner(model)
     adapter = None if tuner is None else tuner.active_config
-    if config.needs_correction and adapter is not None and not adapter.correction:
+    if adapter is not None and not adapter.correction:
         raise UsageError(
             "the objective has terms about the correction module, which the adapter lacks: alignment_weight or "
             "preference_weight is not 0 (mined_pairs gives both a weight).",

@@ -41,19 +41,24 @@ class Difference:
     columns: int
     relative: float
 
+    @property
+    def enough_seeds(self) -> bool:
+        """Whether it may be called a difference at all."""
+        return self.result.n_seeds >= FEWEST_SEEDS
+
     def side(self, metric: Metric) -> int:
         """1 if the whole interval is better than no difference, −1 if it is worse, 0 if it holds 0.
 
         Also 0 with one seed, whose interval knows nothing of other seeds.
         """
         low, high = self.result.low, self.result.high
-        if low <= 0 <= high or self.result.n_seeds < FEWEST_SEEDS:
+        if low <= 0 <= high or not self.enough_seeds:
             return 0
         return 1 if metric.better(self.result.difference, 0.0) else -1
 
     def verdict(self, metric: Metric) -> str:
         """`better`, `worse`, or `no clear difference`, for the reference; `one seed` where that is all there is."""
-        if self.result.n_seeds < FEWEST_SEEDS:
+        if not self.enough_seeds:
             return "one seed"
         if self.adjusted > ALPHA:
             return "no clear difference"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dcpc.baselines.registry import BASELINES
-from dcpc.benchmark.report.comparisons import ALPHA, FEWEST_SEEDS, Difference
+from dcpc.benchmark.report.comparisons import ALPHA, Difference
 from dcpc.benchmark.report.tables import MetricTable
 from dcpc.evaluation.multiplicity import holm
 
@@ -38,7 +38,7 @@ class Headline:
     @property
     def verdict(self) -> str:
         """`win`, `tie` or `loss` of the reference; `one seed` where that is all there is."""
-        if self.difference.result.n_seeds < FEWEST_SEEDS:
+        if not self.difference.enough_seeds:
             return "one seed"
         if self.adjusted > ALPHA:
             return "tie"

@@ -7,13 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from dcpc.benchmark.report.comparisons import (
-    FEWEST_SEEDS,
-    Difference,
-    differences,
-    differences_by_set,
-    level_with_best,
-)
+from dcpc.benchmark.report.comparisons import Difference, differences, differences_by_set, level_with_best
 from dcpc.benchmark.report.families import Family
 from dcpc.benchmark.report.metrics import Metric
 from dcpc.benchmark.report.results import Column
@@ -74,9 +68,7 @@ class MetricTable:
 
         Columns with one seed are not counted.
         """
-        sides = [
-            d.side(self.metric) for d in self.by_set if d.other == other and d.result.n_seeds >= FEWEST_SEEDS
-        ]
+        sides = [d.side(self.metric) for d in self.by_set if d.other == other and d.enough_seeds]
         return sides.count(1), sides.count(0), sides.count(-1)
 
     def ahead(self, other: str) -> int:
