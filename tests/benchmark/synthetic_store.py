@@ -96,7 +96,14 @@ def _records(
 
 
 def _failed(reason: str) -> dict[str, Any]:
-    cost = {"parameters": 0, "steps": 0, "seconds": 0.0, "memory_mib": 800.0, "commit": "c0ffee" * 6}
+    cost = {
+        "parameters": 0,
+        "steps": 0,
+        "seconds": 0.0,
+        "memory_mib": 800.0,
+        "device": "cpu",
+        "commit": "c0ffee" * 6,
+    }
     return {
         "status": "failed",
         "reason": reason,
@@ -123,6 +130,7 @@ def _search(where: dict[str, str], method: str, rng: np.random.Generator) -> dic
         "setting": best["setting"],
         "on_edge": edge,
         "precision": "float32",
+        "device": "cpu",
         "seconds": 1.0,
         "commit": "c0ffee" * 6,
     }
@@ -149,6 +157,7 @@ def _measured(counts: np.ndarray, gain: np.ndarray, rng: np.random.Generator) ->
         "parameters": int(rng.integers(10, 12)) * 1000,
         "steps": 100,
         "precision": "float32",
+        "device": "cpu",
         "seconds": float(10 + rng.random()),
         "memory_mib": 800.0,
         "commit": "c0ffee" * 6,

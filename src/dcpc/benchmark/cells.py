@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcpc.benchmark.cases import Case, make_case
+from dcpc.benchmark.device import device_name, peak_memory
 from dcpc.benchmark.search import select
 from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.store import Record
@@ -56,7 +55,7 @@ def run_task(
 
             traceback.print_exc()  # into the workers' log
         return [failure(task, suite, reason_of(error), time.perf_counter() - started)]
-    cell |= {"seconds": round(time.perf_counter() - started, 2), "memory_mib": _peak_memory()}
+    cell |= {"seconds": round(time.perf_counter() - started, 2), "memory_mib": peak_memory()}
     return [split, cell]
 
 
@@ -77,7 +76,8 @@ def failure(task: Task, suite: Suite, reason: str, seconds: float = 0.0) -> Reco
         "parameters": 0,
         "steps": 0,
         "seconds": round(seconds, 2),
-        "memory_mib": _peak_memory(),
+        "memory_mib": peak_memory(),
+        "device": device_name(),
         "history": [],
     }
 
@@ -98,7 +98,14 @@ def _search(task: Task, suite: Suite, data_folder: Path | None) -> Record:
             ).validation_loss
         ),
     )
-    return {**task.fields, "status": "done", "reason": None, **found, "precision": settings.precision}
+    return {
+        **task.fields,
+        "status": "done",
+        "reason": None,
+        **found,
+        "precision": settings.precision,
+        "device": device_name(),
+    }
 
 
 def _cell(
@@ -119,6 +126,7 @@ def _cell(
         "parameters": int(fitted.parameters),
         "steps": int(fitted.steps),
         "precision": settings.precision,
+        "device": device_name(),
         "history": _history(fitted.history),
     }
     return split_record(task, case), cell
@@ -215,9 +223,3 @@ def _history(entries: Iterable[dict[str, Any]]) -> list[dict[str, float | None]]
 
 def _number(value: Any) -> float | None:
     return None if value is None or not math.isfinite(value) else round(float(value), DIGITS)
-
-
-def _peak_memory() -> float:
-    """Peak resident memory of this process, base model and libraries included, MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)

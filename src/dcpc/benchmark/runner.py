@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import time
@@ -96,6 +97,7 @@ class _Run:
         self._commit = commit()
         self._pending = cells(suite)
         self._running: dict[Task, Worker] = {}
+        self._started = itertools.count()
 
     def finish(self, progress: bool) -> None:
         """Work until every cell has a record, whoever made it."""
@@ -149,8 +151,10 @@ class _Run:
         setting = None if search is None else search["setting"]
         failed = search["reason"] if search is not None and search["status"] == "failed" else None
         if self._workers and failed is None:
-            log = self._store.folder / "workers.log"
-            self._running[task] = Worker(task, self._suite, self._folder, setting, log=log, claim=claim)
+            log, number = self._store.folder / "workers.log", next(self._started)
+            self._running[task] = Worker(
+                task, self._suite, self._folder, setting, log=log, claim=claim, number=number
+            )
             return
         try:
             if failed is None:

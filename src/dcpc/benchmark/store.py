@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from dcpc.errors import TrainingError, UsageError
 from dcpc.files import atomic_file
 
-STORE_VERSION = 5
+STORE_VERSION = 6
 """Rises when records of an older version cannot be compared with new ones."""
 
 _ANEW = "Nothing here was changed; run the benchmark with a new --output."

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dcpc.benchmark.cells import failure, run_task
+from dcpc.benchmark.device import keep_one_gpu
 from dcpc.benchmark.store import Record
 from dcpc.benchmark.suite import Suite
 from dcpc.benchmark.tasks import Task
@@ -40,6 +41,7 @@ class Worker:
         task, suite, data_folder, setting: as for `run_task`.
         log: file that takes what libraries print.
         claim: file descriptor of the task's claim, closed when the task is done.
+        number: of the worker, which chooses its GPU where there are several.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Worker:
         *,
         log: Path,
         claim: int,
+        number: int,
     ) -> None:
         self.task, self._suite, self._claim, self._started = task, suite, claim, time.perf_counter()
         method = "forkserver" if sys.platform == "linux" else "spawn"
@@ -58,7 +61,7 @@ class Worker:
         if method == "forkserver":
             context.set_forkserver_preload(_PRELOADED)
         self.output, theirs = context.Pipe(duplex=False)
-        arguments = (theirs, task, suite, data_folder, setting, log, os.getpid())
+        arguments = (theirs, task, suite, data_folder, setting, log, number, os.getpid())
         self._process = context.Process(target=_work, args=arguments)
         with _single_threaded(suite.training.threads):
             self._process.start()
@@ -100,6 +103,7 @@ def _work(
     data_folder: Path | None,
     setting: dict[str, Any] | None,
     log: Path,
+    number: int,
     command: int,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starting command decides what a Ctrl-C stops
@@ -112,6 +116,7 @@ def _work(
         os.dup2(file.fileno(), 2)
     import torch
 
+    keep_one_gpu(number)
     torch.set_num_threads(suite.training.threads)
     output.send(run_task(task, suite, data_folder, setting))
 

@@ -22,14 +22,21 @@ COSTS = (
 
 
 def cost_plots(content: Content, table: MetricTable) -> list[Markup]:
-    """Mean over sets against the median of each cost; methods are numbered by their rank in the table."""
+    """Mean over sets against the median of each cost on the device that most cells ran on.
+
+    Methods are numbered by their rank in the table.
+    """
     return [plot for name, title in COSTS if (plot := _plot(content, table, name, title)) is not None]
 
 
 def _plot(content: Content, table: MetricTable, cost: str, title: str) -> Markup | None:
     points = []
     for number, method in enumerate(table.ranked, start=1):
-        cells = [c for c in content.results.cells if c.method == method and c.column in table.complete]
+        cells = [
+            c
+            for c in content.results.cells
+            if c.method == method and c.column in table.complete and c.device == content.results.device
+        ]
         value = float(np.nanmedian([getattr(c, cost) for c in cells])) if cells else float("nan")
         if np.isfinite(value) and value > 0:
             mean = table.metric.factor * table.overall[table.methods.index(method)]

@@ -27,10 +27,11 @@ def cells_frame(results: Results) -> pd.DataFrame:
     """One row per cell, failed ones included.
 
     Columns: suite, dataset, condition, method, seed, status (done or failed), reason, parameters (trainable),
-    steps, seconds, memory_mib, precision, setting (JSON), on_edge (JSON), commit. Figures are NaN for failed cells.
+    steps, seconds, memory_mib, precision, device, setting (JSON), on_edge (JSON), commit. Figures are NaN for
+    failed cells.
     """
-    names = "suite dataset condition method seed status reason parameters steps seconds memory_mib precision setting"
-    columns = [*names.split(), "on_edge", "commit"]
+    names = "suite dataset condition method seed status reason parameters steps seconds memory_mib precision"
+    columns = [*names.split(), "device", "setting", "on_edge", "commit"]
     rows: list[tuple[object, ...]] = [
         (
             results.suite,
@@ -39,12 +40,12 @@ def cells_frame(results: Results) -> pd.DataFrame:
             c.seed,
             "done",
             None,
-            *(c.parameters, c.steps, c.seconds, c.memory_mib, c.precision),
+            *(c.parameters, c.steps, c.seconds, c.memory_mib, c.precision, c.device),
             *(json.dumps(c.setting, sort_keys=True), json.dumps(list(c.on_edge)), c.commit),
         )
         for c in results.cells
     ]
-    nothing = (float("nan"),) * 4 + (None,) * 4
+    nothing = (float("nan"),) * 4 + (None,) * 5
     rows += [
         (results.suite, *f.column, f.method, f.seed, "failed", f.reason, *nothing) for f in results.failures
     ]

@@ -79,6 +79,7 @@ def _cell(record: Record, column: Column) -> Cell:
         float(record["seconds"]),
         float(record["memory_mib"]),
         record["precision"],
+        record["device"],
         record["commit"],
         tuple(
             (float(h["epoch"]), float(h["eval_loss"]))

@@ -36,7 +36,8 @@ class Cell:
         metrics: name to value, NaN where undefined.
         setting: the chosen point of the method's grid; on_edge: its axes that lie on the edge of the grid.
         parameters: trainable ones; steps: optimizer steps; seconds: of the whole cell; memory_mib: its peak.
-        precision: `bf16` or `float32` of the training; commit: of the code.
+        precision: `bf16` or `float32` of the training; device: `cpu` or the name of an accelerator; commit: of the
+            code.
         history: validation loss by epoch, as (epoch, loss) pairs.
         distribution: predicted for each test item, float [I, C], rows sum to 1.
         decisions: label position per test item, int [I].
@@ -55,6 +56,7 @@ class Cell:
     seconds: float
     memory_mib: float
     precision: str
+    device: str
     commit: str
     history: tuple[tuple[float, float], ...]
     distribution: np.ndarray
@@ -151,6 +153,11 @@ class Results:
     def methods(self) -> list[str]:
         """Methods with at least one cell."""
         return list(dict.fromkeys(cell.method for cell in self.cells))
+
+    @cached_property
+    def device(self) -> str:
+        """The one that most cells ran on."""
+        return Counter(cell.device for cell in self.cells).most_common(1)[0][0]
 
     @cached_property
     def _by_method(self) -> dict[tuple[Column, str], dict[int, Cell]]:

@@ -164,14 +164,15 @@ def spread_rows(content: Content, table: MetricTable) -> list[list[str]]:
 
 def cost_header() -> list[str]:
     """Names of the columns of the cost of methods."""
-    return ["method", "parameters", "steps", "seconds", "ms per step", "memory, MiB", "on the edge", "cells"]
+    costs = ("parameters", "steps", "seconds", "ms per step", "memory, MiB", "device")
+    return ["method", *costs, "on the edge", "cells"]
 
 
 def cost_rows(results: Results) -> list[list[str]]:
-    """Median over cells of what each method costs; and how many of its searches ended on the edge of a grid."""
+    """Median over the cells of a device of what each method costs; how many of its searches ended on a grid's edge."""
     rows = []
-    for method in results.methods:
-        cells = [c for c in results.cells if c.method == method]
+    for method, device in _methods_on_devices(results):
+        cells = [c for c in results.cells if (c.method, c.device) == (method, device)]
         searches = [s for s in results.selections if s.method == method]
         edges = sum(bool(s.on_edge) for s in searches)
         low, high = (f(c.parameters for c in cells) for f in (min, max))
@@ -183,11 +184,17 @@ def cost_rows(results: Results) -> list[list[str]]:
                 _plain(float(np.median([c.seconds for c in cells])), 1),
                 _plain(float(np.median([_per_step(c.seconds, c.steps) for c in cells])), 0),
                 f"{np.median([c.memory_mib for c in cells]):,.0f}",
+                device,
                 f"{edges} of {len(searches)}" if searches else "–",
                 str(len(cells)),
             ]
         )
     return rows
+
+
+def _methods_on_devices(results: Results) -> list[tuple[str, str]]:
+    found = dict.fromkeys((c.method, c.device) for c in results.cells)
+    return sorted(found, key=lambda pair: results.methods.index(pair[0]))
 
 
 def _per_step(seconds: float, steps: float) -> float:
