@@ -4,8 +4,8 @@
 
 One process per method, in turn, several rounds; a step is forward, backward and optimizer, with the objective, pairs
 and annotators that `dcpc train` uses, on 32 texts of 40 tokens. Printed are the least step over all rounds (other
-programs can only add), and how much the process grew from before the first step to its peak; in float32, and where
-the machine computes in it natively, in bfloat16.
+programs can only add), and how much the process grew from before the first step to its peak, on a GPU in memory that
+it allocated there; in float32, and where the machine computes in it natively, in bfloat16.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -32,6 +31,7 @@ def measure(method: str, bf16: bool) -> dict[str, float | int | str]:
     import torch
     from transformers import TrainerCallback
 
+    from dcpc.benchmark.device import device_name, peak_memory
     from dcpc.data import Annotations
     from dcpc.fit import train_adapter
 
@@ -45,13 +45,16 @@ def measure(method: str, bf16: bool) -> dict[str, float | int | str]:
     table["annotator_id"] = [f"a{i % 12}" for i in range(len(texts))]
     table["label"] = ["no" if (i // 3) % 2 else "yes" for i in range(len(texts))]
     seconds, memory = [], []
+    gpu = torch.cuda.is_available()
 
     class Clock(TrainerCallback):
         def on_step_begin(self, *args: object, **kwargs: object) -> None:
-            memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            memory.append(peak_memory())
             self.started = time.perf_counter()
 
         def on_step_end(self, *args: object, **kwargs: object) -> None:
+            if gpu:
+                torch.cuda.synchronize()
             seconds.append(time.perf_counter() - self.started)
 
     adapter = train_adapter(
@@ -71,7 +74,7 @@ def measure(method: str, bf16: bool) -> dict[str, float | int | str]:
         progress=False,
         callbacks=[Clock()],
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory()
     return {
         "method": method,
         "bf16": bf16,
@@ -79,6 +82,7 @@ def measure(method: str, bf16: bool) -> dict[str, float | int | str]:
         "growth_mib": round(peak - memory[0], 1),
         "peak_mib": round(peak, 1),
         "parameters": adapter.trainable_parameters,
+        "device": device_name(),
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
     }

@@ -98,14 +98,7 @@ def _search(task: Task, suite: Suite, data_folder: Path | None) -> Record:
             ).validation_loss
         ),
     )
-    return {
-        **task.fields,
-        "status": "done",
-        "reason": None,
-        **found,
-        "precision": settings.precision,
-        "device": device_name(),
-    }
+    return {**task.fields, "status": "done", "reason": None, **found, **_trained_on(settings)}
 
 
 def _cell(
@@ -125,11 +118,14 @@ def _cell(
         **measured,
         "parameters": int(fitted.parameters),
         "steps": int(fitted.steps),
-        "precision": settings.precision,
-        "device": device_name(),
+        **_trained_on(settings),
         "history": _history(fitted.history),
     }
     return split_record(task, case), cell
+
+
+def _trained_on(settings: TrainingSettings) -> Record:
+    return {"precision": settings.precision, "device": device_name()}
 
 
 def _prepare(

@@ -169,7 +169,7 @@ def cost_header() -> list[str]:
 
 
 def cost_rows(results: Results) -> list[list[str]]:
-    """Median over the cells of a device of what each method costs; how many of its searches ended on a grid's edge."""
+    """Medians of what each method costs on each device; how many of its searches ended on the edge of a grid."""
     rows = []
     for method, device in _methods_on_devices(results):
         cells = [c for c in results.cells if (c.method, c.device) == (method, device)]
