@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from dcpc.benchmark.cells import failure, run_task
 from dcpc.benchmark.device import keep_one_gpu
 from dcpc.benchmark.store import Record
@@ -116,6 +118,8 @@ def _work(
         os.dup2(file.fileno(), 2)
     import torch
 
+    # The default lock of progress bars is shared between processes: killed amid a task, it would outlive this one.
+    tqdm.set_lock(threading.RLock())
     keep_one_gpu(number)
     torch.set_num_threads(suite.training.threads)
     output.send(run_task(task, suite, data_folder, setting))
