@@ -25,9 +25,9 @@ HEAD = """\
 
 Tables of the benchmark suites. [Metrics and statistics](metrics.md) says what each number means. A store holds every
 cell with its settings, cost, and predictions per test item; beside it is the long form (`results.parquet`: suite,
-dataset, condition, method, seed, metric, value; `cells.parquet`: parameters, steps, seconds, memory, setting,
-commit). `python -m dcpc.benchmark.report results/NAME` makes the page with figures and all metrics (`report.html`).
-`dcpc benchmark NAME --output results/NAME` makes the store.
+dataset, condition, method, seed, metric, value; `cells.parquet`: parameters, steps, seconds, memory, device,
+setting, commit). `python -m dcpc.benchmark.report results/NAME` makes the page with figures and all metrics
+(`report.html`). `dcpc benchmark NAME --output results/NAME` makes the store.
 """
 NONE_YET = "\nNo results are committed yet.\n"
 

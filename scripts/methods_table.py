@@ -41,8 +41,8 @@ TAIL = f"""
 ## What is searched
 
 Every trained method has five learning rates over two and a half orders of magnitude that suit its carrier, and the
-same weight decays, tried at the same points; some learning rules have a strength of their own besides. Values are
-in `dcpc.benchmark.grids`.
+same weight decays. Carriers are tried at the same points of the two; some learning rules have a strength of their own
+besides, and points of their own. Values are in `dcpc.benchmark.grids`.
 
 | | learning rates |
 |---|---|

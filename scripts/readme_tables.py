@@ -38,6 +38,10 @@ NAMES = {
     "linear-probe-annotators": "probe with annotators",
     "elr": "ELR",
     "ncr": "NCR",
+    "gce": "GCE",
+    "majority-vote": "majority vote",
+    "similar-inputs-kl": "KL between similar inputs",
+    "crowd-layer": "crowd layer",
     "dcpc-paper": "DCPC as published",
     "dcpc-readout": "DCPC's readout alone",
 }

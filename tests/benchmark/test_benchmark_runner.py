@@ -18,10 +18,12 @@ import pytest
 from benchmark_helpers import same_records
 from fake_methods import FakeMethod, cut_off, fake_suite, install, killed
 
-from dcpc.benchmark import workers
+from dcpc.benchmark import runner, workers
+from dcpc.benchmark.rerun import begin_rerun, end_rerun, unfinished_rerun
 from dcpc.benchmark.runner import run_suite
 from dcpc.benchmark.store import Record, Store
 from dcpc.benchmark.tasks import cells
+from dcpc.benchmark.workers import Worker
 from dcpc.errors import DataError, UsageError
 from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.summary import evaluate_distribution
@@ -201,6 +203,29 @@ def test_a_rerun_that_was_stopped_goes_on_and_the_next_one_begins_anew(
     assert trained_in(rerun=["b"]) == everything
 
 
+def test_another_command_does_not_end_a_rerun_that_was_stopped(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    begin_rerun(store, ["a", "b"])
+    end_rerun(store, ["b"])
+    assert unfinished_rerun(store) == {"a"}
+    end_rerun(store, [])
+    assert unfinished_rerun(store) == {"a"}
+    end_rerun(store, ["a"])
+    assert unfinished_rerun(store) == set()
+
+
+def test_a_rerun_names_those_that_share_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, FakeMethod("a"), FakeMethod("b", searched_as="a"))
+    run(tmp_path)
+    before = (tmp_path / "records.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="cells of b are there") as error:
+        run(tmp_path, rerun=["a"])
+    assert "--rerun a,b" in str(error.value.fix)
+    assert (tmp_path / "records.jsonl").read_bytes() == before
+    run(tmp_path, rerun=["a", "b"])
+    run(tmp_path, rerun=["b"])
+
+
 def test_conditions_may_hold_any_character(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path)
     with store.locked():
@@ -290,6 +315,43 @@ def test_the_plan_gathers_what_narrowed_runs_ran(tmp_path: Path, monkeypatch: py
         )
     (dataset,) = json.loads((tmp_path / "plan.json").read_text())["suite"]["datasets"]
     assert dataset["conditions"] == ["clean", "pool=thresholds@0.3"]
+
+
+def test_a_condition_is_only_added_where_it_was_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan does not ask for cells that no command asked for."""
+    install(monkeypatch, FakeMethod("a"))
+    rows = [f"{i},text {i},{who},{'yes' if i % 3 else 'no'}\n" for i in range(80) for who in ("ann", "bob")]
+    (tmp_path / "other.csv").write_text("item_id,text,annotator_id,label\n" + "".join(rows))
+    one, other = {"name": "generated-reviews"}, {"name": "other", "path": str(tmp_path / "other.csv")}
+    out = tmp_path / "out"
+    common: dict[str, Any] = {"methods": ["a"], "seeds": 1}
+    run(out, datasets=[one, other], conditions=["budget=1"], **common)
+    run(out, datasets=[one], conditions=["clean"], **common)
+    datasets = json.loads((out / "plan.json").read_text())["suite"]["datasets"]
+    assert {d["name"]: d["conditions"] for d in datasets} == {
+        "generated-reviews": ["budget=1", "clean"],
+        "other": ["budget=1"],
+    }
+
+
+def test_running_workers_have_different_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a free GPU is used before one is shared, in whatever order tasks end."""
+    running: list[int] = []
+
+    class Numbered(Worker):
+        def __init__(self, *args: Any, number: int, **options: Any) -> None:
+            assert number in {0, 1} - set(running)
+            running.append(number)
+            super().__init__(*args, number=number, **options)
+
+        def close(self) -> None:
+            running.remove(self.number)
+            super().close()
+
+    monkeypatch.setattr(runner, "Worker", Numbered)
+    install(monkeypatch, FakeMethod("a"), FakeMethod("b"))
+    run(tmp_path, workers=2)
+    assert running == []
 
 
 def test_a_store_of_another_dcpc_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from fake_methods import fake_suite
+from rich.console import Console
 from synthetic_store import write_store
 
+from dcpc.benchmark import overview
 from dcpc.benchmark.device import device_name, keep_one_gpu, peak_memory
 from dcpc.benchmark.report import rows
 from dcpc.benchmark.report.records import read_results
@@ -52,3 +57,16 @@ def test_costs_are_medians_over_the_cells_of_a_device(tmp_path: Path) -> None:
     found = [dict(zip(header, row, strict=True)) for row in mixed if row[0] == method]
     assert {(r["device"], r["cells"]) for r in found} == {("GPU", "1"), ("cpu", str(len(own) - 1))}
     assert next(r for r in found if r["device"] == "GPU")["seconds"] == "1.0"
+
+
+def test_costs_of_different_devices_are_not_averaged(tmp_path: Path) -> None:
+    suite = fake_suite(seeds=1)
+    common = {"kind": "cell", "dataset": "generated-reviews", "method": "a", "seed": 0, "status": "done"}
+    common |= {"reason": None, "metrics": {}, "parameters": 10, "steps": 5}
+    shown = Console(width=120, record=True, file=io.StringIO())
+    one = common | {"condition": "budget=1", "device": "cpu", "seconds": 100.0, "memory_mib": 700.0}
+    other = common | {"condition": "budget=all", "device": "GPU", "seconds": 4.0, "memory_mib": 40.0}
+    shown.print(overview.results(suite, [one, other, one | {"method": "b"}]))
+    text = shown.export_text()
+    assert re.search(r"\ba\b.* 100 +700", text)
+    assert "s and MiB are of the cells on cpu." in text

@@ -20,7 +20,7 @@ def keep_one_gpu(number: int) -> None:
     To be called before CUDA is used.
 
     Args:
-        number: workers with consecutive numbers get one GPU after the other.
+        number: of the worker; those with consecutive numbers get one GPU after the other.
     """
     listed = os.environ.get(_VISIBLE)
     if listed is None:

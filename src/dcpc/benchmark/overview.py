@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -56,6 +57,8 @@ def budgets(suite: Suite) -> RenderableType:
 def results(suite: Suite, records: Iterable[Record]) -> RenderableType:
     """Means over all cells of a method, and what they cost; the report has the intervals."""
     done = _of(suite, records)
+    devices = Counter(r["device"] for r in done if r["status"] == "done")
+    device = devices.most_common(1)[0][0] if devices else None
     table = Table(
         "Method", "cells", *SHOWN.values(), "parameters", "s", "MiB", box=SIMPLE_HEAD, padding=(0, 1)
     )
@@ -69,14 +72,21 @@ def results(suite: Suite, records: Iterable[Record]) -> RenderableType:
             str(len(mine)) if good == mine else f"{len(good)} of {len(mine)}",
             *("–" if m is None else f"{m:.4f}" for m in means),
             " to ".join(list(sizes)[:: max(1, len(sizes) - 1)]) or "–",
-            *(f"{_mean([r[f] for r in good]) or 0:.0f}" for f in ("seconds", "memory_mib")),
+            *(_cost(good, field, device) for field in ("seconds", "memory_mib")),
         )
-    notes = uneven((_budget(r) for r in done if r["status"] == "done"), suite.backbone)
+    notes = [f"s and MiB are of the cells on {device}."] if len(devices) > 1 else []
+    notes += uneven((_budget(r) for r in done if r["status"] == "done"), suite.backbone)
     failed = [
         f"Failed: {r['dataset']}, {r['condition']}, {r['method']}: {r['reason']}" for r in done if r["reason"]
     ]
     failed = list(dict.fromkeys(failed))
     return Group(table, *map(Text, [*notes, *failed]))
+
+
+def _cost(cells: Iterable[Record], field: str, device: str | None) -> str:
+    # What different devices take does not add up.
+    mean = _mean([cell[field] for cell in cells if cell["device"] == device])
+    return "–" if mean is None else f"{mean:.0f}"
 
 
 def _budget(cell: Record) -> Budget:

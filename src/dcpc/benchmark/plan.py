@@ -71,19 +71,20 @@ def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str,
     suite = dict(old["suite"])
     for field in ("methods", "conditions"):
         suite[field] = list(dict.fromkeys([*suite[field], *new["suite"][field]]))
-    suite["datasets"] = _merged_datasets(suite["datasets"], new["suite"]["datasets"])
+    suite["datasets"] = _merged_datasets(old["suite"], new["suite"])
     suite["seeds"] = max(suite["seeds"], new["suite"]["seeds"])
     return {**old, "suite": suite, "data": old["data"] | new["data"]}
 
 
-def _merged_datasets(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All data sets of both, each with the conditions of both; None stands for the suite's."""
-    merged = {d["name"]: d for d in old}
-    for dataset in new:
-        there = merged.setdefault(dataset["name"], dataset)
-        if there["conditions"] and dataset["conditions"]:
-            conditions = list(dict.fromkeys([*there["conditions"], *dataset["conditions"]]))
-            merged[dataset["name"]] = {**there, "conditions": conditions}
+def _merged_datasets(*suites: dict[str, Any]) -> list[dict[str, Any]]:
+    """All data sets of some suites, each with the conditions that it has in any of them."""
+    merged: dict[str, dict[str, Any]] = {}
+    for suite in suites:
+        for dataset in suite["datasets"]:
+            there = merged.get(dataset["name"], dataset | {"conditions": []})
+            own = dataset["conditions"] or suite["conditions"]
+            conditions = list(dict.fromkeys([*there["conditions"], *own]))
+            merged[dataset["name"]] = there | {"conditions": conditions}
     return list(merged.values())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import subprocess
 import time
@@ -17,7 +16,7 @@ import dcpc
 from dcpc.benchmark.cases import make_case
 from dcpc.benchmark.cells import failure, run_task
 from dcpc.benchmark.plan import open_plan
-from dcpc.benchmark.rerun import begin_rerun, end_rerun
+from dcpc.benchmark.rerun import begin_rerun, check_rerun, end_rerun
 from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.store import Key, Record, Store
 from dcpc.benchmark.suite import Suite, check_names
@@ -65,6 +64,7 @@ def run_suite(
     check_suite(suite, data_folder)
     store = Store(output)
     open_plan(store, suite, data_folder)
+    check_rerun(store, rerun)
     begin_rerun(store, rerun)
     if retry_failed:
         store.drop(lambda record: record.get("status") == "failed")
@@ -73,7 +73,7 @@ def run_suite(
         run.finish(progress)
     finally:
         run.stop()
-    end_rerun(store)
+    end_rerun(store, rerun)
     return store.records()
 
 
@@ -97,7 +97,6 @@ class _Run:
         self._commit = commit()
         self._pending = cells(suite)
         self._running: dict[Task, Worker] = {}
-        self._started = itertools.count()
 
     def finish(self, progress: bool) -> None:
         """Work until every cell has a record, whoever made it."""
@@ -151,7 +150,8 @@ class _Run:
         setting = None if search is None else search["setting"]
         failed = search["reason"] if search is not None and search["status"] == "failed" else None
         if self._workers and failed is None:
-            log, number = self._store.folder / "workers.log", next(self._started)
+            log = self._store.folder / "workers.log"
+            number = min(set(range(self._workers)) - {worker.number for worker in self._running.values()})
             self._running[task] = Worker(
                 task, self._suite, self._folder, setting, log=log, claim=claim, number=number
             )

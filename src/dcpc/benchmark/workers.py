@@ -43,7 +43,7 @@ class Worker:
         task, suite, data_folder, setting: as for `run_task`.
         log: file that takes what libraries print.
         claim: file descriptor of the task's claim, closed when the task is done.
-        number: of the worker, which chooses its GPU where there are several.
+        number: none that another running worker of the command has; chooses the GPU where there are several.
     """
 
     def __init__(
@@ -57,7 +57,8 @@ class Worker:
         claim: int,
         number: int,
     ) -> None:
-        self.task, self._suite, self._claim, self._started = task, suite, claim, time.perf_counter()
+        self.task, self.number = task, number
+        self._suite, self._claim, self._started = suite, claim, time.perf_counter()
         method = "forkserver" if sys.platform == "linux" else "spawn"
         context: Any = get_context(method)
         if method == "forkserver":

@@ -33,7 +33,9 @@ def command(
     ] = None,
     methods: Annotated[
         str | None,
-        typer.Option(help=f"Comma-separated. With --data: {OWN_METHODS}, the first as the reference."),
+        typer.Option(
+            help=f"Comma-separated. With --data: {OWN_METHODS}. All are compared with dcpc, or without it the first."
+        ),
     ] = None,
     datasets: Annotated[str | None, typer.Option(help="Only these data sets of the suite.")] = None,
     conditions: Annotated[
