@@ -89,6 +89,18 @@ def test_training_lowers_the_loss_on_what_it_sees(folder, tmp_path, mode, preset
     assert {"loss_task"} | pairs | ({"loss_annotators"} if mode != "none" else set()) <= logs[-1].keys()
 
 
+def test_a_process_has_one_gpu_of_several(folder, tmp_path):
+    """Batches stay as large as was asked for."""
+    first = build(folder, tmp_path)
+    arguments = DCPCTrainingArguments(str(tmp_path), per_device_train_batch_size=4, use_cpu=True)
+    arguments._n_gpu = 4
+    trainer = DCPCTrainer(
+        first.model, arguments, first.train_dataset, processing_class=first.processing_class
+    )
+    assert (trainer.args.n_gpu, trainer.args.train_batch_size) == (1, 4)
+    assert trainer.get_train_dataloader().batch_size == 4
+
+
 def test_the_base_model_stays_as_it_was(folder, tmp_path):
     trainer = build(folder, tmp_path)
     frozen = {n: t.clone() for n, t in trainer.model.named_parameters() if not t.requires_grad}

@@ -68,6 +68,9 @@ class DCPCTrainer(Trainer):
             # Annotators act after the forward pass, where a search for unused tensors does not find them;
             # `check_gradients` makes sure that every tensor is used.
             args.ddp_find_unused_parameters = False
+        # `DataParallel` cannot split ragged judgements; the Trainer would still multiply the batch by the number of
+        # GPUs. One process has one GPU, `accelerate launch` uses several.
+        args._n_gpu = min(args.n_gpu, 1)
         super().__init__(
             model=model,
             args=args,
