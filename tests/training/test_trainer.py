@@ -98,7 +98,7 @@ def test_a_process_has_one_gpu_of_several(folder, tmp_path):
         first.model, arguments, first.train_dataset, processing_class=first.processing_class
     )
     assert (trainer.args.n_gpu, trainer.args.train_batch_size) == (1, 4)
-    assert trainer.get_train_dataloader().batch_size == 4
+    assert len(trainer.get_train_dataloader()) == 4
 
 
 def test_the_base_model_stays_as_it_was(folder, tmp_path):
