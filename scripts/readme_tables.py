@@ -89,7 +89,11 @@ def shift_table(content: Content) -> list[str]:
     """Accuracy under a condition per row; in parentheses where a method has fewer seeds than DCPC."""
     tables = [t for t in content.tables if t.metric.name == "accuracy"]
     plain = {t.family: t for t in content.tables if t.metric.name == "accuracy_argmax"}
-    body = [shift_row(t, plain[t.family], column) for t in tables for column in t.columns]
+    body = [
+        shift_row(t, plain[t.family], column)
+        for t in tables
+        for column in sorted(t.columns, key=lambda column: strength_of(column.condition) or 0.0)
+    ]
     return markdown_table(["annotators", *map(called, SHIFT), "DCPC − best other (95 % interval)"], body)
 
 
