@@ -8,7 +8,7 @@ Each stands between `<!-- NAME: … -->` and `<!-- end of NAME -->` and is writt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +94,37 @@ def shift_table(content: Content) -> list[str]:
         for t in tables
         for column in sorted(t.columns, key=lambda column: strength_of(column.condition) or 0.0)
     ]
+    body.append(mean_row(tables, plain))
     return markdown_table(["annotators", *map(called, SHIFT), "DCPC − best other (95 % interval)"], body)
+
+
+def mean_row(tables: Sequence[MetricTable], plain: Mapping[Family, MetricTable]) -> list[str]:
+    """Means over all conditions with conflict, each weighing the same, and the best other by the labels decided.
+
+    Without an interval: the conditions share seeds and items, so their differences are not independent.
+    """
+    shifted = [t for t in tables if t.family.name != "clean"]
+
+    def means(found: Iterable[MetricTable]) -> dict[str, float]:
+        values: dict[str, list[float]] = {}
+        for t in found:
+            for method, row in zip(t.methods, t.means, strict=True):
+                values.setdefault(method, []).extend(row)
+        return {method: float(np.mean(row)) for method, row in values.items()}
+
+    metric, overall = tables[0].metric, means(shifted)
+    both = [
+        row([found.get(m, np.nan) for m in SHIFT], metric)
+        for found in (overall, means(plain[t.family] for t in shifted))
+    ]
+    best = max(
+        (m for m in overall if not is_variant(m, REFERENCE) and m != REFERENCE), key=overall.__getitem__
+    )
+    return [
+        "**mean of all with conflict**",
+        *(f"{a} / {b}" for a, b in zip(*both, strict=True)),
+        f"{called(best)}: {metric.show(overall[REFERENCE] - overall[best], sign=True)}",
+    ]
 
 
 def shift_row(table: MetricTable, plain: MetricTable, column: Column) -> list[str]:

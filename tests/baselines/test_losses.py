@@ -126,8 +126,20 @@ def test_similar_inputs_kl_counts_similar_pairs_only() -> None:
     logits = torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]]).log()
     features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
     expected = 0.4 * math.log(0.9 / 0.5) / 2 + (-0.4) * math.log(0.1 / 0.5) / 2
-    assert similar_inputs_kl(logits, features, 0.8).item() == pytest.approx(expected, abs=1e-6)
-    assert similar_inputs_kl(logits, features, 0.9999).item() == 0
+    assert similar_inputs_kl(logits, features, 1 / 3).item() == pytest.approx(expected, abs=1e-6)
+    assert similar_inputs_kl(logits, features, 0.01).item() == pytest.approx(expected, abs=1e-6)
+    further = 0.7 * math.log(0.9 / 0.2) / 2 + (-0.7) * math.log(0.1 / 0.8) / 2
+    further += 0.3 * math.log(0.5 / 0.2) / 2 + (-0.3) * math.log(0.5 / 0.8) / 2
+    assert similar_inputs_kl(logits, features, 1.0).item() == pytest.approx(
+        (expected + further) / 3, abs=1e-6
+    )
+    assert similar_inputs_kl(logits[:1], features[:1]).item() == 0
+
+
+def test_the_control_acts_on_any_batch() -> None:
+    """However little alike its texts are: a control that never acts is none."""
+    torch.manual_seed(0)
+    assert similar_inputs_kl(torch.randn(32, 2), torch.randn(32, 384)).item() > 0.01
 
 
 @pytest.mark.parametrize("penalty", [neighbour_consistency, similar_inputs_kl])

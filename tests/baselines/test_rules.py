@@ -128,7 +128,7 @@ class TestLosses:
         logits = model(**tokens_of(batch)).logits
         features = rule.features.of(batch["attention_mask"])
         penalty = similar_inputs_kl(logits, features)
-        assert penalty > 0, "two of these items are similar"
+        assert penalty > 0
         torch.testing.assert_close(found.loss, cross_entropy(logits, SOFT) + 2.0 * penalty)
 
     def test_ncr_waits_for_its_start_and_then_splits_the_loss(self, folder: str) -> None:
