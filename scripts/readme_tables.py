@@ -104,18 +104,10 @@ def mean_row(tables: Sequence[MetricTable], plain: Mapping[Family, MetricTable])
     Without an interval: the conditions share seeds and items, so their differences are not independent.
     """
     shifted = [t for t in tables if t.family.name != "clean"]
-
-    def means(found: Iterable[MetricTable]) -> dict[str, float]:
-        values: dict[str, list[float]] = {}
-        for t in found:
-            for method, row in zip(t.methods, t.means, strict=True):
-                values.setdefault(method, []).extend(row)
-        return {method: float(np.mean(row)) for method, row in values.items()}
-
-    metric, overall = tables[0].metric, means(shifted)
+    metric, overall = tables[0].metric, conflict_means(shifted)
     both = [
         row([found.get(m, np.nan) for m in SHIFT], metric)
-        for found in (overall, means(plain[t.family] for t in shifted))
+        for found in (overall, conflict_means([plain[t.family] for t in shifted]))
     ]
     best = max(
         (m for m in overall if not is_variant(m, REFERENCE) and m != REFERENCE), key=overall.__getitem__
@@ -125,6 +117,16 @@ def mean_row(tables: Sequence[MetricTable], plain: Mapping[Family, MetricTable])
         *(f"{a} / {b}" for a, b in zip(*both, strict=True)),
         f"{called(best)}: {metric.show(overall[REFERENCE] - overall[best], sign=True)}",
     ]
+
+
+def conflict_means(tables: Sequence[MetricTable]) -> dict[str, float]:
+    """Mean over the columns of all tables of each method that has every one of them."""
+    values: dict[str, list[float]] = {}
+    for table in tables:
+        for method, means in zip(table.methods, table.means, strict=True):
+            values.setdefault(method, []).extend(means[np.isfinite(means)])
+    n_columns = sum(len(table.columns) for table in tables)
+    return {method: float(np.mean(found)) for method, found in values.items() if len(found) == n_columns}
 
 
 def shift_row(table: MetricTable, plain: MetricTable, column: Column) -> list[str]:

@@ -1,12 +1,15 @@
-"""What a cell runs on: the accelerator that it has to itself, or the processor; and the memory that it took there."""
+"""What a cell runs on: an accelerator or the processor; and the memory that it took there.
+
+torch is imported where it is used: the command that starts the workers does without.
+"""
 
 from __future__ import annotations
 
 import os
 import resource
 import sys
-
-import torch
+from collections import Counter
+from collections.abc import Iterable
 
 PROCESSOR = "cpu"
 """Name of the device where there is no accelerator."""
@@ -15,13 +18,15 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def keep_one_gpu(number: int) -> None:
-    """Leave this process one of the machine's GPUs, so that a Trainer does not spread batches over all of them.
+    """Leave this process one of the machine's GPUs, so that workers spread over all of them.
 
     To be called before CUDA is used.
 
     Args:
         number: of the worker; those with consecutive numbers get one GPU after the other.
     """
+    import torch
+
     listed = os.environ.get(_VISIBLE)
     if listed is None:
         listed = ",".join(map(str, range(torch.cuda.device_count())))
@@ -32,14 +37,24 @@ def keep_one_gpu(number: int) -> None:
 
 def device_name() -> str:
     """Of what trainings of this process run on: the GPU's model, the kind of another accelerator, or `cpu`."""
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     return PROCESSOR if accelerator is None else accelerator.type
 
 
+def most_common(devices: Iterable[str]) -> str | None:
+    """The device of most cells; None without cells."""
+    found = Counter(devices).most_common(1)
+    return found[0][0] if found else None
+
+
 def peak_memory() -> float:
     """Peak of this process, MiB: allocated on the GPU where there is one, else resident, libraries included."""
+    import torch
+
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 2**20, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

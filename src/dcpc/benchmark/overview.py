@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dcpc.benchmark.device import most_common
 from dcpc.benchmark.evenness import Budget, uneven
 from dcpc.benchmark.search import rungs
 from dcpc.benchmark.store import Record
@@ -57,8 +57,8 @@ def budgets(suite: Suite) -> RenderableType:
 def results(suite: Suite, records: Iterable[Record]) -> RenderableType:
     """Means over all cells of a method, and what they cost; the report has the intervals."""
     done = _of(suite, records)
-    devices = Counter(r["device"] for r in done if r["status"] == "done")
-    device = devices.most_common(1)[0][0] if devices else None
+    devices = [r["device"] for r in done if r["status"] == "done"]
+    device = most_common(devices)
     table = Table(
         "Method", "cells", *SHOWN.values(), "parameters", "s", "MiB", box=SIMPLE_HEAD, padding=(0, 1)
     )
@@ -74,7 +74,7 @@ def results(suite: Suite, records: Iterable[Record]) -> RenderableType:
             " to ".join(list(sizes)[:: max(1, len(sizes) - 1)]) or "–",
             *(_cost(good, field, device) for field in ("seconds", "memory_mib")),
         )
-    notes = [f"s and MiB are of the cells on {device}."] if len(devices) > 1 else []
+    notes = [f"s and MiB are of the cells on {device}."] if len(set(devices)) > 1 else []
     notes += uneven((_budget(r) for r in done if r["status"] == "done"), suite.backbone)
     failed = [
         f"Failed: {r['dataset']}, {r['condition']}, {r['method']}: {r['reason']}" for r in done if r["reason"]

@@ -6,11 +6,12 @@ and annotators. If this did as well, those parts would not earn their place.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn.functional import normalize
+import math
 
-from dcpc.objective.similarity import prediction_divergence
+from torch import Tensor
+
+from dcpc.objective.pairs import batch_pairs
+from dcpc.objective.similarity import layer_similarity, prediction_divergence, similarity_gate
 
 
 def similar_inputs_kl(logits: Tensor, features: Tensor, share: float = 0.1) -> Tensor:
@@ -24,11 +25,11 @@ def similar_inputs_kl(logits: Tensor, features: Tensor, share: float = 0.1) -> T
         features: of the frozen encoder or the last layer, [B, H]; a constant for the gradient.
         share: of the B (B − 1) / 2 pairs that count, in (0, 1]; at least one does. A batch of one has none: 0.
     """
-    directions = normalize(features.detach().float(), dim=-1)  # [B, H]
-    first, second = torch.triu_indices(len(logits), len(logits), offset=1, device=logits.device)  # [P], [P]
-    if len(first) == 0:
+    pairs = batch_pairs(len(logits), logits.device)
+    if len(pairs) == 0:
         return logits.sum() * 0.0
-    cosine = (directions[first] * directions[second]).sum(dim=-1)  # [P]
-    similar = cosine >= torch.quantile(cosine, 1 - share)  # [P]
+    states = features.detach().float()[None]  # [1, B, H]
+    cosine = layer_similarity(states[:, pairs.a], states[:, pairs.b])  # [1, P]
+    similar = pairs.where(similarity_gate(cosine, threshold=-math.inf, quantile=1 - share)[0].bool())
     log_p = logits.log_softmax(dim=-1)  # [B, C]
-    return prediction_divergence(log_p[first[similar]], log_p[second[similar]]).mean()
+    return prediction_divergence(log_p[similar.a], log_p[similar.b]).mean()

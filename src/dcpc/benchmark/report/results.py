@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dcpc.benchmark.device import most_common
 from dcpc.data.counts import soft_labels
 from dcpc.evaluation.majority import majority_labels
 
@@ -155,9 +156,9 @@ class Results:
         return list(dict.fromkeys(cell.method for cell in self.cells))
 
     @cached_property
-    def device(self) -> str:
-        """The one that most cells ran on."""
-        return Counter(cell.device for cell in self.cells).most_common(1)[0][0]
+    def device(self) -> str | None:
+        """The one that most cells ran on; None without cells."""
+        return most_common(cell.device for cell in self.cells)
 
     @cached_property
     def _by_method(self) -> dict[tuple[Column, str], dict[int, Cell]]:
