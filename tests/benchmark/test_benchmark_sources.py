@@ -164,6 +164,17 @@ def test_more_noise_than_a_pool_has_is_refused() -> None:
         case("pool=thresholds@0.2", pools={"thresholds": {"lenience": 2.0}})
 
 
+def test_entailed_sentences_that_share_fewer_words_are_fainter(tmp_path: Path) -> None:
+    """Strict annotators deny these first; without a score it would be any of them."""
+    sentences = ["a dog barks", "a dog sleeps", "birds sing"]
+    pd.DataFrame({"premise": ["a dog barks"] * 3, "hypothesis": sentences, "label": [0, 0, 0]}).to_csv(
+        tmp_path / "rte.csv", index=False
+    )
+    items = load_source(Dataset(name="rte", path="rte.csv"), tmp_path).items
+    position = items.latent_positions(np.random.default_rng(0))
+    assert position.argsort().tolist() == [2, 1, 0]
+
+
 def test_gold_labels_have_no_budget(tmp_path: Path) -> None:
     pd.DataFrame({"sentence": ["fine", "bad"] * 20, "label": [1, 0] * 20}).to_csv(
         tmp_path / "t.csv", index=False

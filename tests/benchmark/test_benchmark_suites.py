@@ -16,7 +16,9 @@ PLAIN = "datasets: [d]\nmethods: [lora, dcpc]\nreference: dcpc\n"
 
 
 def test_the_suites_of_the_package_name_known_methods_and_pools() -> None:
-    assert suite_names() == ["smoke", "real-small", "real-full", "shift-small", "shift-full", "ablation"]
+    assert suite_names() == [
+        *("smoke", "real-small", "real-full", "shift-small", "shift-rte", "shift-full", "ablation"),
+    ]
     for name in suite_names():
         check_names(load_suite(name))
 
@@ -126,7 +128,7 @@ def test_a_file_of_data_is_no_suite(tmp_path: Path) -> None:
         load_suite(str(tmp_path / "missing.yaml"))
 
 
-@pytest.mark.parametrize("name", ["real-small", "shift-small"])
+@pytest.mark.parametrize("name", ["real-small", "shift-small", "shift-rte"])
 def test_small_suites_fit_the_real_data(shared_data: Path, name: str) -> None:
     suite = load_suite(name)
     for dataset in suite.datasets:

@@ -31,13 +31,14 @@ NAMES = (
     *("gce", "elr", "co-teaching", "ncr", "similar-inputs-kl", "clear"),
     *("crowd-layer", "annotator-embeddings", "annotator-heads"),
     *("dcpc", "dcpc-paper", "dcpc-low-rank", "dcpc-readout"),
-    *("dcpc-no-annotators", "dcpc-no-readout", "dcpc-no-average"),
+    *("dcpc-no-annotators", "dcpc-no-readout"),
     *(
         "dcpc-with-pcm",
         "dcpc-with-ambiguity",
         "dcpc-with-alignment",
         "dcpc-with-style-kl",
         "dcpc-with-target-correction",
+        "dcpc-with-average",
     ),
 )
 CLOSED_FORM = {"linear-probe", "linear-probe-annotators", "dcpc-readout"}

@@ -163,7 +163,6 @@ def _dcpc() -> list[BenchmarkMethod]:
             "the adapter alone; annotators start from the regression of the readout as ever",
             rule=counted(0.0, 1.0),
         ),
-        method("dcpc-no-average", "without averaged weights", objective={"ema_decay": 0.0}),
         method(
             "dcpc-with-pcm",
             "with the preference correction module (eq. 10-12), which is not in `default`",
@@ -173,6 +172,7 @@ def _dcpc() -> list[BenchmarkMethod]:
         given("alignment", "alignment (eq. 7-9) and the module that it is about", alignment_weight=0.01),
         given("style-kl", "L_KL (eq. 12) and the module that it is about", preference_weight=0.01),
         given("target-correction", "target correction", target_correction=0.5),
+        given("average", "averaged weights", ema_decay=0.98),
     ]
 
 

@@ -75,7 +75,7 @@ def load_source(dataset: Dataset, data_folder: Path | None) -> Source:
         DataError: it cannot be read, or has none of the labels that the suite names.
     """
     from dcpc.data.tasks import clean_items, load_task
-    from dcpc.data.tasks.labelled import sst2_p
+    from dcpc.data.tasks.labelled import rte_e, sst2_p
     from dcpc.data.tasks.loaders import task_at
 
     if _is_generated(dataset):
@@ -86,8 +86,10 @@ def load_source(dataset: Dataset, data_folder: Path | None) -> Source:
         raise DataError(f"task {task} has open answers, and the benchmark needs labels.", where=path)
     if path is not None and task is not None:
         table = load_task(task, path)
-        # SST-2 brings how intense a sentence is, so that simulated annotators disagree on faint ones first.
-        items = sst2_p(table, 1.0)[0] if task == "sst2" else clean_items(task, table)
+        # SST-2 brings how intense a sentence is, RTE how many words two sentences share, so that simulated annotators
+        # disagree on faint items first.
+        scored = {"sst2": sst2_p, "rte": rte_e}
+        items = scored[task](table, 1.0)[0] if task in scored else clean_items(task, table)
         return Source(None, replace(items, scale="nominal" if items.n_classes == 2 else items.scale))
     annotations = read_annotations(
         path or dataset.path or dataset.name,

@@ -197,7 +197,7 @@ class Suite(_Strict):
 def suite_names() -> list[str]:
     """The suites that come with the package."""
     folder = files("dcpc.benchmark") / "suites"
-    order = ("smoke", "real-small", "real-full", "shift-small", "shift-full", "ablation")
+    order = ("smoke", "real-small", "real-full", "shift-small", "shift-rte", "shift-full", "ablation")
     found = {entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
     return [name for name in order if name in found] + sorted(found - set(order))
 

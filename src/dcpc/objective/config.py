@@ -116,7 +116,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "similarity_threshold": 0.5,
         "similarity_quantile": 0.9,
         "batch_pairs": True,
-        "ema_decay": 0.98,
     },
     "none": {"annotator_weight": 0.0},
 }
