@@ -27,7 +27,12 @@ Tables of the benchmark suites. [Metrics and statistics](metrics.md) says what e
 cell with its settings, cost, and predictions per test item; beside it is the long form (`results.parquet`: suite,
 dataset, condition, method, seed, metric, value; `cells.parquet`: parameters, steps, seconds, memory, device,
 setting, commit). `python -m dcpc.benchmark.report results/NAME` makes the page with figures and all metrics
-(`report.html`). `dcpc benchmark NAME --output results/NAME` makes the store.
+(`report.html`). `dcpc benchmark NAME --output results/NAME` makes the store. Two
+are parts of `shift-small` with more seeds:
+
+- `shift-small-control`: `--conditions clean --methods dcpc,bottleneck-adapter,lora,p-tuning-v2,ncr --seeds 10`
+- `shift-small-seeds`: `--methods dcpc,lora,linear-probe-annotators --seeds 10`, `--conditions` those of the pools
+  `sst-2-p`, `thresholds` and `confusion`
 """
 NONE_YET = "\nNo results are committed yet.\n"
 
@@ -39,7 +44,7 @@ def page(results: Path) -> str:
         read = read_results(store)
         write_long_form(read, store)
         content = make_content(read, read.plan["suite"]["reference"])
-        sections.append("\n" + to_markdown(content, level=2, brief=True))
+        sections.append("\n" + to_markdown(content, title=store.name, level=2, brief=True))
     return HEAD + ("".join(sections) or NONE_YET)
 
 

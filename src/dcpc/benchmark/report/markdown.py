@@ -22,16 +22,17 @@ HEADLINE_NOTE = (
 )
 
 
-def to_markdown(content: Content, *, level: int = 1, brief: bool = False) -> str:
+def to_markdown(content: Content, *, title: str | None = None, level: int = 1, brief: bool = False) -> str:
     """All tables.
 
     Args:
         content: what the store amounts to.
+        title: first heading; None for the suite's name.
         level: depth of the first heading.
         brief: leave out differences by set, metrics that are not tested, costs, settings and failures.
     """
     h = "#" * level
-    lines = [f"{h} {content.results.suite}", "", *_facts(content), ""]
+    lines = [f"{h} {title or content.results.suite}", "", *_facts(content), ""]
     lines += [f"> {text}\n" for text in content.state]
     lines += _headlines(content, h)
     for family in content.families:

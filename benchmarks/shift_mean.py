@@ -1,0 +1,51 @@
+"""DCPC's lead over the mean of simulated shifts, with an interval over seeds.
+
+    python benchmarks/shift_mean.py [--store results/shift-small-seeds] [--metric accuracy]
+
+The conditions of a seed share items and annotators, so that their differences are not independent, but the seeds are:
+the mean over all conditions with conflict is one number per seed and method, and what is printed are differences of
+these, paired by seed, with 95 % intervals (Student's t).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+REFERENCE = "dcpc"
+
+
+def means_by_seed(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean over the conditions, one row per seed and one column per method; seeds that lack a cell are left out."""
+    shifted = cells[(cells["metric"] == metric) & (cells["condition"] != "clean")]
+    table = shifted.pivot_table(index="seed", columns=["method", "condition"], values="value").dropna()
+    return table.T.groupby("method").mean().T
+
+
+def lead(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """Mean of the paired differences and its 95 % interval."""
+    difference = first - second
+    half = stats.t.ppf(0.975, len(difference) - 1) * stats.sem(difference)
+    return difference.mean(), difference.mean() - half, difference.mean() + half
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", type=Path, default=Path("results/shift-small-seeds"))
+    parser.add_argument("--metric", default="accuracy", help="one that is shown in percent")
+    arguments = parser.parse_args()
+    cells = pd.read_parquet(arguments.store / "results.parquet")
+    table = 100 * means_by_seed(cells, arguments.metric)
+    print(f"{len(table)} seeds, {cells['condition'].nunique()} conditions, {arguments.metric} in percent")
+    print(f"{REFERENCE}: {table[REFERENCE].mean():.1f}")
+    for method in table.columns.drop(REFERENCE):
+        mean, low, high = lead(table[REFERENCE].to_numpy(), table[method].to_numpy())
+        print(f"{method}: {table[method].mean():.1f}, behind by {mean:+.1f} ({low:+.1f} to {high:+.1f})")
+
+
+if __name__ == "__main__":
+    main()
