@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dcpc.pooling import mean_of_tokens
 from dcpc.tuner.correction import (
     PreferenceCorrection,
     corrected_prefix,
-    pooled_state,
     preference_probabilities,
 )
 
@@ -30,7 +30,7 @@ def test_gradients_of_the_whole_module_match_finite_differences() -> None:
 
     def corrected(hidden: Tensor, prefix: Tensor, meta: Tensor, effect: Tensor, *weights: Tensor) -> Tensor:
         parameters = dict(zip(dict(module.named_parameters()), weights, strict=True))
-        mean, std = torch.func.functional_call(module, parameters, pooled_state(hidden, mask))
+        mean, std = torch.func.functional_call(module, parameters, mean_of_tokens(hidden, mask))
         return corrected_prefix(prefix, meta, preference_probabilities(mean, std, noise.detach(), effect))
 
     inputs = (hidden, prefix, meta, effect, *module.parameters())
@@ -71,16 +71,3 @@ def test_equation_12_by_hand(corrected: int) -> None:
         for style in range(K):
             expected[:corrected] += probabilities[row, style] * meta[style]
         torch.testing.assert_close(found[row], expected)
-
-
-def test_pooling_ignores_padding_whatever_it_holds() -> None:
-    hidden = torch.randn(B, N, H)
-    mask = torch.tensor([[1, 1, 0, 0, 0], [0, 0, 1, 1, 1]])
-    expected = torch.stack([hidden[0, :2].mean(0), hidden[1, 2:].mean(0)])
-    hidden[mask == 0] = float("nan")
-    torch.testing.assert_close(pooled_state(hidden, mask), expected)
-
-
-def test_half_precision_states_are_pooled_in_single_precision() -> None:
-    hidden = torch.full((1, 4096, 1), 1.001, dtype=torch.bfloat16)
-    assert pooled_state(hidden, None).dtype == torch.float32

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dcpc.errors import ModelError, UsageError
+from dcpc.pooling import mean_of_tokens
 from dcpc.tuner import DCPCConfig
-from dcpc.tuner.correction import pooled_state
 
 BERT = next(architecture for architecture in ARCHITECTURES if architecture.name == "BERT")
 
@@ -52,7 +52,7 @@ def test_it_adds_its_formula_of_the_frozen_states(correction: bool) -> None:
     batch = inputs(BERT)
     with torch.no_grad(), model.disable_adapter():
         states = model(**batch, output_hidden_states=True).hidden_states
-    pooled = torch.cat([pooled_state(state, batch.get("attention_mask")) for state in states], dim=-1)
+    pooled = torch.cat([mean_of_tokens(state, batch.get("attention_mask")) for state in states], dim=-1)
     expected = (pooled - readout.centre) / readout.spread @ readout.weight.T + readout.bias
     torch.testing.assert_close(logits(model), 0.25 * without + 0.75 * expected, rtol=1e-4, atol=1e-5)
 

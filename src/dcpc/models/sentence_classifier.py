@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from dcpc.models.minilm import MINILM, minilm_path
+from dcpc.pooling import mean_of_tokens
 
 
 class SentenceClassifier(PreTrainedModel):
@@ -99,7 +100,5 @@ def mean_pool(states: torch.Tensor, attention_mask: torch.Tensor | None) -> torc
     Returns:
         The pooled states [B, H].
     """
-    if attention_mask is None:
-        return states.mean(dim=1)
-    weights = attention_mask[:, -states.shape[1] :, None].to(states.dtype)  # [B, n, 1]
-    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+    mask = None if attention_mask is None else attention_mask[:, -states.shape[1] :]  # [B, n]
+    return mean_of_tokens(states, mask).to(states.dtype)

@@ -24,6 +24,7 @@ from dcpc.objective.similarity import (
     prediction_divergence,
     similarity_gate,
 )
+from dcpc.pooling import mean_of_tokens
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,9 @@ def pool_layers(hidden_states: Sequence[Tensor], attention_mask: Tensor) -> Tens
         attention_mask: 1 for real tokens [B, n].
 
     Returns:
-        [L, B, H].
+        [L, B, H] in at least float32.
     """
-    weights = attention_mask.to(hidden_states[0].dtype)
-    weights = weights / weights.sum(dim=1, keepdim=True).clamp_min(1)  # [B, n]
-    return torch.stack([torch.einsum("bn,bnh->bh", weights, state) for state in hidden_states[1:]])
+    return torch.stack([mean_of_tokens(states, attention_mask) for states in hidden_states[1:]])
 
 
 def pair_terms(state: BatchState, pairs: Pairs, config: ObjectiveConfig) -> dict[str, Tensor]:

@@ -53,25 +53,6 @@ class PreferenceCorrection(nn.Module):
         return mean, functional.softplus(raw_std)
 
 
-def pooled_state(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean hidden state over the positions that count: e^l of eq. 10.
-
-    Args:
-        hidden: [B,n,H] hidden states that enter a layer's self-attention.
-        mask: [B,n], nonzero where a position counts; None counts all. Every row needs one such position.
-
-    Returns:
-        [B,H] in at least float32.
-    """
-    hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))  # [B,n,H]
-    if mask is None:
-        return hidden.mean(dim=1)
-    weights = mask.to(hidden.dtype).unsqueeze(-1)  # [B,n,1]
-    # where(), not a product: padding may hold inf or nan.
-    total = torch.where(weights > 0, hidden, hidden.new_zeros(())).sum(dim=1)  # [B,H]
-    return total / weights.sum(dim=1).clamp(min=1)
-
-
 def preference_probabilities(
     mean: Tensor, std: Tensor, noise: Tensor | None = None, effect: Tensor | None = None
 ) -> Tensor:

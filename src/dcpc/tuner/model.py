@@ -25,10 +25,11 @@ from torch import Tensor, nn
 from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
 from dcpc.errors import ModelError, UsageError
+from dcpc.pooling import mean_of_tokens
 from dcpc.tuner import deberta
 from dcpc.tuner.checkpointing import adopt_checkpointing
 from dcpc.tuner.config import DCPCConfig
-from dcpc.tuner.correction import pooled_state, preference_probabilities
+from dcpc.tuner.correction import preference_probabilities
 from dcpc.tuner.gated_layer import GatedLayer
 from dcpc.tuner.layer import CHILD, PrefixLayer
 from dcpc.tuner.probing import describe, hidden_states
@@ -180,7 +181,8 @@ class DCPCModel(Readings):
                 )
             return encoder[-1].for_batch(batch)
         mask = None if state.mask is None else repeated(state.mask, batch)[:, -hidden.shape[1] :]
-        mean, std = self.dcpc_correction[layer.adapter](pooled_state(hidden, mask))
+        pooled = mean_of_tokens(hidden, mask)  # [B, H], e^l of eq. 10
+        mean, std = self.dcpc_correction[layer.adapter](pooled)
         noise = None if state.noise is None else repeated(state.noise.to(mean), batch)
         effect = None if state.effect is None else repeated(state.effect.to(mean), batch)
         return LayerPreference(mean, std, preference_probabilities(mean, std, noise, effect))
@@ -211,7 +213,9 @@ class DCPCModel(Readings):
         hidden = output.get("hidden_states")
         hidden = output.get("encoder_hidden_states") if hidden is None else hidden
         mask = pooling_mask(given.get("attention_mask"), None)
-        states = torch.cat([pooled_state(layer, mask) for layer in hidden or ()] or [torch.empty(0)], dim=-1)
+        states = torch.cat(
+            [mean_of_tokens(layer, mask) for layer in hidden or ()] or [torch.empty(0)], dim=-1
+        )
         if self.readout is not None and states.shape[-1] != len(self.readout.centre):
             raise ModelError(
                 f"The readout reads {len(self.readout.centre)} numbers from the layers of {describe(self.model)}, "

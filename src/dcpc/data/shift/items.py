@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dcpc.data.annotations import Annotations, Scale
+from dcpc.data.annotations import Annotations, Scale, item_texts
 from dcpc.errors import UsageError
 
 
@@ -83,16 +83,14 @@ class CleanItems:
         )
 
     def texts(self) -> list[str]:
-        """Each item's text, joined with its `text_pair` where there is one.
+        """Each item's whole text, as `dcpc.data.annotations.item_texts` makes it.
 
         Raises:
             UsageError: if the items have no text.
         """
         if "text" not in self.table:
             raise UsageError("this pool looks at the text, but the items have no column `text`.")
-        if "text_pair" not in self.table:
-            return [str(text) for text in self.table["text"]]
-        return [f"{a} {b}" for a, b in zip(self.table["text"], self.table["text_pair"], strict=True)]
+        return item_texts(self.table)
 
     def latent_positions(self, rng: np.random.Generator) -> np.ndarray:
         """A latent position per item on the scale 0 … C−1, float [I], within ±½ of its clean label.
