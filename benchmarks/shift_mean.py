@@ -40,11 +40,11 @@ def main() -> None:
     arguments = parser.parse_args()
     cells = pd.read_parquet(arguments.store / "results.parquet")
     table = 100 * means_by_seed(cells, arguments.metric)
-    print(f"{len(table)} seeds, {cells['condition'].nunique()} conditions, {arguments.metric} in percent")
+    print(f"{arguments.metric}, %, mean over all conditions with conflict and {len(table)} seeds")
     print(f"{REFERENCE}: {table[REFERENCE].mean():.1f}")
     for method in table.columns.drop(REFERENCE):
         mean, low, high = lead(table[REFERENCE].to_numpy(), table[method].to_numpy())
-        print(f"{method}: {table[method].mean():.1f}, behind by {mean:+.1f} ({low:+.1f} to {high:+.1f})")
+        print(f"{method}: {table[method].mean():.1f}, {REFERENCE} {mean:+.1f} ({low:+.1f} to {high:+.1f})")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,15 @@ REAL = (
     "annotator-embeddings",
     "linear-probe-annotators",
 )
-SHIFT = ("dcpc", "lora", "bottleneck-adapter", "linear-probe-annotators", "p-tuning-v2", "elr", "ncr")
+SHIFT = (
+    "dcpc",
+    "dcpc-readout",
+    "lora",
+    "bottleneck-adapter",
+    "p-tuning-v2",
+    "annotator-embeddings",
+    "linear-probe-annotators",
+)
 METRICS = ("macro_f1", "accuracy", "jensen_shannon", "cross_entropy", "annotator_error", "accuracy_argmax")
 POOLS = {
     "pool=thresholds": "strict and lenient",

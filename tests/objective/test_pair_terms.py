@@ -194,9 +194,10 @@ class TestConfig:
         assert config.similarity_quantile is None
         assert config.target_correction == config.ema_decay == 0
 
-    def test_preset_default_compares_no_pairs_until_a_term_has_a_weight(self):
+    def test_preset_default_has_the_task_loss_alone_until_a_term_has_a_weight(self):
         config = ObjectiveConfig.preset("default")
         assert not config.uses_pairs
+        assert config.target_correction == config.ema_decay == 0
         weighed = ObjectiveConfig.preset("default", ambiguity_weight=0.1)
         assert weighed.uses_pairs
         assert weighed.batch_pairs

@@ -170,7 +170,7 @@ def test_the_weights_are_those_to_be_expected_given_held_out_judgements(
 
 
 def test_a_checkpoint_predicts_what_was_validated(tmp_path: Path) -> None:
-    trainer = tiny_trainer(tmp_path, save_strategy="epoch", objective={"ema_decay": 0.0})
+    trainer = tiny_trainer(tmp_path, save_strategy="epoch")
     trainer.train()
     validated = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
     for step, expected in zip((2, 4), validated, strict=True):

@@ -1,4 +1,4 @@
-"""Exponential moving average of the trainable weights (Polyak and Juditsky 1992; it lowers the seed variance)."""
+"""Exponential moving average of the trainable weights (Polyak and Juditsky 1992)."""
 
 from __future__ import annotations
 
