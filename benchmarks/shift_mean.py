@@ -28,9 +28,8 @@ def means_by_seed(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def lead(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
     """Mean of the paired differences and its 95 % interval."""
-    difference = first - second
-    half = stats.t.ppf(0.975, len(difference) - 1) * stats.sem(difference)
-    return difference.mean(), difference.mean() - half, difference.mean() + half
+    low, high = stats.ttest_rel(first, second).confidence_interval(0.95)
+    return (first - second).mean(), low, high
 
 
 def main() -> None:

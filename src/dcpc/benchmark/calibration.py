@@ -60,7 +60,7 @@ def calibrate(
     if _distance(best, noise) > TOLERANCE:
         raise DataError(
             f"the pool {best[1].name} reaches {best[1].realised_noise:.1%} disagreement with the clean labels "
-            f"on these items, and {noise:.0%} was asked for",
+            f"on these items, and {noise:.0%} was asked for.",
             fix="Ask for less, or give the pool stronger parameters under `pools` in the suite.",
         )
     return best

@@ -29,7 +29,7 @@ def to_markdown(content: Content, *, title: str | None = None, level: int = 1, b
         content: what the store amounts to.
         title: first heading; None for the suite's name.
         level: depth of the first heading.
-        brief: leave out differences by set, metrics that are not tested, costs, settings and failures.
+        brief: leave out differences by set, metrics that are not tested, costs and settings.
     """
     h = "#" * level
     lines = [f"{h} {title or content.results.suite}", "", *_facts(content), ""]
@@ -49,7 +49,8 @@ def to_markdown(content: Content, *, title: str | None = None, level: int = 1, b
             *rows.markdown_table(rows.cost_header(), rows.cost_rows(content.results)),
             "",
         ]
-        lines += _edges(content, h) + _failures(content, h)
+        lines += _edges(content, h)
+    lines += _failures(content, h)
     return "\n".join(lines).rstrip() + "\n"
 
 
