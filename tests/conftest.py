@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
+from transformers import set_seed
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -21,3 +22,9 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the shared data sets are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def same_random_state() -> None:
+    """Every test starts from one random state, so that none depends on those before it on its worker."""
+    set_seed(0)

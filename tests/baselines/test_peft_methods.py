@@ -125,7 +125,7 @@ def test_ia3_scales_keys_and_values_after_and_feed_forward_layers_before_their_p
 def test_dora_learns_direction_and_length_apart() -> None:
     base = bert()
     model = peft.get_peft_model(base, adapter_config("dora", base, LABELS, lora_dropout=0.0))
-    name, layer = next((n, m) for n, m in model.named_modules() if n.endswith("query"))
+    layer = next(m for n, m in model.named_modules() if n.endswith("query"))
     with torch.no_grad():
         layer.lora_B["default"].weight.normal_()
         layer.lora_magnitude_vector["default"].weight.uniform_(0.5, 1.5)
@@ -134,7 +134,7 @@ def test_dora_learns_direction_and_length_apart() -> None:
     length = layer.lora_magnitude_vector["default"].weight[:, None]
     weight = length * direction / direction.norm(dim=1, keepdim=True)  # equation 5 of the paper
     x = torch.randn(3, 16)
-    torch.testing.assert_close(layer(x), x @ weight.T + layer.base_layer.bias, msg=name)
+    torch.testing.assert_close(layer(x), x @ weight.T + layer.base_layer.bias)
 
 
 @pytest.mark.parametrize("method", ["lora", "p-tuning-v2"])

@@ -59,8 +59,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def setup(folder: str, rows=ROWS, method: str = "lora", **settings):  # type: ignore[no-untyped-def]
     """A PEFT model with random adapter weights, the data, and the batch of all items."""
-    base, tokenizer = load_base_model(folder, ["no", "yes"])
     torch.manual_seed(1)
+    base, tokenizer = load_base_model(folder, ["no", "yes"])
     model = get_peft_model(base, adapter_config(method, base, ["no", "yes"], **settings)).eval()
     with torch.no_grad():
         for tensor in model.parameters():

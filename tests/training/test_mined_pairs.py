@@ -46,8 +46,8 @@ def folder(tmp_path_factory):
 
 
 def adapted(folder, mode: str | None, annotators=("ann", "bob", "eve")):
-    base, tokenizer = load_base_model(folder, ["no", "yes"])
     torch.manual_seed(0)
+    base, tokenizer = load_base_model(folder, ["no", "yes"])
     known = {"annotators": list(annotators), "annotator_mode": mode} if mode else {}
     model = get_peft_model(base, DCPCConfig(task_type="SEQ_CLS", num_virtual_tokens=2, **known))
     return model, tokenizer, {name: i for i, name in enumerate(annotators if mode else ())}
@@ -245,10 +245,8 @@ class TestTrainer:
         seen = self.items_seen(resumed, monkeypatch)
         resumed.train(resume_from_checkpoint=str(tmp_path / "straight" / f"checkpoint-{at}"))
         assert seen == expected[at:]
-        for (name, first), (_, second) in zip(
-            straight.model.named_parameters(), resumed.model.named_parameters(), strict=True
-        ):
-            torch.testing.assert_close(first, second, atol=1e-6, rtol=0, msg=name)
+        weights = (dict(trainer.model.named_parameters()) for trainer in (straight, resumed))
+        torch.testing.assert_close(*weights, atol=1e-6, rtol=0)
 
 
 def test_train_adapter_mines_where_the_switch_is_on(folder, tmp_path, monkeypatch):

@@ -33,8 +33,8 @@ def folder(tmp_path_factory):
 
 def build(folder, mode: str | None = None, config=None, **fields):
     """A PEFT model with random adapter weights, and the batch of all rows."""
-    base, tokenizer = load_base_model(folder, ["no", "yes"])
     torch.manual_seed(1)
+    base, tokenizer = load_base_model(folder, ["no", "yes"])
     annotators = {"annotators": ANNOTATORS, "annotator_mode": mode} if mode else {}
     config = config or DCPCConfig(task_type="SEQ_CLS", num_virtual_tokens=2, **annotators, **fields)
     model = get_peft_model(base, config)
