@@ -10,8 +10,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import hypothesis
 import pytest
 from transformers import set_seed
+
+hypothesis.settings.register_profile("dcpc", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("dcpc")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

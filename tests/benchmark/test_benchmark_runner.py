@@ -111,8 +111,9 @@ def test_a_run_killed_ten_times_ends_like_an_undisturbed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, FakeMethod("a", pause=0.01), FakeMethod("b", pause=0.01))
-    started = time.perf_counter()
     calm = run(tmp_path / "calm")
+    started = time.perf_counter()
+    run(tmp_path / "timed")  # the first run also imports what the others then have
     length = time.perf_counter() - started
     dice, kills = random.Random(0), 0
     for _ in range(10):

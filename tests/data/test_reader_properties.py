@@ -49,7 +49,7 @@ def expected(rows: Judgements) -> set[tuple[str, ...]]:
     return {(row.item, row.text, row.annotator, row.label) for row in rows}
 
 
-quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("name", EXPORTS)

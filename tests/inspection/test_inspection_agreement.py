@@ -29,7 +29,7 @@ def independent(counts: np.ndarray, *, ordinal: bool) -> float:
     return krippendorff.alpha(value_counts=counts, level_of_measurement=level)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(counts=arrays(np.int64, st.tuples(st.integers(2, 12), st.integers(2, 6)), elements=st.integers(0, 4)))
 @pytest.mark.parametrize("ordinal", [False, True])
 def test_alpha_equals_an_independent_implementation(counts: np.ndarray, ordinal: bool) -> None:

@@ -24,14 +24,14 @@ def test_the_page_shows_what_is_measured():
         assert table in page, f"docs/contraction.md lacks:\n{table}"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(-1, 2))
 def test_one_step_scales_the_prefix_distance_by_one_minus_four_eta(learning_rate):
     measured = tables.measured_factor(learning_rate)
     assert measured == pytest.approx(step_contraction(learning_rate), abs=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0.001, 0.499))
 def test_between_zero_and_a_half_the_distance_contracts(learning_rate):
     assert tables.measured_factor(learning_rate) < 1
@@ -53,7 +53,7 @@ def test_step_and_layer_together_contract_by_l_squared(lipschitz):
     assert measured == pytest.approx(lipschitz**2)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.05, 0.99), st.integers(0, 1000))
 def test_l_squared_is_an_upper_bound_for_layers_that_are_not_linear(lipschitz, seed):
     matrix = tables.rotation(seed)

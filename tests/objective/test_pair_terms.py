@@ -71,7 +71,7 @@ def naive_terms(state: BatchState, pairs: Pairs, config: ObjectiveConfig) -> dic
     return {name: factors[name] * value / weights if weights else 0.0 for name, value in sums.items()}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(2, 7),
     st.integers(1, 4),

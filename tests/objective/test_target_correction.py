@@ -45,7 +45,7 @@ def test_an_agreeing_label_and_strength_zero_leave_the_target_as_it_is():
     assert corrected_targets(target, consensus, 0.0).equal(target)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_corrected_targets_are_distributions(seed, strength):
     generator = torch.Generator().manual_seed(seed)
