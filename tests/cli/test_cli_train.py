@@ -18,6 +18,7 @@ from dcpc.errors import TrainingError
 from dcpc.files import MANIFEST
 from dcpc.recipe import Recipe, check_recipe, override, read_recipe
 from dcpc.training.holdout import Division
+from tiny_models import sentiment_judgements
 
 QUICK = ("--set", "num_train_epochs=1")
 
@@ -131,6 +132,15 @@ def test_wrong_settings_give_one_message_and_write_nothing(
     assert says in result.err
     assert "Traceback" not in result.err
     assert not list(tmp_path.iterdir())
+
+
+def test_groups_of_a_single_annotator_are_refused(dcpc, tiny_bert, tmp_path) -> None:
+    data, output = tmp_path / "data.csv", tmp_path / "adapter"
+    sentiment_judgements(12, ("ann",)).table.assign(camp="east").to_csv(data, index=False)
+    result = dcpc("train", data, "--model", tiny_bert, "--output", output, "--group-column", "camp", *QUICK)
+    assert result.code == 2
+    assert "single annotator" in result.err
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(

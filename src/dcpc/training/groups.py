@@ -21,7 +21,7 @@ def annotator_groups(annotations: Annotations, column: str) -> dict[str, str]:
         column: of their table; where an annotator has several groups, the first counts.
 
     Raises:
-        UsageError: there is no such column, it says nothing of annotators, or judgements name none.
+        UsageError: there is no such column, it says nothing of annotators, or judgements name none or only one.
     """
     if column in (*ITEM_COLUMNS, "item_id", "label", "split"):
         raise UsageError(
@@ -31,6 +31,12 @@ def annotator_groups(annotations: Annotations, column: str) -> dict[str, str]:
     if column not in annotations.table or not annotations.has_annotators:
         found = ", ".join(map(str, annotations.table.columns))
         raise UsageError(f"there is no group column `{column}`.", fix=f"Columns are: {found}.")
+    if len(annotations.annotators) == 1:
+        raise UsageError(
+            "a single annotator judged all that training sees, whom nothing tells from the consensus, so "
+            "--group-column has no effect.",
+            fix="Leave it out.",
+        )
     rows = annotations.table[["annotator_id", column]].dropna().drop_duplicates("annotator_id")
     groups = [_name(value) for value in rows[column]]
     if not groups:
