@@ -33,7 +33,7 @@ def annotator_groups(annotations: Annotations, column: str) -> dict[str, str]:
         raise UsageError(f"there is no group column `{column}`.", fix=f"Columns are: {found}.")
     if len(annotations.annotators) == 1:
         raise UsageError(
-            "training sees a single annotator, who cannot be told from the consensus, so --group-column has no effect.",
+            "training sees a single annotator, whom nothing tells from the consensus: --group-column has no effect.",
             fix="Leave it out.",
         )
     rows = annotations.table[["annotator_id", column]].dropna().drop_duplicates("annotator_id")
