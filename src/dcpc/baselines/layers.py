@@ -1,7 +1,9 @@
-"""Which modules of a base model an adapter acts on, found by structure so that any architecture works.
+"""Which modules of a base model a baseline acts on, found by name and shape so that any architecture works.
 
 A linear layer belongs to attention if one of the modules around it is named `attention`, `attn` or alike; the
-head is whatever hangs on the model beside the backbone that holds the attention layers.
+head is whatever hangs on the model beside the backbone that holds the attention layers. Names are enough here, as for
+PEFT's own methods; DCPC has to know how each attention computes, so that its tuner watches a forward pass instead
+(`dcpc.tuner.sites`) and refuses models where that fails. Baselines must not be bound by that.
 """
 
 from __future__ import annotations
