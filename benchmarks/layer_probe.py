@@ -22,14 +22,14 @@ from scipy.special import softmax
 from dcpc.benchmark.cases import make_case
 from dcpc.benchmark.sources import load_source
 from dcpc.benchmark.suite import load_suite
-from dcpc.data import Annotations
 from dcpc.evaluation.decision import decide, fit_offsets
+from dcpc.evaluation.splits import Split
 from dcpc.evaluation.summary import evaluate_distribution
 from dcpc.models import load_base_model
+from dcpc.pooling import mean_of_tokens
 from dcpc.regression.logistic import Judged
 from dcpc.training import tokenize_items
 from dcpc.training.readout_regression import fit_readout
-from dcpc.tuner.correction import pooled_state
 
 
 @torch.inference_mode()
@@ -44,13 +44,13 @@ def layer_states(items: pd.DataFrame, base_model: str, max_length: int) -> np.nd
         batch = {name: [values[row] for row in rows] for name, values in encoded.items()}
         padded = tokenizer.pad(batch, return_tensors="pt")
         hidden = model.eval()(**padded, output_hidden_states=True).hidden_states
-        pooled = torch.stack([pooled_state(layer, padded["attention_mask"]) for layer in hidden], dim=1)
+        pooled = torch.stack([mean_of_tokens(layer, padded["attention_mask"]) for layer in hidden], dim=1)
         for row, states in zip(rows, pooled.numpy(), strict=True):
             found[row] = states
     return np.stack(found)
 
 
-def score(states: list[np.ndarray], sides: tuple[Annotations, Annotations, Annotations]) -> dict[str, float]:
+def score(states: list[np.ndarray], sides: Split) -> dict[str, float]:
     """Metrics of a logistic ridge regression on [I, D] states of training, validation and test items."""
     train, validation, test = sides
     nobody = np.full(train.n_judgements, -1)  # the question is what states know, not annotators
@@ -82,7 +82,7 @@ def main() -> None:
                 kinds = {f"layer {k}": [x[:, k] for x in states] for k in range(states[0].shape[1])}
                 kinds["all layers"] = [x.reshape(len(x), -1) for x in states]
                 where = {"dataset": dataset.name, "condition": condition, "seed": seed}
-                rows.add(*({**where, "states": kind, **score(x, tuple(sides))} for kind, x in kinds.items()))
+                rows.add(*({**where, "states": kind, **score(x, sides)} for kind, x in kinds.items()))
     table = rows.table()
     for metric in ("macro_f1", "jensen_shannon", "cross_entropy"):
         print(table.pivot_table(index="states", columns="condition", values=metric).round(4).to_string())
