@@ -162,6 +162,16 @@ def test_a_failure_is_recorded_with_its_reason_and_the_rest_goes_on(
     assert {r["method"] for r in again.values() if r.get("status") == "failed"} == {"b"}
 
 
+def test_a_cell_without_a_setting_names_the_condition_that_was_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, FakeMethod("a", error=RuntimeError("no luck")), FakeMethod("b"))
+    records = run(tmp_path, seeds=1, search={"trials": 2, "fractions": [1.0], "condition": "budget=1"})
+    reasons = {k[2]: r["reason"] for k, r in records.items() if k[0] == "cell" and k[3] == "a"}
+    assert reasons["budget=1"] == "RuntimeError: no luck"
+    assert reasons["budget=all"] == "no setting was found in budget=1: RuntimeError: no luck"
+
+
 def test_rerun_drops_one_method_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log"
     install(monkeypatch, FakeMethod("a", log=log), FakeMethod("b", log=log))

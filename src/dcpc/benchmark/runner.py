@@ -148,7 +148,11 @@ class _Run:
 
     def _launch(self, task: Task, search: Record | None, claim: int) -> None:
         setting = None if search is None else search["setting"]
-        failed = search["reason"] if search is not None and search["status"] == "failed" else None
+        failed = None
+        if search is not None and search["status"] == "failed":
+            failed = search["reason"]
+            if search["condition"] != task.condition:
+                failed = f"no setting was found in {search['condition']}: {failed}"
         if self._workers and failed is None:
             log = self._store.folder / "workers.log"
             number = min(set(range(self._workers)) - {worker.number for worker in self._running.values()})
