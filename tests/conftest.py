@@ -14,7 +14,10 @@ import hypothesis
 import pytest
 from transformers import set_seed
 
-hypothesis.settings.register_profile("dcpc", deadline=None)  # a busy machine is no defect
+# A busy machine is no defect.
+hypothesis.settings.register_profile(
+    "dcpc", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("dcpc")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from export_formats import EXPORTS, Judgement, Judgements
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcpc.data import Annotations
@@ -49,7 +49,7 @@ def expected(rows: Judgements) -> set[tuple[str, ...]]:
     return {(row.item, row.text, row.annotator, row.label) for row in rows}
 
 
-quick = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=15)
 
 
 @pytest.mark.parametrize("name", EXPORTS)
