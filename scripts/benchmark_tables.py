@@ -7,7 +7,7 @@ Every folder results/NAME that holds a `records.jsonl` becomes a section, with i
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from dcpc.benchmark.report.content import make_content
@@ -35,27 +35,30 @@ Two are parts of `shift-small` with more seeds:
   `--conditions` those of the pools `sst-2-p`, `thresholds` and `confusion`; the items of seed 8 do not reach 40 % of
   `sst-2-p`
 """
-NONE_YET = "\nNo results are committed yet.\n"
 
 
 def page(results: Path) -> str:
     """The text of docs/results.md for the stores in a folder; their long forms are written beside them."""
+    stores = sorted(path.parent for path in results.glob("*/records.jsonl"))
+    if not stores:
+        raise SystemExit(f"{results} holds no store: a folder NAME with a records.jsonl")
     sections = []
-    for store in sorted(path.parent for path in results.glob("*/records.jsonl")):
+    for store in stores:
         read = read_results(store)
         write_long_form(read, store)
         content = make_content(read, read.plan["suite"]["reference"])
         sections.append("\n" + to_markdown(content, title=store.name, level=2, brief=True))
-    return HEAD + ("".join(sections) or NONE_YET)
+    return HEAD + "".join(sections)
 
 
-def main(arguments: list[str]) -> None:
-    """Write the page; with one argument, from the stores in that folder instead."""
-    text = page(Path(arguments[0]) if arguments else ROOT / "results")
+def main() -> None:
+    """Write the page."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    text = page(ROOT / "results")
     with atomic_file(TARGET) as path:
         path.write_text(text, encoding="utf-8")
     print(TARGET)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -5,6 +5,7 @@ Each is trained for one step, so the numbers are those of real trainings. Run: p
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from dcpc.benchmark.grids import DECAYS, LARGE_RATES, MIDDLE_RATES, SMALL_RATES
 from dcpc.benchmark.method import BenchmarkMethod, TrainingSettings
 from dcpc.benchmark.methods import METHODS
 from dcpc.data.annotations import Annotations
+from dcpc.files import atomic_file
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
 ITEMS, ANNOTATORS = 8, 10
@@ -127,6 +129,14 @@ def page() -> str:
     return "\n".join(parts) + "\n" + TAIL
 
 
+def main() -> None:
+    """Write the page."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    text = page()
+    with atomic_file(TARGET) as path:
+        path.write_text(text, encoding="utf-8")
+    print(TARGET)
+
+
 if __name__ == "__main__":
-    TARGET.write_text(page(), encoding="utf-8")
-    print(f"docs/{TARGET.name} written")
+    main()

@@ -7,6 +7,7 @@ Each stands between `<!-- NAME: … -->` and `<!-- end of NAME -->` and is writt
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -225,6 +226,7 @@ def replaced(text: str, name: str, lines: Sequence[str]) -> str:
 
 def main() -> None:
     """Write both tables."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     for name in ("real-small", "shift-small"):

@@ -1,4 +1,4 @@
-"""The README's tables say what the stores say."""
+"""The tables of the README and of docs/results.md say what the stores say."""
 
 from __future__ import annotations
 
@@ -53,3 +53,12 @@ def test_the_readme_speaks_of_the_committed_stores(suite: str) -> None:
     _, _, block = text.partition(f"<!-- {suite}: ")
     n_cells = len(read_results(ROOT / "results" / suite).cells)
     assert f"{n_cells:,} of " in block.partition("<!-- end of ")[0]
+
+
+def test_the_results_page_has_every_committed_store() -> None:
+    """With as many cells as it has; `python scripts/benchmark_tables.py` writes the page anew."""
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    stores = [path.parent for path in (ROOT / "results").glob("*/records.jsonl")]
+    assert len(stores) == page.count("\n## ") > 0
+    for store in stores:
+        assert f"\n## {store.name}\n\n{len(read_results(store).cells):,} of " in page
