@@ -28,8 +28,10 @@ cell with its settings, cost, and predictions per test item; beside it is the lo
 dataset, condition, method, seed, metric, value; `cells.parquet`: parameters, steps, seconds, memory, device,
 setting, commit). `python -m dcpc.benchmark.report results/NAME` makes the page with figures and all metrics
 (`report.html`). `dcpc benchmark NAME --output results/NAME` makes the store.
-Two are parts of `shift-small` with more seeds:
+Three are parts of a suite with more seeds, of `real-small` and twice of `shift-small`:
 
+- `real-small-seeds`: `--conditions budget=1 --methods
+  dcpc,bottleneck-adapter,lora,p-tuning-v2,linear-probe,linear-probe-annotators --seeds 6`
 - `shift-small-control`: `--conditions clean --methods dcpc,bottleneck-adapter,lora,p-tuning-v2,ncr --seeds 10`
 - `shift-small-seeds`: `--methods dcpc,bottleneck-adapter,lora,p-tuning-v2,linear-probe-annotators --seeds 10`, and
   `--conditions` those of the pools `sst-2-p`, `thresholds` and `confusion`; the items of seed 8 do not reach 40 % of
