@@ -5,13 +5,12 @@ Run: python scripts/architecture_table.py
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
-from dcpc.files import atomic_file
+from pages import write_page
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "architectures.md"
@@ -87,14 +86,5 @@ def page() -> str:
     return HEAD + table(importlib.import_module("architectures").ARCHITECTURES) + TAIL
 
 
-def main() -> None:
-    """Write the page."""
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    text = page()
-    with atomic_file(TARGET) as path:
-        path.write_text(text, encoding="utf-8")
-    print(TARGET)
-
-
 if __name__ == "__main__":
-    main()
+    write_page(TARGET, page, __doc__)

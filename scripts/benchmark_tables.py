@@ -7,14 +7,14 @@ Every folder results/NAME that holds a `records.jsonl` becomes a section, with i
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+
+from pages import write_page
 
 from dcpc.benchmark.report.content import make_content
 from dcpc.benchmark.report.longform import write_long_form
 from dcpc.benchmark.report.markdown import to_markdown
 from dcpc.benchmark.report.records import read_results
-from dcpc.files import atomic_file
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "results.md"
@@ -53,14 +53,5 @@ def page(results: Path) -> str:
     return HEAD + "".join(sections)
 
 
-def main() -> None:
-    """Write the page."""
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    text = page(ROOT / "results")
-    with atomic_file(TARGET) as path:
-        path.write_text(text, encoding="utf-8")
-    print(TARGET)
-
-
 if __name__ == "__main__":
-    main()
+    write_page(TARGET, lambda: page(ROOT / "results"), __doc__)

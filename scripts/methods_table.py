@@ -5,16 +5,15 @@ Each is trained for one step, so the numbers are those of real trainings. Run: p
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
+from pages import write_page
 
 from dcpc.benchmark.grids import DECAYS, LARGE_RATES, MIDDLE_RATES, SMALL_RATES
 from dcpc.benchmark.method import BenchmarkMethod, TrainingSettings
 from dcpc.benchmark.methods import METHODS
 from dcpc.data.annotations import Annotations
-from dcpc.files import atomic_file
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
 ITEMS, ANNOTATORS = 8, 10
@@ -129,14 +128,5 @@ def page() -> str:
     return "\n".join(parts) + "\n" + TAIL
 
 
-def main() -> None:
-    """Write the page."""
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    text = page()
-    with atomic_file(TARGET) as path:
-        path.write_text(text, encoding="utf-8")
-    print(TARGET)
-
-
 if __name__ == "__main__":
-    main()
+    write_page(TARGET, page, __doc__)

@@ -7,12 +7,12 @@ Each stands between `<!-- NAME: … -->` and `<!-- end of NAME -->` and is writt
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from pages import write_page
 
 from dcpc.benchmark.report.comparisons import Difference
 from dcpc.benchmark.report.content import Content, make_content
@@ -24,9 +24,9 @@ from dcpc.benchmark.report.results import Column, Results
 from dcpc.benchmark.report.rows import markdown_table
 from dcpc.benchmark.report.summary import is_variant
 from dcpc.benchmark.report.tables import MetricTable
-from dcpc.files import atomic_file
 
 ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
 REFERENCE = "dcpc"
 NAMES = {
     "dcpc": "DCPC",
@@ -224,17 +224,13 @@ def replaced(text: str, name: str, lines: Sequence[str]) -> str:
     return new
 
 
-def main() -> None:
-    """Write both tables."""
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+def page() -> str:
+    """The README with both tables as the stores have them."""
+    text = README.read_text(encoding="utf-8")
     for name in ("real-small", "shift-small"):
         text = replaced(text, name, block(ROOT / "results" / name))
-    with atomic_file(readme) as path:
-        path.write_text(text, encoding="utf-8")
-    print(readme)
+    return text
 
 
 if __name__ == "__main__":
-    main()
+    write_page(README, page, __doc__)
