@@ -29,7 +29,7 @@ def command(
         ),
     ],
     model: Annotated[
-        str | None, typer.Option(help="Base model: Hugging Face id, local path, or `minilm`.")
+        str | None, typer.Option(help="Base model: Hugging Face id, local path, `minilm` or `smollm2`.")
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="Settings as YAML; flags override them.")] = None,
     method: Annotated[str | None, typer.Option(help="dcpc (default), lora or p-tuning-v2.")] = None,
@@ -182,7 +182,8 @@ def _settings(
         raise UsageError(f"there is no method `{recipe.method}`.", fix=f"Methods are: {', '.join(METHODS)}.")
     if recipe.model is None:
         raise UsageError(
-            "no base model was given.", fix="Add --model minilm, a Hugging Face id, or a local path."
+            "no base model was given.",
+            fix="Add --model minilm (or smollm2, a Hugging Face id, or a local path).",
         )
     # A path that is mistyped must not wait for the data, nor one be lost that was given from another folder.
     return check_recipe(recipe.model_copy(update={"model": located(recipe.model)}))

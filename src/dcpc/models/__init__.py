@@ -1,7 +1,16 @@
-"""Base models: the embedded encoder `minilm`, and anything a Hugging Face id or local path names."""
+"""Base models: two that install offline, `minilm` and `smollm2`, and anything a Hugging Face id or path names."""
 
-from dcpc.models.loading import load_base_model, located
+from dcpc.models.loading import is_language_model, load_base_model, load_language_model, located
 from dcpc.models.minilm import minilm_path
 from dcpc.models.sentence_classifier import SentenceClassifier
+from dcpc.models.smollm2 import smollm2_path
 
-__all__ = ["SentenceClassifier", "load_base_model", "located", "minilm_path"]
+__all__ = [
+    "SentenceClassifier",
+    "is_language_model",
+    "load_base_model",
+    "load_language_model",
+    "located",
+    "minilm_path",
+    "smollm2_path",
+]

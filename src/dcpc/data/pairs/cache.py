@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from dcpc.user_cache import user_cache
 
 
 def embedding_cache() -> Path:
@@ -12,6 +13,4 @@ def embedding_cache() -> Path:
     Vectors are found there by the hash of a text and the encoder, so runs on the same texts share them, and a
     run that was killed goes on where it stopped. It holds hashes and vectors, no texts.
     """
-    # The specification of XDG_CACHE_HOME says to ignore a relative path.
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (given if given.is_absolute() else Path.home() / ".cache") / "dcpc" / "embeddings"
+    return user_cache("embeddings")
