@@ -8,13 +8,13 @@ STAMP := $(VENV)/.installed
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml bench/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable bench
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/dcpc demo --output runs/demo --force
+	$(BIN)/dcpc-bench demo --output runs/demo --force
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2

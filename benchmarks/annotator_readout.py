@@ -19,12 +19,12 @@ from layer_probe import layer_states
 from rows import Rows
 from scipy.special import softmax
 
-from dcpc.benchmark.cases import make_case
-from dcpc.benchmark.sources import load_source
-from dcpc.benchmark.suite import load_suite
 from dcpc.data import Annotations
 from dcpc.regression.logistic import Judged
 from dcpc.training.readout_regression import fit_readout
+from dcpc_bench.rig.cases import make_case
+from dcpc_bench.rig.sources import load_source
+from dcpc_bench.rig.suite import load_suite
 
 FIRST_SEED = 100
 

@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 from rows import Rows
 
-from dcpc.benchmark.cases import make_case
-from dcpc.benchmark.method import TrainingSettings
-from dcpc.benchmark.methods import METHODS
-from dcpc.benchmark.sources import load_source
-from dcpc.benchmark.suite import load_suite
 from dcpc.data import Annotations
 from dcpc.evaluation.decision import best_offsets, decide, fit_offsets
 from dcpc.evaluation.summary import evaluate_distribution
+from dcpc_bench.rig.cases import make_case
+from dcpc_bench.rig.method import TrainingSettings
+from dcpc_bench.rig.methods import METHODS
+from dcpc_bench.rig.sources import load_source
+from dcpc_bench.rig.suite import load_suite
 
 FIRST_SEED = 100
 

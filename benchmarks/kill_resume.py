@@ -1,4 +1,4 @@
-"""Kill `dcpc benchmark` at random moments and compare its store with that of an undisturbed run.
+"""Kill `dcpc-bench run` at random moments and compare its store with that of an undisturbed run.
 
     python benchmarks/kill_resume.py [--suite smoke] [--kills 10] [--workers 2] FOLDER
 

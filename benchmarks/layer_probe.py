@@ -19,17 +19,17 @@ import torch
 from rows import Rows
 from scipy.special import softmax
 
-from dcpc.benchmark.cases import make_case
-from dcpc.benchmark.sources import load_source
-from dcpc.benchmark.suite import load_suite
 from dcpc.evaluation.decision import decide, fit_offsets
-from dcpc.evaluation.splits import Split
 from dcpc.evaluation.summary import evaluate_distribution
 from dcpc.models import load_base_model
 from dcpc.pooling import mean_of_tokens
 from dcpc.regression.logistic import Judged
 from dcpc.training import tokenize_items
 from dcpc.training.readout_regression import fit_readout
+from dcpc_bench.rig.cases import make_case
+from dcpc_bench.rig.sources import load_source
+from dcpc_bench.rig.suite import load_suite
+from dcpc_bench.statistics.splits import Split
 
 
 @torch.inference_mode()

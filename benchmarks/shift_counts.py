@@ -14,9 +14,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dcpc.data.shift import POOLS, ShiftReport, simulate
-from dcpc.data.tasks import SHIFTED_TASKS, clean_items, load_task, shift_task
 from dcpc.files import atomic_file
+from dcpc_bench.shifts import POOLS, ShiftReport, simulate
+from dcpc_bench.source_tasks import SHIFTED_TASKS, clean_items, load_task, shift_task
 
 
 def row(report: ShiftReport) -> dict[str, Any]:

@@ -19,12 +19,12 @@ import pandas as pd
 from rows import Rows
 from tqdm import tqdm
 
-from dcpc.benchmark.cases import make_case
-from dcpc.benchmark.cells import measure
-from dcpc.benchmark.method import TrainingSettings
-from dcpc.benchmark.methods import METHODS
-from dcpc.benchmark.sources import load_source
-from dcpc.benchmark.suite import load_suite
+from dcpc_bench.rig.cases import make_case
+from dcpc_bench.rig.cells import measure
+from dcpc_bench.rig.method import TrainingSettings
+from dcpc_bench.rig.methods import METHODS
+from dcpc_bench.rig.sources import load_source
+from dcpc_bench.rig.suite import load_suite
 
 NAMES = ("dcpc", "p-tuning-v2")
 MEASURES = ("macro_f1", "accuracy_argmax", "jensen_shannon")

@@ -31,9 +31,9 @@ def measure(method: str, bf16: bool) -> dict[str, float | int | str]:
     import torch
     from transformers import TrainerCallback
 
-    from dcpc.benchmark.device import device_name, peak_memory
     from dcpc.data import Annotations
     from dcpc.fit import train_adapter
+    from dcpc_bench.rig.device import device_name, peak_memory
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     words = ["river", "stone", "paper", "green", "window", "table", "music", "summer"]

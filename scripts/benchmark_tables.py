@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pages import write_page
 
-from dcpc.benchmark.report.content import make_content
-from dcpc.benchmark.report.longform import write_long_form
-from dcpc.benchmark.report.markdown import to_markdown
-from dcpc.benchmark.report.records import read_results
+from dcpc_bench.report.content import make_content
+from dcpc_bench.report.longform import write_long_form
+from dcpc_bench.report.markdown import to_markdown
+from dcpc_bench.report.records import read_results
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "results.md"
@@ -26,8 +26,8 @@ HEAD = """\
 Tables of the benchmark suites. [Metrics and statistics](metrics.md) says what each number means. A store holds every
 cell with its settings, cost, and predictions per test item; beside it is the long form (`results.parquet`: suite,
 dataset, condition, method, seed, metric, value; `cells.parquet`: parameters, steps, seconds, memory, device,
-setting, commit). `python -m dcpc.benchmark.report results/NAME` makes the page with figures and all metrics
-(`report.html`). `dcpc benchmark NAME --output results/NAME` makes the store.
+setting, commit). `python -m dcpc_bench.report results/NAME` makes the page with figures and all metrics
+(`report.html`). `dcpc-bench run NAME --output results/NAME` makes the store.
 Three are parts of a suite with more seeds, of `real-small` and twice of `shift-small`:
 
 - `real-small-seeds`: `--conditions budget=1 --methods

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 from pages import write_page
 
-from dcpc.benchmark.grids import DECAYS, LARGE_RATES, MIDDLE_RATES, SMALL_RATES
-from dcpc.benchmark.method import BenchmarkMethod, TrainingSettings
-from dcpc.benchmark.methods import METHODS
 from dcpc.data.annotations import Annotations
+from dcpc_bench.rig.grids import DECAYS, LARGE_RATES, MIDDLE_RATES, SMALL_RATES
+from dcpc_bench.rig.method import BenchmarkMethod, TrainingSettings
+from dcpc_bench.rig.methods import METHODS
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
 ITEMS, ANNOTATORS = 8, 10
@@ -28,10 +28,10 @@ HEAD = f"""\
 
 <!-- Written by scripts/methods_table.py. Do not edit by hand. -->
 
-`dcpc.benchmark.methods.METHODS` holds them all. Every one is trained by the same trainer, on the same items in the
+`dcpc_bench.rig.methods.METHODS` holds them all. Every one is trained by the same trainer, on the same items in the
 same order, for the same number of steps, and predicts through the same code; the epoch with the lowest cross-entropy
 of the predicted distribution against held-out *noisy* judgements is kept. A method is a carrier (which tensors train,
-`dcpc.baselines.carriers`) and a learning rule (how judgements become a loss and logits become predictions,
+`dcpc_bench.methods.carriers`) and a learning rule (how judgements become a loss and logits become predictions,
 `dcpc.training.rule`).
 
 Trainable parameters are those on `minilm` with two labels and {ANNOTATORS} annotators, classification head
@@ -43,7 +43,7 @@ TAIL = f"""
 
 Every trained method has five learning rates over two and a half orders of magnitude that suit its carrier, and the
 same weight decays. Carriers are tried at the same points of the two; some learning rules have a strength of their own
-besides, and points of their own. Values are in `dcpc.benchmark.grids`.
+besides, and points of their own. Values are in `dcpc_bench.rig.grids`.
 
 | | learning rates |
 |---|---|

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 from pages import write_page
 
-from dcpc.benchmark.report.comparisons import Difference
-from dcpc.benchmark.report.content import Content, make_content
-from dcpc.benchmark.report.families import Family, strength_of
-from dcpc.benchmark.report.markdown import headline_count
-from dcpc.benchmark.report.metrics import TESTED, Metric
-from dcpc.benchmark.report.records import read_results
-from dcpc.benchmark.report.results import Column, Results
-from dcpc.benchmark.report.rows import markdown_table
-from dcpc.benchmark.report.summary import is_variant
-from dcpc.benchmark.report.tables import MetricTable
+from dcpc_bench.report.comparisons import Difference
+from dcpc_bench.report.content import Content, make_content
+from dcpc_bench.report.families import Family, strength_of
+from dcpc_bench.report.markdown import headline_count
+from dcpc_bench.report.metrics import TESTED, Metric
+from dcpc_bench.report.records import read_results
+from dcpc_bench.report.results import Column, Results
+from dcpc_bench.report.rows import markdown_table
+from dcpc_bench.report.summary import is_variant
+from dcpc_bench.report.tables import MetricTable
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

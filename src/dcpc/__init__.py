@@ -19,7 +19,7 @@ from dcpc.when_imported import WhenImported
 if TYPE_CHECKING:
     from dcpc.tuner import DCPCConfig, DCPCModel
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["DCPCConfig", "DCPCModel", "__version__"]
 
 

@@ -1,8 +1,7 @@
-"""From annotations to a trained adapter: what `dcpc train`, the demo and the benchmark call."""
+"""From annotations to a trained adapter: what `dcpc train` calls."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -11,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from peft import get_peft_model
 from torch import nn
 from transformers import (
     PreTrainedModel,
@@ -23,24 +21,19 @@ from transformers import (
 )
 
 from dcpc.adapters import TrainedAdapter, quiet_libraries
-from dcpc.baselines.carriers import attach
 from dcpc.data import Annotations
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.pairs import JudgementPairs, embedding_cache, mine_judgement_pairs
 from dcpc.errors import UsageError
-from dcpc.models import SentenceClassifier, load_base_model, located
-from dcpc.objective import ObjectiveConfig
+from dcpc.models import load_base_model, located
 from dcpc.task import Task
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments
 from dcpc.training.best import BestWeights
+from dcpc.training.carriers import Carrier, carrier_of
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.rule import LearningRule
 from dcpc.training.step import check_correction, dcpc_tuner
 from dcpc.training.trainer import DCPCTrainer
-from dcpc.tuner import DCPCConfig
-
-METHODS = ("dcpc", "lora", "p-tuning-v2")
-"""Methods of `dcpc train`: DCPC, and PEFT's own for a first comparison."""
 
 MAX_LENGTH = 256
 """Tokens after which texts are cut, unless said otherwise."""
@@ -55,45 +48,12 @@ DEFAULTS: dict[str, Any] = {
 """Training arguments that differ from transformers' defaults."""
 
 
-LEARNING_RATES = {"dcpc": 3e-3, "p-tuning-v2": 1e-2, "lora": 1e-3}
-"""Peak learning rates that suit small encoders; large base models want lower ones."""
-
-ADAPTERS: dict[str, dict[str, Any]] = {
-    "default": {
-        "num_virtual_tokens": 0,
-        "bottleneck": 12,
-        "carrier_dropout": 0.0,
-        "correction": False,
-        "correction_hidden": 16,
-        "readout": True,
-    },
-    "paper": {
-        "num_virtual_tokens": 16,
-        "num_corrected_tokens": 16,
-        "merge": "concat",
-        "gate": False,
-        "annotator_mode": "none",
-    },
-}
-"""Fields of `DCPCConfig` by preset. With the readout, the effects of annotators and, where an objective needs it, the
-correction module, twelve bottleneck units train no more numbers than LoRA of rank 4. `default` is without the module,
-which was worth nothing there (docs/research.md, row 33). `paper` corrects the whole prefix, inside one softmax with
-the text, and knows no annotators."""
-
-
-def adapter_fields(preset: str, objective: ObjectiveConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `DCPCConfig`: those of a preset, the correction module where it is needed, and changes to both."""
-    fields = ADAPTERS.get(preset, ADAPTERS["default"])
-    needed = objective.needs_correction or changes.get("annotator_mode") == "prefix"
-    return {**fields, **({"correction": True} if needed else {}), **changes}
-
-
 def train_adapter(
     train: Annotations,
     validation: Annotations | None,
     *,
     base_model: str,
-    method: str = "dcpc",
+    method: str | Carrier = "dcpc",
     adapter: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     rule: LearningRule | None = None,
@@ -112,8 +72,8 @@ def train_adapter(
         validation: held-out items with noisy judgements: the epoch that predicts them best is kept. None keeps
             the last.
         base_model: `minilm`, a Hugging Face id, or a local path.
-        method: `dcpc`, or one of `dcpc.baselines.carriers.CARRIERS`.
-        adapter: fields of the adapter's PEFT configuration.
+        method: `dcpc`, `lora` or `p-tuning-v2`, or any other `dcpc.training.carriers.Carrier`.
+        adapter: settings of the carrier: fields of the adapter's PEFT configuration.
         training: fields of `DCPCTrainingArguments`; with `bf16` predictions are made under the same autocast.
         rule: how judgements become a loss; None for the objective in `training`.
         base_options: for the base model's `from_pretrained`, e.g. `{"attn_implementation": "eager"}`.
@@ -131,19 +91,20 @@ def train_adapter(
     """
     if checkpoints is None and resume:
         raise UsageError("there are no checkpoints to go on from.", fix="Say where they are: `checkpoints`.")
+    carrier = carrier_of(method)
     with ExitStack() as stack:
         # Without checkpoints the best epoch is kept in memory, unless the last one is asked for.
         in_memory = checkpoints is None and "load_best_model_at_end" not in (training or {})
         if checkpoints is None:
             checkpoints = stack.enter_context(TemporaryDirectory(prefix="dcpc-"))
             training = {"save_strategy": "no", "load_best_model_at_end": False, **(training or {})}
-        arguments = _arguments(method, training or {}, Path(checkpoints), validation is not None, progress)
+        arguments = _arguments(carrier, training or {}, Path(checkpoints), validation is not None, progress)
         options = {**(base_options or {}), "trust_remote_code": trust_remote_code}
 
         def build() -> tuple[nn.Module, PreTrainedTokenizerBase]:
             base, tokenizer = load_base_model(base_model, train.labels, **options)
             with quiet_libraries():
-                return _with_carrier(method, base, train, adapter or {}, arguments), tokenizer
+                return _attached(carrier, base, train, arguments, adapter or {}), tokenizer
 
         set_seed(arguments.seed)
         model, tokenizer = build()
@@ -159,12 +120,13 @@ def train_adapter(
             None if validation is None else ItemDataset(validation, tokenizer, index, max_length),
             processing_class=tokenizer,
             rule=rule,
+            carrier=carrier,
             callbacks=[*callbacks, *([BestWeights()] if in_memory else [])],
         )
         seconds = _run(trainer, resume if isinstance(resume, bool) else str(resume), progress)
     task = Task(
         base_model=located(base_model),
-        method=method,
+        method=carrier.name,
         labels=list(train.labels),
         scale=train.scale,
         max_length=max_length,
@@ -196,12 +158,10 @@ def _run(trainer: DCPCTrainer, resume: bool | str, progress: bool) -> float:
 
 
 def _arguments(
-    method: str, training: Mapping[str, Any], folder: Path, validates: bool, progress: bool
+    carrier: Carrier, training: Mapping[str, Any], folder: Path, validates: bool, progress: bool
 ) -> DCPCTrainingArguments:
     settings = {**DEFAULTS, "output_dir": str(folder), "save_strategy": "epoch", "save_total_limit": 1}
-    settings["learning_rate"] = LEARNING_RATES.get(method, DCPCTrainingArguments.learning_rate)
-    if method != "dcpc":
-        settings["preset"] = "none"
+    settings |= {"learning_rate": carrier.learning_rate, "preset": carrier.preset}
     if validates:
         settings |= {
             "eval_strategy": "epoch",
@@ -231,12 +191,12 @@ def _mined_pairs(
     return mine_judgement_pairs(train, cache=embedding_cache(), progress=progress)
 
 
-def _with_carrier(
-    method: str,
+def _attached(
+    carrier: Carrier,
     base: PreTrainedModel,
     train: Annotations,
-    changes: Mapping[str, Any],
     arguments: DCPCTrainingArguments,
+    settings: Mapping[str, Any],
 ) -> nn.Module:
     """The base model with what is to be trained.
 
@@ -244,13 +204,7 @@ def _with_carrier(
         UsageError: if the settings do not fit together or the base model, as modules to adapt that it does not have.
     """
     try:
-        if method == "dcpc":
-            fields = adapter_fields(arguments.preset, arguments.objective_config(), changes)
-            return get_peft_model(base, _dcpc_config(base, train, fields))
-        batches = math.ceil(train.n_items / arguments.per_device_train_batch_size)
-        per_epoch = math.ceil(batches / arguments.gradient_accumulation_steps)
-        steps = arguments.max_steps if arguments.max_steps > 0 else per_epoch * arguments.num_train_epochs
-        return attach(method, base, list(train.labels), math.ceil(steps), changes)
+        return carrier.attach(base, train, arguments, settings)
     except (ValueError, TypeError, ImportError) as error:
         raise UsageError(
             f"the adapter's settings do not fit: {' '.join(str(error).split())[:300]}",
@@ -264,20 +218,6 @@ def _annotators_of(model: nn.Module, train: Annotations, rule: LearningRule | No
     if rule is None or dcpc_tuner(model) is not None:
         return list(getattr(config, "annotators", None) or [])
     return list(train.annotators)
-
-
-def _dcpc_config(base: PreTrainedModel, train: Annotations, changes: Mapping[str, Any]) -> DCPCConfig:
-    # A single annotator cannot be told from the consensus.
-    annotators = list(train.annotators) if len(train.annotators) > 1 else None
-    settings: dict[str, Any] = {"task_type": "SEQ_CLS"}
-    if isinstance(base, SentenceClassifier):
-        # A task type would make PEFT's auto classes load transformers' own classifier, with another pooling.
-        settings |= {"task_type": None, "modules_to_save": ["classifier"]}
-    settings |= {"labels": list(train.labels), "annotators": annotators}
-    try:
-        return DCPCConfig(**{**settings, **changes})
-    except TypeError as error:
-        raise UsageError(f"the adapter's configuration does not fit: {error}") from error
 
 
 class _QuietProgress(ProgressCallback):

@@ -14,10 +14,9 @@ def test_the_help_lists_every_format_and_column() -> None:
     assert {*options.COLUMN_KEYS} == {*OUR_COLUMNS, "annotators"}
 
 
-@pytest.mark.parametrize("command", ["train", "inspect", "shift"])
+@pytest.mark.parametrize("command", ["train", "inspect"])
 def test_a_negative_seed_is_wrong_usage(dcpc, command) -> None:
-    arguments = ("flips",) if command == "shift" else ()
-    result = dcpc(command, *arguments, "data.csv", "--output", "out.csv", "--seed", -1)
+    result = dcpc(command, "data.csv", "--output", "out.csv", "--seed", -1)
     assert result.code == 2
     assert "--seed" in result.err
 

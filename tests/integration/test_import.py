@@ -28,13 +28,6 @@ def test_neither_the_package_nor_its_help_loads_torch() -> None:
     )
 
 
-def test_a_report_is_made_without_torch() -> None:
-    run(
-        "import sys, dcpc.benchmark.report.write",
-        "assert not {'torch', 'transformers', 'peft'} & set(sys.modules)",
-    )
-
-
 @pytest.mark.parametrize(
     "first",
     [
@@ -64,19 +57,6 @@ def test_peft_knows_the_method_in_workers(tmp_path: Path, start: str) -> None:
     script.write_text("\n".join(lines))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_shifting_annotations_needs_no_torch(tmp_path: Path) -> None:
-    data = tmp_path / "data.csv"
-    data.write_text("text,label,split\na film,yes,train\nan evening,no,train\na day,no,test\n")
-    arguments = ["shift", "flips", str(data), "--split", "train", "--output", str(tmp_path / "shifted.csv")]
-    run(
-        "import sys, dcpc.cli",
-        f"try: dcpc.cli.main({arguments})",
-        "except SystemExit as stop: assert not stop.code",
-        "assert not {'torch', 'transformers', 'peft'} & set(sys.modules)",
-    )
-    assert (tmp_path / "shifted.csv").exists()
 
 
 def test_a_name_that_does_not_exist_is_no_attribute() -> None:

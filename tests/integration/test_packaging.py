@@ -10,7 +10,10 @@ import dcpc
 from dcpc.plain_yaml import load_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECT, BENCH = (
+    tomllib.loads((ROOT / folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for folder in (".", "bench")
+)
 
 
 def named(requirement: str) -> str:
@@ -23,7 +26,11 @@ def test_the_citation_is_of_this_version() -> None:
 
 
 def test_everything_that_is_asked_for_is_pinned_to_what_the_tests_are_run_with() -> None:
-    asked = {named(r) for r in sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])}
+    asked = {
+        named(requirement)
+        for project in (PROJECT, BENCH)
+        for requirement in sum(project["optional-dependencies"].values(), project["dependencies"])
+    }
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = [line.partition("==") for line in lines if not line.startswith("#")]
     assert all(version for _, _, version in pinned)

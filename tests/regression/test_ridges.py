@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dcpc.baselines.linear_probe import EFFECT_RIDGES, RIDGES
 from dcpc.errors import UsageError
 from dcpc.regression.logistic import Judged
 from dcpc.regression.ridges import choose_ridges
 from strict_and_lenient import ITEMS, judged, simulated
+
+RIDGES = tuple(10.0**k for k in range(-1, 7))
+EFFECT_RIDGES = tuple(10.0**k for k in range(-2, 5))
 
 
 def test_ridges_are_chosen_together_where_annotators_hide_what_the_features_say() -> None:

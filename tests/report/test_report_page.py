@@ -62,11 +62,11 @@ def with_template(monkeypatch: pytest.MonkeyPatch):
     """Render a template given as text, on the real base template and macros."""
 
     def render(text: str, **context: object) -> str:
-        environment = page._environment().overlay()
+        environment = page._environment("dcpc.report").overlay()
         environment.loader = jinja2.ChoiceLoader(
             [jinja2.DictLoader({"x.html.jinja": text}), jinja2.PackageLoader("dcpc.report", "templates")]
         )
-        monkeypatch.setattr(page, "_environment", lambda: environment)
+        monkeypatch.setattr(page, "_environment", lambda package: environment)
         return render_page("x", **context)
 
     return render

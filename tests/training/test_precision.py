@@ -1,11 +1,10 @@
-"""Where benchmarks may train in bfloat16."""
+"""Where trainings may run in bfloat16."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from dcpc.benchmark.method import TrainingSettings
 from dcpc.training.precision import computes_bf16
 
 
@@ -26,5 +25,3 @@ def test_bf16_only_where_the_processor_computes_in_it(
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
     assert computes_bf16() is native
-    assert TrainingSettings(bf16=True).autocasts is native
-    assert not TrainingSettings(bf16=False).autocasts

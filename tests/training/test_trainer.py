@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from dcpc import DCPCConfig
-from dcpc.baselines.peft_methods import adapter_config
 from dcpc.errors import TrainingError, UsageError
 from dcpc.models import load_base_model
 from dcpc.training import DCPCTrainer, DCPCTrainingArguments, ItemDataset
 from dcpc.training import step as step_module
+from dcpc.training.carriers import carrier_of
 from dcpc.training.checks import check_gradients
 from dcpc.training.step import dcpc_tuner
 from dcpc.training.trainer import STATE_FILE
@@ -30,7 +30,17 @@ def folder(tmp_path_factory):
     return save_tiny_bert(tmp_path_factory.mktemp("base") / "model")
 
 
-def build(folder, output: Path, *, config=None, mode="output", held_out=False, callbacks=None, **arguments):
+def build(
+    folder,
+    output: Path,
+    *,
+    config=None,
+    carrier=None,
+    mode="output",
+    held_out=False,
+    callbacks=None,
+    **arguments,
+):
     """A trainer of a tiny adapter on 16 items with two judgements each: 4 steps per epoch."""
     torch.manual_seed(0)
     base, tokenizer = load_base_model(folder, ["no", "yes"])
@@ -61,6 +71,7 @@ def build(folder, output: Path, *, config=None, mode="output", held_out=False, c
         dataset if held_out else None,
         processing_class=tokenizer,
         callbacks=callbacks,
+        carrier=carrier,
     )
 
 
@@ -220,15 +231,12 @@ def test_gradient_accumulation_equals_a_larger_batch(folder, tmp_path, monkeypat
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("factor", "method", "options"),
-    [("ia3_l", "ia3", {}), ("lora_magnitude_vector", "lora", {"use_dora": True})],
-)
-def test_weight_decay_leaves_factors_alone(folder, tmp_path, factor, method, options):
-    """Their neutral value is 1, or the length of the base model's weights, and not 0."""
+def test_weight_decay_leaves_factors_alone(folder, tmp_path):
+    """The neutral value of what a carrier names is not 0, as the length of the base model's weights."""
     base, _ = load_base_model(folder, ["no", "yes"])
-    config = adapter_config(method, base, ["no", "yes"], **options)
-    trainer = build(folder, tmp_path, config=config, preset="none")
+    carrier, factor = carrier_of("lora"), "lora_magnitude_vector"
+    config = carrier.checked_config(base, ["no", "yes"], 4, {"use_dora": True})
+    trainer = build(folder, tmp_path, config=config, carrier=carrier, preset="none")
     decayed = trainer.get_decay_parameter_names(trainer.model)
     named = [name for name, p in trainer.model.named_parameters() if factor in name and p.requires_grad]
     assert named

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dcpc.errors import ModelError, UsageError
-from dcpc.fit import ADAPTERS
+from dcpc.training.carriers import ADAPTERS
 from dcpc.tuner import DCPCConfig
 from dcpc.tuner.gated_layer import GatedLayer
 

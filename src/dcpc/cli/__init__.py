@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any, NoReturn
 
 import typer
@@ -15,7 +16,7 @@ from dcpc.errors import DCPCError
 
 app = typer.Typer(
     name="dcpc",
-    help="Fine-tune on labels that annotators disagree on: see the disagreement, correct for it, prove it.",
+    help="Fine-tune on labels that annotators disagree on: see the disagreement, correct for it, measure it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -23,9 +24,14 @@ app = typer.Typer(
 
 
 def _register_commands() -> None:
-    from dcpc.cli import benchmark, demo, evaluate, inspect, predict, shift, train
+    from dcpc.cli import evaluate, inspect, predict, train
 
-    for module in (train, predict, evaluate, demo, inspect, shift, benchmark):
+    register(app, (train, predict, evaluate, inspect))
+
+
+def register(app: typer.Typer, modules: Iterable[ModuleType]) -> None:
+    """Add the `command` of each module to a command line, under the module's name."""
+    for module in modules:
         app.command(module.__name__.rpartition(".")[2])(_stoppable(module.command))
 
 
@@ -44,9 +50,14 @@ def _stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit code 0 when done, 1 when the work failed, 2 on wrong usage, 130 when stopped."""
+    if not app.registered_commands:
+        _register_commands()
+    run(app, arguments)
+
+
+def run(app: typer.Typer, arguments: list[str] | None) -> None:
+    """Run a command line and end with its exit code; what users can mend is one line, without a traceback."""
     try:
-        if not app.registered_commands:
-            _register_commands()
         app(arguments)
     except DCPCError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(

@@ -110,8 +110,8 @@ def command(
 
 
 def _adapter_fields(settings: Recipe) -> dict[str, Any]:
-    from dcpc.fit import adapter_fields
     from dcpc.objective import ObjectiveConfig
+    from dcpc.training.carriers import adapter_fields
 
     objective = ObjectiveConfig.preset(settings.preset, **settings.objective)
     return adapter_fields(settings.preset, objective, settings.adapter)
@@ -170,16 +170,16 @@ def _kept(checkpoints: Checkpoints) -> Iterator[None]:
 def _settings(
     path: Path | None, model: str | None, method: str | None, preset: str | None, assignments: list[str]
 ) -> Recipe:
-    from dcpc.fit import METHODS
     from dcpc.models import located
     from dcpc.recipe import Recipe, check_recipe, override, read_recipe
+    from dcpc.training.carriers import CARRIERS
 
     recipe = read_recipe(path) if path is not None else Recipe()
     flags: dict[str, Any] = {"model": model, "method": method, "preset": preset}
     recipe = recipe.model_copy(update={name: value for name, value in flags.items() if value is not None})
     recipe = override(recipe, assignments)
-    if recipe.method not in METHODS:
-        raise UsageError(f"there is no method `{recipe.method}`.", fix=f"Methods are: {', '.join(METHODS)}.")
+    if recipe.method not in CARRIERS:
+        raise UsageError(f"there is no method `{recipe.method}`.", fix=f"Methods are: {', '.join(CARRIERS)}.")
     if recipe.model is None:
         raise UsageError(
             "no base model was given.",

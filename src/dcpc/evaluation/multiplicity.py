@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import ArrayLike
-
-from dcpc.errors import UsageError
+from statsmodels.stats.multitest import multipletests
 
 
-def holm(p_values: ArrayLike) -> np.ndarray:
-    """Adjusted p-values, float [M]; rejecting those ≤ α keeps the chance of any false claim ≤ α.
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """p-values adjusted by Holm's method (1979), float [M]; none for no comparisons.
 
-    p̃_(k) = max_{j ≤ k} min(1, (M − j + 1) p_(j)) over the sorted p-values (Holm 1979). The comparisons
-    may depend on each other in any way.
-
-    Raises:
-        UsageError: a value outside 0 … 1.
+    Rejecting those ≤ α keeps the chance of any false claim ≤ α, however the comparisons depend on each other.
     """
-    values = np.asarray(p_values, dtype=np.float64)
-    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
-        raise UsageError("p-values must be a list of numbers between 0 and 1")
-    order = np.argsort(values)
-    factors = np.arange(len(values), 0, -1)  # M, M − 1, …, 1
-    adjusted = np.maximum.accumulate(np.minimum(1.0, values[order] * factors))
-    result = np.empty_like(adjusted)
-    result[order] = adjusted
-    return result
+    return multipletests(p_values, method="holm")[1] if len(p_values) else np.empty(0)

@@ -13,8 +13,8 @@ from markupsafe import Markup, escape
 import dcpc
 
 
-def render_page(template: str, **context: Any) -> str:
-    """Render a template of `dcpc/report/templates` to one HTML page that needs no other file and no network.
+def render_page(template: str, *, package: str = "dcpc.report", **context: Any) -> str:
+    """Render a template to one HTML page that needs no other file and no network.
 
     Templates extend `base.html.jinja` (blocks `title`, `lead`, `content`), which carries the style sheet for
     light, dark, phone and print; `macros.html.jinja` has tables, figures and key figures. Everything is
@@ -23,16 +23,18 @@ def render_page(template: str, **context: Any) -> str:
 
     Args:
         template: the file name, with or without `.html.jinja`.
+        package: whose folder `templates` holds it.
         context: what the template needs; a missing name raises `jinja2.UndefinedError`.
     """
     name = template if template.endswith(".jinja") else f"{template}.html.jinja"
-    return _environment().get_template(name).render(version=dcpc.__version__, **context)
+    return _environment(package).get_template(name).render(version=dcpc.__version__, **context)
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(package: str) -> jinja2.Environment:
+    folders = [jinja2.PackageLoader(name, "templates") for name in dict.fromkeys((package, "dcpc.report"))]
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dcpc.report", "templates"),
+        loader=jinja2.ChoiceLoader(folders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -19,17 +19,15 @@ from dcpc.errors import TrainingError
 from dcpc.training.arguments import DCPCTrainingArguments
 from dcpc.training.averaging import AveragedWeights
 from dcpc.training.best import BestWeights
+from dcpc.training.carriers import Carrier
 from dcpc.training.checks import check_finite, check_gradients, gradient_norm
 from dcpc.training.collator import ItemCollator
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.length_order import LongestFirst
 from dcpc.training.objective_rule import ObjectiveRule
 from dcpc.training.partner_sampling import PartnerSampler
-from dcpc.training.rank_allocation import AllocateRanks, rank_orthogonality
 from dcpc.training.rule import Batch, LearningRule
 
-FACTORS = ("ia3_l", "lora_magnitude_vector")
-"""Of (IA)³ and DoRA, by part of the tensor's name."""
 STATE_FILE = "dcpc_state.safetensors"
 """In a checkpoint: the rule's memory (as the running consensus) and averaged weights."""
 
@@ -47,6 +45,8 @@ class DCPCTrainer(Trainer):
         eval_dataset: held-out items with (noisy) judgements, or None.
         processing_class: the tokenizer, which pads batches and is saved with the adapter.
         rule: how judgements become a loss; None for the objective that `args` describe.
+        carrier: what attached the trained tensors, where a training has to know more of them; see
+            `dcpc.training.carriers.Carrier`.
         **kwargs: as for `transformers.Trainer`.
     """
 
@@ -58,6 +58,7 @@ class DCPCTrainer(Trainer):
         eval_dataset: ItemDataset | None = None,
         processing_class: PreTrainedTokenizerBase | None = None,
         rule: LearningRule | None = None,
+        carrier: Carrier | None = None,
         **kwargs: Any,
     ) -> None:
         self.rule = ObjectiveRule(args.objective_config()) if rule is None else rule
@@ -81,21 +82,23 @@ class DCPCTrainer(Trainer):
         )
         # Our loss is a mean over the batch's items: the Trainer has to divide it under gradient accumulation.
         self.model_accepts_loss_kwargs = False
+        self.carrier = carrier
         self._averaged = AveragedWeights(model, self.rule.ema_decay) if self.rule.ema_decay > 0 else None
         self._checked = False
         self._sums: dict[str, float] = defaultdict(float)
         self._steps = 0
         self.add_callback(_CheckGradients())
         self.add_callback(_StartEpoch(self))
-        if AllocateRanks.needed(model):
-            self.add_callback(AllocateRanks())
+        for callback in () if carrier is None else carrier.callbacks(model):
+            self.add_callback(callback)
         if self._averaged is not None:
             self.add_callback(_Average(self._averaged))
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """As in transformers, but for factors whose neutral value is not 0: decay would take what they scale away."""
+        """As in transformers, without the tensors that the carrier keeps from decaying."""
+        kept = () if self.carrier is None else self.carrier.no_decay
         names = super().get_decay_parameter_names(model)
-        return [name for name in names if not any(factor in name for factor in FACTORS)]
+        return [name for name in names if not any(part in name for part in kept)]
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         """Where the training set has mined pairs, an order in which their items share a batch."""
@@ -125,9 +128,8 @@ class DCPCTrainer(Trainer):
         if not isinstance(model, nn.parallel.DistributedDataParallel):
             model = self.accelerator.unwrap_model(model)
         output = self.rule.loss(model, inputs, self.state.epoch or 0.0)
-        extra = rank_orthogonality(model)
-        if extra is not None:
-            output = output.plus("orthogonality", extra)
+        for name, penalty in ({} if self.carrier is None else self.carrier.penalties(model)).items():
+            output = output.plus(name, penalty)
         self._steps += 1
         for name, term in output.terms.items():
             self._sums[name] += float(term.detach())

@@ -1,0 +1,221 @@
+"""What a search and a cell compute: from the data set's name to the records of the store."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dcpc.data.annotations import Annotations
+from dcpc.errors import DCPCError
+from dcpc.evaluation.annotators import per_annotator_error
+from dcpc.evaluation.decision import decide, fit_offsets
+from dcpc.evaluation.summary import evaluate_distribution
+from dcpc.grid import on_edge
+from dcpc_bench.rig.cases import Case, make_case
+from dcpc_bench.rig.device import device_name, peak_memory
+from dcpc_bench.rig.search import select
+from dcpc_bench.rig.sources import load_source
+from dcpc_bench.rig.store import Record
+from dcpc_bench.rig.suite import Suite
+from dcpc_bench.rig.tasks import Task
+
+if TYPE_CHECKING:
+    from dcpc_bench.rig.fitted import Fitted
+    from dcpc_bench.rig.method import BenchmarkMethod, TrainingSettings
+
+DIGITS = 6
+"""Decimals of losses."""
+
+
+def run_task(
+    task: Task, suite: Suite, data_folder: Path | None, setting: dict[str, Any] | None
+) -> list[Record]:
+    """The records of a task; a failure of any kind is a record with its reason.
+
+    Args:
+        task: the search or cell.
+        suite: the suite it belongs to.
+        data_folder: where data sets lie.
+        setting: what the search chose, for a cell.
+    """
+    started = time.perf_counter()
+    try:
+        if task.kind == "search":
+            search = _search(task, suite, data_folder)
+            return [search | {"seconds": round(time.perf_counter() - started, 2)}]
+        split, cell = _cell(task, suite, data_folder, setting or {})
+    except Exception as error:
+        if not isinstance(error, DCPCError):
+            import traceback
+
+            traceback.print_exc()  # into the workers' log
+        return [failure(task, suite, reason_of(error), time.perf_counter() - started)]
+    cell |= {"seconds": round(time.perf_counter() - started, 2), "memory_mib": peak_memory()}
+    return [split, cell]
+
+
+def reason_of(error: Exception) -> str:
+    """One line that says what went wrong."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, DCPCError) else f"{type(error).__name__}: {text}"
+
+
+def failure(task: Task, suite: Suite, reason: str, seconds: float = 0.0) -> Record:
+    """The record of a search or cell that failed."""
+    common: Record = {**task.fields, "status": "failed", "reason": reason, "setting": {}, "on_edge": []}
+    if task.kind == "search":
+        return common | {"trials": []}
+    return common | {
+        "suite": suite.name,
+        "metrics": {},
+        "parameters": 0,
+        "steps": 0,
+        "seconds": round(seconds, 2),
+        "memory_mib": peak_memory(),
+        "device": device_name(),
+        "history": [],
+    }
+
+
+def _search(task: Task, suite: Suite, data_folder: Path | None) -> Record:
+    method, settings, case = _prepare(task, suite, data_folder, seed=0)
+    found = select(
+        method.grid,
+        suite.search,
+        settings.epochs,
+        lambda setting, epochs: (
+            method.train(
+                case.split.train,
+                case.split.validation,
+                settings.model_copy(update={"epochs": epochs}),
+                setting,
+                0,
+            ).validation_loss
+        ),
+    )
+    return {**task.fields, "status": "done", "reason": None, **found, **_trained_on(settings)}
+
+
+def _cell(
+    task: Task, suite: Suite, data_folder: Path | None, setting: dict[str, Any]
+) -> tuple[Record, Record]:
+    assert task.seed is not None, "a cell has a seed"
+    method, settings, case = _prepare(task, suite, data_folder, task.seed)
+    fitted = method.train(case.split.train, case.split.validation, settings, setting, task.seed)
+    measured = measure(fitted, case)
+    cell = {
+        **task.fields,
+        "suite": suite.name,
+        "status": "done",
+        "reason": None,
+        "setting": {**setting, **fitted.setting},
+        "on_edge": [*on_edge(method.grid, setting), *fitted.on_edge],
+        **measured,
+        "parameters": int(fitted.parameters),
+        "steps": int(fitted.steps),
+        **_trained_on(settings),
+        "history": _history(fitted.history),
+    }
+    return split_record(task, case), cell
+
+
+def _trained_on(settings: TrainingSettings) -> Record:
+    return {"precision": settings.precision, "device": device_name()}
+
+
+def _prepare(
+    task: Task, suite: Suite, data_folder: Path | None, seed: int
+) -> tuple[BenchmarkMethod, TrainingSettings, Case]:
+    from dcpc_bench.rig.method import TrainingSettings
+    from dcpc_bench.rig.methods import METHODS
+
+    dataset = suite.dataset(task.dataset)
+    case = make_case(load_source(dataset, data_folder), dataset, task.condition, seed, suite)
+    settings = TrainingSettings(**suite.training.model_dump(), backbone=suite.backbone)
+    return METHODS[task.method], settings, case
+
+
+def split_record(task: Task, case: Case) -> Record:
+    """What all methods of a seed share: the test items, and how these and the validation items were judged."""
+    test, validation = case.split.test, case.split.validation
+    return {
+        "kind": "split",
+        "dataset": task.dataset,
+        "condition": task.condition,
+        "seed": task.seed,
+        "items": test.item_ids.tolist(),
+        "counts": test.counts.tolist(),
+        "validation_counts": validation.counts.tolist(),
+        "labels": list(test.labels),
+        "train_items": case.split.train.n_items,
+        "train_judgements": case.split.train.n_judgements,
+        "validation_items": case.split.validation.n_items,
+        "train_noise": case.train_noise,
+        "strength": case.strength,
+    }
+
+
+def measure(fitted: Fitted, case: Case) -> Record:
+    """Metrics of a fitted method, and what it predicted for every test and validation item.
+
+    `macro_f1` and `accuracy` are of decisions with offsets for macro-F1, fitted on the noisy validation labels;
+    `macro_f1_argmax` and `accuracy_argmax` of the most probable labels. `consensus_annotator_error` is the share of
+    the test judgements that differ from the item's most probable label; `annotator_error` the same with what the
+    method finds most probable for the annotator, where it knows any: offsets that favour rare labels would only add
+    errors. `mean_annotator_error` weighs every annotator the same.
+    """
+    validation, test = case.split.validation, case.split.test
+    seen = fitted.probabilities(validation.items)  # [V, C]
+    offsets = fit_offsets(seen[validation.item_codes], validation.label_codes)  # [C]
+    p, own = _predicted(fitted, test)  # [I, C], [J, C]
+    decisions = decide(p, offsets)  # [I]
+    metrics = evaluate_distribution(p, test.counts, test.scale, decisions)
+    plain = evaluate_distribution(p, test.counts, test.scale)
+    metrics |= {f"{name}_argmax": plain[name] for name in ("macro_f1", "accuracy")}
+    wrong = None
+    if test.has_annotators:
+        consensus = p.argmax(axis=1)[test.item_codes]  # [J]
+        personal = consensus if own is None else own.argmax(axis=1)  # [J]
+        wrong = personal != test.label_codes  # [J]
+        errors = per_annotator_error(personal, test.label_codes, test.annotator_codes)  # [A]
+        metrics["annotator_error"] = float(wrong.mean())
+        metrics["consensus_annotator_error"] = float((consensus != test.label_codes).mean())
+        metrics["mean_annotator_error"] = float(np.nanmean(errors))
+    if case.train_noise is not None:
+        metrics["train_noise"] = case.train_noise
+    return {
+        "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
+        "distribution": _rounded(p),
+        "validation_distribution": _rounded(seen),
+        "decisions": decisions.tolist(),
+        "person_errors": None
+        if wrong is None
+        else np.bincount(test.item_codes, weights=wrong, minlength=test.n_items).astype(int).tolist(),
+    }
+
+
+def _predicted(fitted: Fitted, test: Annotations) -> tuple[np.ndarray, np.ndarray | None]:
+    """Distributions of the test items [I, C], and of their judgements [J, C] where annotators are known."""
+    if not test.has_annotators:
+        return fitted.probabilities(test.items), None
+    return fitted.judged_probabilities(test.items, test.item_codes, test.table["annotator_id"].tolist())
+
+
+def _rounded(p: np.ndarray) -> list[list[float]]:
+    """Four significant digits, so that logarithms of small probabilities keep them too."""
+    return [[float(f"{x:.4g}") for x in row] for row in p.tolist()]
+
+
+def _history(entries: Iterable[dict[str, Any]]) -> list[dict[str, float | None]]:
+    names = ("epoch", "loss", "eval_loss")
+    kept = [entry for entry in entries if "loss" in entry or "eval_loss" in entry]
+    return [{name: _number(entry.get(name)) for name in names} for entry in kept]
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(float(value), DIGITS)

@@ -1,0 +1,202 @@
+"""Run what is missing of a suite, share the work with others on the same store, write the results."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Collection
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, cast
+
+from tqdm import tqdm
+
+import dcpc
+from dcpc.names import check_name
+from dcpc_bench.rig.cases import make_case
+from dcpc_bench.rig.cells import failure, run_task
+from dcpc_bench.rig.plan import open_plan
+from dcpc_bench.rig.rerun import begin_rerun, check_rerun, end_rerun
+from dcpc_bench.rig.sources import load_source
+from dcpc_bench.rig.store import Key, Record, Store
+from dcpc_bench.rig.suite import Suite, check_names
+from dcpc_bench.rig.tasks import Task, cells
+from dcpc_bench.rig.workers import Worker
+
+_PATIENCE = 0.5
+"""Seconds between looks at the store while others do what is left."""
+
+
+def run_suite(
+    suite: Suite,
+    output: Path,
+    *,
+    data_folder: Path | None = None,
+    workers: int = 1,
+    retry_failed: bool = False,
+    rerun: Collection[str] = (),
+    progress: bool = True,
+) -> dict[Key, Record]:
+    """Run every cell that `output` does not hold yet; stop it anywhere and call it again to go on.
+
+    Several calls, on one machine or on several that share a file system with locks, may work on one folder.
+
+    Args:
+        suite: what to compare.
+        output: the store's folder.
+        data_folder: where the suite's data sets lie.
+        workers: cells at a time, each in a process of its own; 0 runs them in this process, one at a time.
+        retry_failed: run failed searches and cells again.
+        rerun: methods of which all records are dropped first; not again where such a command was stopped.
+        progress: show a progress bar.
+
+    Returns:
+        All records of the store, by key.
+
+    Raises:
+        UsageError: an unknown name, a data set that is not there, or a folder with another benchmark.
+        DataError: a data set that cannot be read or is too small to split.
+        TrainingError: the disk is full.
+    """
+    for name in rerun:
+        check_name(name, suite.methods, "method")
+    check_suite(suite, data_folder)
+    store = Store(output)
+    open_plan(store, suite, data_folder)
+    check_rerun(store, rerun)
+    begin_rerun(store, rerun)
+    if retry_failed:
+        store.drop(lambda record: record.get("status") == "failed")
+    run = _Run(store, suite, data_folder, workers)
+    try:
+        run.finish(progress)
+    finally:
+        run.stop()
+    end_rerun(store, rerun)
+    return store.records()
+
+
+def check_suite(suite: Suite, data_folder: Path | None) -> None:
+    """Find mistakes before any work: names, data that are not there, sets that are too small to split."""
+    check_names(suite)
+    for dataset in suite.datasets:
+        source = load_source(dataset, data_folder)
+        conditions = suite.conditions_of(dataset)
+        budgets = [c for c in conditions if c.startswith("budget")]
+        groups = [c for c in conditions if c.startswith("group")]
+        for condition in [*(budgets or ["clean"])[:1], *groups]:
+            make_case(source, dataset, condition, 0, suite)
+
+
+class _Run:
+    """The work of one command: which tasks are left, and which run right now."""
+
+    def __init__(self, store: Store, suite: Suite, data_folder: Path | None, workers: int) -> None:
+        self._store, self._suite, self._folder, self._workers = store, suite, data_folder, workers
+        self._commit = commit()
+        self._pending = cells(suite)
+        self._running: dict[Task, Worker] = {}
+
+    def finish(self, progress: bool) -> None:
+        """Work until every cell has a record, whoever made it."""
+        tqdm.monitor_interval = 0  # no thread of its own beside forked processes
+        total, there = len(self._pending), self._store.records()
+        done = sum(task.key in there for task in self._pending)
+        # `miniters`: without that thread the bar would wait for as many cells as it last saw at once.
+        with tqdm(
+            total=total, initial=done, miniters=1, desc="benchmark", unit="cell", disable=not progress
+        ) as bar:
+            while True:
+                records = self._store.records()
+                self._pending = [task for task in self._pending if task.key not in records]
+                bar.update(total - len(self._pending) - bar.n)
+                started = self._start()
+                if not self._pending and not self._running:
+                    return
+                if self._running:
+                    self._collect(bar)
+                elif not started:
+                    time.sleep(_PATIENCE)
+
+    def stop(self) -> None:
+        """End what still runs; its tasks are free for the next command."""
+        for worker in self._running.values():
+            worker.close()
+
+    def _start(self) -> bool:
+        """Claim and start tasks while there are free workers; whether any was started."""
+        any_started = False
+        refused: set[Task] = set()
+        for cell in self._pending:
+            if len(self._running) >= max(1, self._workers):
+                break
+            records = self._store.records()
+            search = records.get(cell.search.key)
+            task = cell.search if search is None else cell
+            if task in refused or task in self._running or task.key in records:
+                continue
+            claim = self._store.claim(task.key)
+            if claim is None:
+                refused.add(task)
+            elif task.key in self._store.records():  # somebody finished it before this claim
+                os.close(claim)
+            else:
+                self._launch(task, search, claim)
+                any_started = True
+        return any_started
+
+    def _launch(self, task: Task, search: Record | None, claim: int) -> None:
+        setting = None if search is None else search["setting"]
+        failed = None
+        if search is not None and search["status"] == "failed":
+            failed = search["reason"]
+            if search["condition"] != task.condition:
+                failed = f"no setting was found in {search['condition']}: {failed}"
+        if self._workers and failed is None:
+            log = self._store.folder / "workers.log"
+            number = min(set(range(self._workers)) - {worker.number for worker in self._running.values()})
+            self._running[task] = Worker(
+                task, self._suite, self._folder, setting, log=log, claim=claim, number=number
+            )
+            return
+        try:
+            if failed is None:
+                self._keep(run_task(task, self._suite, self._folder, setting))
+            else:
+                self._keep([failure(task, self._suite, failed)])
+        finally:
+            os.close(claim)  # however it ended: the next command of this process may take it
+
+    def _collect(self, bar: tqdm) -> None:
+        outputs = {worker.output: task for task, worker in self._running.items()}
+        for output in wait(list(outputs), timeout=5):
+            task = outputs[cast(Any, output)]
+            self._keep(self._running[task].result())
+            self._running.pop(task).close()
+            bar.set_postfix_str(f"{task.kind} {task.dataset} {task.condition} {task.method}", refresh=False)
+
+    def _keep(self, records: list[Record]) -> None:
+        for record in records:
+            self._store.append(record | ({} if record["kind"] == "split" else {"commit": self._commit}))
+
+
+def commit() -> str:
+    """The commit of the package where it runs from a checkout (`+` where files were changed), else its version."""
+    here = Path(dcpc.__file__)
+    tracked = [
+        "ls-files",
+        "--error-unmatch",
+        here.name,
+    ]  # a checkout of this package, not of what it is used in
+    head, changes = ["rev-parse", "--short=12", "HEAD"], ["status", "-s", "."]
+    try:
+        _, found, changed = (
+            subprocess.run(
+                ["git", "-C", str(here.parent), *c], capture_output=True, text=True, check=True, timeout=30
+            ).stdout.strip()
+            for c in (tracked, head, changes)
+        )
+    except (OSError, subprocess.SubprocessError):
+        return dcpc.__version__
+    return found + ("+" if changed else "")

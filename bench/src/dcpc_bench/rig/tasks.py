@@ -1,0 +1,91 @@
+"""The pieces of work of a suite, in an order that gives a first full table early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dcpc_bench.rig.store import Key
+from dcpc_bench.rig.suite import Dataset, Suite
+
+if TYPE_CHECKING:
+    from dcpc_bench.rig.method import BenchmarkMethod
+
+
+@dataclass(frozen=True)
+class Task:
+    """A search (of one data set, condition and method; no seed) or a cell (of one seed as well).
+
+    A cell's settings come from the search of `searched_as` in `searched_in`, by default its own method and condition.
+    """
+
+    kind: Literal["search", "cell"]
+    dataset: str
+    condition: str
+    method: str
+    seed: int | None = None
+    searched_in: str | None = None
+    searched_as: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The key of the record that the task ends in."""
+        return (self.kind, self.dataset, self.condition, self.method, self.seed)
+
+    @property
+    def search(self) -> Task:
+        """The search that chooses the setting of a cell."""
+        return Task(
+            "search", self.dataset, self.searched_in or self.condition, self.searched_as or self.method
+        )
+
+    @property
+    def fields(self) -> dict[str, str | int | None]:
+        """The fields of a record that say which task it is of."""
+        named: dict[str, str | int | None] = {
+            "kind": self.kind,
+            "dataset": self.dataset,
+            "condition": self.condition,
+            "method": self.method,
+        }
+        return named | ({"seed": self.seed} if self.kind == "cell" else {})
+
+
+def cells(suite: Suite) -> list[Task]:
+    """All cells: seed by seed, so that one seed makes a full table; within a seed the cheap methods first."""
+    from dcpc_bench.rig.methods import METHODS
+
+    found = [
+        (seed, _cost(method), number, dataset, condition, method)
+        for seed in range(suite.seeds)
+        for dataset in suite.datasets
+        for number, condition in enumerate(suite.conditions_of(dataset))
+        for method in suite.methods
+    ]
+    found.sort(key=lambda cell: cell[:3])  # stable
+    return [
+        Task(
+            "cell",
+            d.name,
+            condition,
+            method,
+            seed,
+            _searched_in(suite, d, condition, METHODS.get(method)),
+            METHODS[method].searched_as if method in METHODS else None,
+        )
+        for seed, _, _, d, condition, method in found
+    ]
+
+
+def _searched_in(suite: Suite, dataset: Dataset, condition: str, method: BenchmarkMethod | None) -> str:
+    """The shared condition of a suite has as a rule one judgement per item, with which some methods cannot train."""
+    if method is not None and method.needs_overlap:
+        return condition
+    return suite.searched_in(dataset, condition)
+
+
+def _cost(method: str) -> int:
+    """Probes need one pass over the texts; two networks, or all of the base model's weights, cost most."""
+    if method.startswith("linear-probe"):
+        return 0
+    return 2 if method in ("full", "co-teaching") else 1

@@ -1,0 +1,164 @@
+"""Tasks in processes of their own, so that memory is measured per task and a crash takes nothing else with it.
+
+Processes are forked from a server that has imported everything a training needs and run nothing yet: they start in
+milliseconds. Each ends by itself when the command that started it is gone, however that was ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from dcpc.errors import TrainingError
+from dcpc_bench.rig.cells import failure, run_task
+from dcpc_bench.rig.device import keep_one_gpu
+from dcpc_bench.rig.store import Record
+from dcpc_bench.rig.suite import Suite
+from dcpc_bench.rig.tasks import Task
+
+_PRELOADED = [
+    "dcpc_bench.rig.methods",
+    "dcpc.prediction",
+    "dcpc.fit",
+    "transformers.models.bert.modeling_bert",
+]
+_ORPHAN_CHECK = 0.5
+"""Seconds between looks at whether the starting command is still there."""
+
+
+class Worker:
+    """One task in a process of its own.
+
+    Args:
+        task, suite, data_folder, setting: as for `run_task`.
+        log: file that takes what libraries print.
+        claim: file descriptor of the task's claim, closed when the task is done.
+        number: none that another running worker of the command has; chooses the GPU where there are several.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        suite: Suite,
+        data_folder: Path | None,
+        setting: dict[str, Any] | None,
+        *,
+        log: Path,
+        claim: int,
+        number: int,
+    ) -> None:
+        self.task, self.number = task, number
+        self._suite, self._claim, self._started = suite, claim, time.perf_counter()
+        method = "forkserver" if sys.platform == "linux" else "spawn"
+        context: Any = get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(_PRELOADED)
+        self.output, theirs = context.Pipe(duplex=False)
+        arguments = (theirs, task, suite, data_folder, setting, log, number, os.getpid())
+        self._process = context.Process(target=_work, args=arguments)
+        with _single_threaded(suite.training.threads):
+            self._process.start()
+        theirs.close()
+
+    def result(self) -> list[Record]:
+        """The task's records, once `output` is ready.
+
+        Raises:
+            TrainingError: somebody asked the process to stop; that is no result.
+        """
+        try:
+            records = self.output.recv()
+        except (EOFError, OSError):  # ended before it sent its records, or amid them
+            self._process.join()
+            code = self._process.exitcode or 0
+            if code in (-signal.SIGTERM, -signal.SIGINT):
+                raise TrainingError("a worker was stopped.", fix="Give the same command to go on.") from None
+            how = f"signal {-code}; was the memory full?" if code < 0 else f"exit code {code}"
+            seconds = time.perf_counter() - self._started
+            records = [
+                failure(self.task, self._suite, f"the process ended without a result ({how})", seconds)
+            ]
+        self._process.join()
+        return records
+
+    def close(self) -> None:
+        """Stop the process where it still runs, and end the claim."""
+        self._process.kill()
+        self._process.join()
+        self.output.close()
+        os.close(self._claim)
+
+
+def _work(
+    output: Connection,
+    task: Task,
+    suite: Suite,
+    data_folder: Path | None,
+    setting: dict[str, Any] | None,
+    log: Path,
+    number: int,
+    command: int,
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starting command decides what a Ctrl-C stops
+    threading.Thread(target=_end_with, args=(command,), daemon=True).start()
+    with (
+        suppress(OSError),
+        log.open("ab") as file,
+    ):  # the log is for curiosity; a full disk must not fail here
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    import torch
+
+    # The default lock of progress bars is shared between processes: killed amid a task, it would outlive this one.
+    tqdm.set_lock(threading.RLock())
+    keep_one_gpu(number)
+    torch.set_num_threads(suite.training.threads)
+    output.send(run_task(task, suite, data_folder, setting))
+
+
+def _end_with(command: int) -> None:
+    # The parent is multiprocessing's fork server, which was seen to outlive the command that started it.
+    parent = os.getppid()
+    while os.getppid() == parent and _runs(command):
+        time.sleep(_ORPHAN_CHECK)
+    os._exit(1)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class _single_threaded:
+    """Environment for processes that share the cores: so many threads each, whatever library they use."""
+
+    def __init__(self, threads: int) -> None:
+        self._new = {
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+
+    def __enter__(self) -> None:
+        self._old = {name: os.environ.get(name) for name in self._new}
+        os.environ.update(self._new)
+
+    def __exit__(self, *exception: object) -> None:
+        for name, value in self._old.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

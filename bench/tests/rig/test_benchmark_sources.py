@@ -1,0 +1,202 @@
+"""What a cell trains and is tested on: labels as the suite wants them, no item on two sides, noise as asked for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_methods import fake_suite
+
+from dcpc.data.annotations import Annotations
+from dcpc.errors import DataError, UsageError
+from dcpc_bench.rig.calibration import calibrate
+from dcpc_bench.rig.cases import Case, make_case
+from dcpc_bench.rig.sources import Source, fingerprint, load_source, relabel
+from dcpc_bench.rig.suite import Dataset
+from dcpc_bench.shifts import POOLS, CleanItems
+
+REVIEWS = Dataset(name="generated-reviews")
+
+
+def case(condition: str, seed: int = 0, **changes: Any) -> Case:
+    return make_case(load_source(REVIEWS, None), REVIEWS, condition, seed, fake_suite(**changes))
+
+
+def ratings() -> Annotations:
+    labels = ["1", "2", "3", "4", "1", "4"]
+    table = pd.DataFrame(
+        {"item_id": list("aabbcc"), "text": list("aabbcc"), "annotator_id": list("xyxyxy"), "label": labels}
+    )
+    return Annotations(table, ("1", "2", "3", "4"), "ordinal", "ratings.csv")
+
+
+def test_labels_are_merged_in_the_order_of_the_suite_and_the_rest_left_out() -> None:
+    merged = relabel(ratings(), Dataset(name="d", labels={"low": ["1"], "high": ["3", "4"]}))
+    assert merged.labels == ("low", "high")
+    assert merged.table["label"].tolist() == ["low", "high", "high", "low", "high"]
+    assert merged.scale == "nominal"
+    with pytest.raises(DataError, match='merges the label "5"'):
+        relabel(ratings(), Dataset(name="d", labels={"low": ["1"], "high": ["5"]}))
+
+
+def test_bins_hold_their_upper_edge() -> None:
+    binned = relabel(ratings(), Dataset(name="d", bins=[1, 3]))
+    assert binned.labels == ("up to 1", "above 1 to 3", "above 3")
+    assert binned.label_codes.tolist() == [0, 1, 1, 2, 0, 2]
+    assert binned.scale == "ordinal"
+    words = Annotations(ratings().table.assign(label="bad"), ("bad", "good"))
+    with pytest.raises(DataError, match="no numbers"):
+        relabel(words, Dataset(name="d", bins=[1, 3]))
+
+
+@pytest.mark.parametrize("condition", ["budget=1", "budget=all", "clean", "pool=thresholds@0.2"])
+def test_sides_share_no_item_and_keep_to_their_caps(condition: str) -> None:
+    sides = case(condition, pools={"thresholds": {"leniency": 2.0}}).split
+    ids = [set(side.item_ids) for side in sides]
+    assert [len(i) for i in ids] == [30, 10, 20]
+    assert len(set.union(*ids)) == 60
+
+
+def test_a_budget_shows_training_and_validation_one_judgement_and_the_test_all() -> None:
+    one, every = case("budget=1").split, case("budget=all").split
+    assert [s.n_judgements for s in one] == [30, 10, 60]
+    assert [s.n_judgements for s in every] == [90, 30, 60]
+    assert one.test.table.equals(every.test.table)
+    assert list(one.train.item_ids) == list(every.train.item_ids)
+
+
+def test_seeds_differ_and_repeat_themselves() -> None:
+    first, again, other = (case("budget=1", seed).split.train.table for seed in (0, 0, 1))
+    assert first.equals(again)
+    assert set(first["item_id"]) != set(other["item_id"])
+
+
+def test_simulated_annotators_train_and_clean_labels_test() -> None:
+    shown = case("pool=confusion@0.3", caps={"train": 150, "validation": 40, "test": 60})
+    source = load_source(REVIEWS, None).items
+    gold = dict(zip(source.table["item_id"], source.codes, strict=True))
+
+    def wrong(side: Annotations) -> float:
+        return float(np.mean(side.label_codes != side.table["item_id"].map(gold).to_numpy()))
+
+    assert shown.train_noise == wrong(shown.split.train) == pytest.approx(0.3, abs=0.06)
+    assert wrong(shown.split.validation) > 0.1
+    assert wrong(shown.split.test) == 0
+    assert not shown.split.test.has_annotators
+    assert len(shown.split.train.annotators) == 12
+    assert all("clean_label" not in side.table for side in shown.split)
+
+
+@pytest.mark.parametrize(
+    ("side", "noisy"), [("", (True, False)), (":test", (False, True)), (":both", (True, True))]
+)
+def test_a_shift_stands_in_training_in_the_test_or_in_both(side: str, noisy: tuple[bool, bool]) -> None:
+    shown = case(f"pool=confusion{side}@0.3", caps={"train": 150, "validation": 40, "test": 60})
+    source = load_source(REVIEWS, None).items
+    gold = dict(zip(source.table["item_id"], source.codes, strict=True))
+    for judged, shifted in ((shown.split.train, noisy[0]), (shown.split.test, noisy[1])):
+        wrong = np.mean(judged.label_codes != judged.table["item_id"].map(gold).to_numpy())
+        assert (wrong > 0.15) if shifted else (wrong == 0)
+    assert shown.split.test.has_annotators == noisy[1]
+    assert all("clean_label" not in side.table for side in shown.split)
+    assert shown.train_noise == (pytest.approx(0.3, abs=0.06) if noisy[0] else 0)
+
+
+def grouped() -> Source:
+    """Forty items, each judged by a woman and a man."""
+    rows = [
+        {"item_id": f"i{i}", "text": f"t{i}", "annotator_id": f"{who}{i % 5}", "label": label, "gender": who}
+        for i in range(40)
+        for who, label in (("female", "no"), ("male", "yes"))
+    ]
+    annotations = Annotations(pd.DataFrame(rows), ("no", "yes"), source="grouped.csv")
+    return Source(annotations, CleanItems.from_annotations(annotations))
+
+
+def test_one_group_trains_and_another_tests() -> None:
+    caps = {"train": 20, "validation": 5, "test": 10}
+    split = make_case(grouped(), REVIEWS, "group=gender:female>male", 0, fake_suite(caps=caps)).split
+    assert [side.n_judgements for side in split] == [20, 5, 10]
+    assert [set(side.table["label"]) for side in split] == [{"no"}, {"no"}, {"yes"}]
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("group=gender:female>other", r"nobody of the group `other`.*Groups in `gender` are: female, male"),
+        ("group=sex:female>male", r"no column `sex`.*Columns are: item_id, text"),
+    ],
+)
+def test_a_group_that_is_not_there_is_named_with_those_that_are(condition: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        make_case(grouped(), REVIEWS, condition, 0, fake_suite())
+    assert re.search(message, str(error.value).replace("\n", " "))
+
+
+def test_the_control_has_annotators_and_no_conflict() -> None:
+    control = case("clean")
+    assert control.train_noise == 0
+    assert control.split.train.has_annotators
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.25, 0.4])
+def test_the_dial_is_turned_until_the_noise_is_there(noise: float) -> None:
+    rng = np.random.default_rng(0)
+    items = CleanItems.from_labels([f"text {i}" for i in range(400)], rng.integers(0, 2, 400), ["no", "yes"])
+    judged, report = calibrate(
+        lambda strength: POOLS["confusion"](strength=strength, noise_rate=0.5),
+        items, noise, n_annotators=12, labels_per_item=2, seed=0,
+    )  # fmt: skip
+    realised = (judged.table["label"] != judged.table["clean_label"]).mean()
+    assert realised == pytest.approx(noise, abs=0.01)
+    assert report.realised_noise == pytest.approx(realised)
+    assert 0 < report.strength < 1
+
+
+def test_more_noise_than_a_pool_has_is_refused() -> None:
+    with pytest.raises(DataError, match="40% was asked for"):
+        case("pool=group_bias@0.4")
+    with pytest.raises(UsageError, match="settings of the pool thresholds"):
+        case("pool=thresholds@0.2", pools={"thresholds": {"lenience": 2.0}})
+
+
+def test_entailed_sentences_that_share_fewer_words_are_fainter(tmp_path: Path) -> None:
+    """Strict annotators deny these first; without a score it would be any of them."""
+    sentences = ["a dog barks", "a dog sleeps", "birds sing"]
+    pd.DataFrame({"premise": ["a dog barks"] * 3, "hypothesis": sentences, "label": [0, 0, 0]}).to_csv(
+        tmp_path / "rte.csv", index=False
+    )
+    items = load_source(Dataset(name="rte", path="rte.csv"), tmp_path).items
+    position = items.latent_positions(np.random.default_rng(0))
+    assert position.argsort().tolist() == [2, 1, 0]
+
+
+def test_gold_labels_have_no_budget(tmp_path: Path) -> None:
+    pd.DataFrame({"sentence": ["fine", "bad"] * 20, "label": [1, 0] * 20}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    dataset = Dataset(name="t", path="t.csv")
+    source = load_source(dataset, tmp_path)
+    with pytest.raises(DataError, match="gold labels"):
+        make_case(source, dataset, "budget=1", 0, fake_suite())
+    assert make_case(source, dataset, "clean", 0, fake_suite()).split.test.n_items == 10
+
+
+def test_the_fingerprint_follows_the_data_and_their_labels(tmp_path: Path) -> None:
+    ratings().table.to_csv(tmp_path / "r.csv", index=False)
+    dataset = Dataset(name="r", path="r.csv")
+    first = fingerprint(dataset, tmp_path)
+    assert first == fingerprint(dataset.model_copy(update={"path": str(tmp_path / "r.csv")}), None)
+    assert first != fingerprint(dataset.model_copy(update={"bins": [1.0]}), tmp_path)
+    with (tmp_path / "r.csv").open("a") as file:
+        file.write("d,d,x,1\n")
+    assert first != fingerprint(dataset, tmp_path)
+
+
+def test_a_missing_set_says_how_to_name_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--data-folder or the variable DCPC_DATA"):
+        load_source(Dataset(name="hs_brexit"), tmp_path)

@@ -1,0 +1,141 @@
+"""Suites say what is wrong with them, and those that come with the package fit their data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dcpc.errors import UsageError
+from dcpc_bench.rig.cases import make_case
+from dcpc_bench.rig.methods import METHODS
+from dcpc_bench.rig.sources import load_source
+from dcpc_bench.rig.suite import check_names, load_suite, make_suite, parse_suite, suite_names
+
+PLAIN = "datasets: [d]\nmethods: [lora, dcpc]\nreference: dcpc\n"
+
+
+def test_the_suites_of_the_package_name_known_methods_and_pools() -> None:
+    assert suite_names() == [
+        *("smoke", "real-small", "real-full", "shift-small", "shift-rte", "shift-full", "ablation"),
+    ]
+    for name in suite_names():
+        check_names(load_suite(name))
+
+
+VOTES = {"majority-vote", "soft-labels", "disaggregated", "dawid-skene", "crowdlab"}
+
+
+def test_the_small_suites_cover_what_the_protocol_asks_for() -> None:
+    real, shift, ablation = (load_suite(name) for name in ("real-small", "shift-small", "ablation"))
+    assert {"md_agreement", "hs_brexit", "convabuse", "popquorn_offensiveness", "gwsd_stance", "crehate"} <= {
+        d.name for d in real.datasets
+    }
+    assert (len(real.datasets), real.seeds, real.caps.train) == (8, 3, 500)
+    assert len(real.methods) >= 12
+    assert "clean" in shift.conditions
+    for pool in ("sst-2-p", "thresholds", "confusion", "groups"):
+        assert sum(c.startswith(f"pool={pool}@") for c in shift.conditions) == 3
+    parts = {m for m in METHODS if m.startswith(("dcpc-no-", "dcpc-with-"))}
+    assert parts < set(ablation.methods)
+    for name in ("real-full", "shift-full"):
+        full = load_suite(name)
+        assert full.seeds == 5
+        assert full.caps.train is None
+        # With one label per item, targets made of votes are those of plain training.
+        left_out = VOTES if name == "shift-full" else set()
+        assert set(METHODS) - parts - left_out == set(full.methods)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("epochs: 3", r"`epochs`: extra inputs"),
+        ("seeds: none", r"`seeds`: input should be a valid integer"),
+        ("training: {epochs: 0}", r"`training\.epochs`"),
+        ("caps: {train: -1}", r"`caps\.train`"),
+        ("conditions: [budget=2]", r"`conditions`: \"budget=2\" is no condition"),
+        ("conditions: [pool=thresholds]", r"is no condition"),
+        ("conditions: ['pool=thresholds:train@0.2']", r"is no condition"),
+        ("conditions: ['group=gender:female']", r"is no condition"),
+        ("search: {fractions: [1.0, 0.5]}", r"`search\.fractions`: must rise"),
+        ("backbone: ia3", r"`backbone`"),
+        ("labels: [", "not YAML"),
+        ("description: 2020-13-45", "not YAML"),
+    ],
+)
+def test_mistakes_name_the_file_and_the_field(tmp_path: Path, change: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(PLAIN + change + "\n")
+    with pytest.raises(UsageError, match=message) as caught:
+        load_suite(str(path))
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a list", "a mapping"),
+        (PLAIN.replace("dcpc]", "lora]"), "name lora twice"),
+        (PLAIN.replace("reference: dcpc", "reference: elr"), "reference elr is not among"),
+        (PLAIN.replace("[d]", "[{name: d, labels: {a: [1], b: [2]}, bins: [3]}]"), "labels and bins"),
+        (PLAIN.replace("[d]", "[{name: 'a/b'}]"), r"`datasets\.0\.name`"),
+    ],
+)
+def test_suites_that_contradict_themselves_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_suite(text, "mine.yaml", "mine")
+
+
+def test_labels_may_be_called_no_and_yes_and_numbers_have_exponents() -> None:
+    suite = parse_suite(
+        """
+        datasets:
+          - {name: a, labels: {no: ['0'], yes: ['1', on]}}
+          - {name: b, label_set: [no, yes]}
+        conditions: [pool=lenient@0.3]
+        methods: [lora]
+        reference: lora
+        pools: {lenient: {pool: thresholds, leniency: 1e1}}
+        training: {epochs: 1e1, bf16: no, group_by_length: yes}
+        """,
+        "mine.yaml",
+        "mine",
+    )
+    assert suite.datasets[0].labels == {"no": ["0"], "yes": ["1", "on"]}
+    assert suite.datasets[1].label_set == ["no", "yes"]
+    assert suite.pools == {"lenient": {"pool": "thresholds", "leniency": 10.0}}
+    assert (suite.training.epochs, suite.training.bf16, suite.training.group_by_length) == (10.0, False, True)
+    check_names(suite)
+
+
+def test_unknown_names_get_the_nearest() -> None:
+    with pytest.raises(UsageError, match="Did you mean smoke"):
+        load_suite("smok")
+    with pytest.raises(UsageError, match="Did you mean lora"):
+        check_names(make_suite({"datasets": ["d"], "methods": ["lorra"], "reference": "lorra"}))
+    pool = {"datasets": ["d"], "methods": ["lora"], "reference": "lora", "conditions": ["pool=treshold@0.3"]}
+    with pytest.raises(UsageError, match=r'no pool "treshold"\. Did you mean thresholds'):
+        check_names(make_suite(pool))
+
+
+def test_a_file_of_data_is_no_suite(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("text,label\n")
+    with pytest.raises(UsageError, match="--data"):
+        load_suite(str(path))
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_suite(str(tmp_path / "missing.yaml"))
+
+
+@pytest.mark.parametrize("name", ["real-small", "shift-small", "shift-rte"])
+def test_small_suites_fit_the_real_data(shared_data: Path, name: str) -> None:
+    suite = load_suite(name)
+    for dataset in suite.datasets:
+        source = load_source(dataset, shared_data)
+        for text in suite.conditions_of(dataset):
+            case = make_case(source, dataset, text, 0, suite)
+            assert case.split.train.n_items <= 1000
+            assert 2 <= case.split.train.n_classes <= 5
+            if "@" in text:
+                assert case.train_noise == pytest.approx(float(text.partition("@")[2]), abs=0.03)

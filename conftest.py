@@ -1,0 +1,37 @@
+"""Fixtures of both distributions' tests. Everything runs offline, on the CPU, with one thread per worker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # set it to run the tests on a GPU
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import hypothesis
+import pytest
+from transformers import set_seed
+
+# A busy machine is no defect.
+hypothesis.settings.register_profile(
+    "dcpc", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("dcpc")
+
+SHARED_DATA = Path(__file__).resolve().parents[1] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets beside the project; tests that need it are skipped where it is missing."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the shared data sets are not on this machine")
+    return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def same_random_state() -> None:
+    """Every test starts from one random state, so that none depends on those before it on its worker."""
+    set_seed(0)
