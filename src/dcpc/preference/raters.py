@@ -1,0 +1,246 @@
+"""What sets raters apart when they compare two responses: random effects on votes, shrunk to the group's or the pool's.
+
+    own reward margin   m_a = m + s_a + (softmax(μ + u_a) − softmax(μ)) · V Δh        side, taste
+    own thresholds      t_a = t + τ_a                                                 how soon they call a tie
+    own votes           (1 − ε_a) p(vote | m_a, t_a) + ε_a p(mirror | m_a, t_a)       errors
+
+m is the margin of one reward model, shared by all; Δh the difference of the responses' features. The pool (τ = s = 0,
+u = 0, ε = ε_0) predicts for unknown raters without a group. The effects of a rater are one vector with a normal prior.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dcpc.errors import ModelError, UsageError
+from dcpc.preference.likelihood import PreferenceScale, vote_log_probabilities, with_errors
+from dcpc.tuner.annotators import AnnotatorPreferences
+
+WEIGHTS, DESCRIPTION = "raters.safetensors", "raters.json"
+INITIAL_ERROR_LOG_ODDS = math.log(0.05 / 0.95)
+
+
+@dataclass(frozen=True)
+class RaterConfig:
+    """Which effects raters have. A standard deviation of 0 switches an effect off.
+
+    Args:
+        ties: of the tie thresholds τ_a, on the scale of log ν (Davidson) or of log d (ordinal).
+        sides: of the advantage s_a that a rater gives side a, on the scale of the reward.
+        errors: of the log-odds of ε_a. None: nobody errs, not even the pool.
+        tastes: of u_a.
+        styles: K, between which a rater's taste is a mixture; tastes need at least 2.
+        ordinal: take the ordinal likelihood for a, tie and b too.
+        dropout: probability, in training, that a rater is treated as unknown.
+    """
+
+    ties: float = 1.0
+    sides: float = 0.5
+    errors: float | None = None
+    tastes: float = 0.0
+    styles: int = 4
+    ordinal: bool = False
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("ties", "sides", "errors", "tastes"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise UsageError(f"{name} is {value}, and a standard deviation is 0 or more.")
+        if self.tastes > 0 and self.styles < 2:
+            raise UsageError(f"{self.styles} styles leave no choice between tastes.", fix="Give at least 2.")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout is {self.dropout}, outside [0, 1).", fix="Give e.g. 0.1.")
+
+    @classmethod
+    def none(cls, **changes: float | bool | None) -> RaterConfig:
+        """All raters alike."""
+        return cls(**{"ties": 0.0, "sides": 0.0, "errors": None, "tastes": 0.0, **changes})  # type: ignore[arg-type]
+
+    @property
+    def scales(self) -> list[float]:
+        """Standard deviations of the E effects that are on, in their order: ties, sides, errors, K tastes."""
+        single = [value for value in (self.ties, self.sides, self.errors or 0.0) if value > 0]
+        return single + [self.tastes] * (self.styles if self.tastes > 0 else 0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Responses of P pairs as a reward model sees them.
+
+    Attributes:
+        margin: reward(a) − reward(b) [P].
+        features: features of a less those of b, which tastes weigh [P, H]; None without tastes.
+    """
+
+    margin: Tensor
+    features: Tensor | None = None
+
+    def mirrored(self) -> Comparison:
+        """The same pairs with their sides swapped."""
+        return Comparison(-self.margin, None if self.features is None else -self.features)
+
+    def __getitem__(self, rows: Tensor) -> Comparison:
+        """The pairs at the positions `rows`."""
+        return Comparison(self.margin[rows], None if self.features is None else self.features[rows])
+
+
+@dataclass(frozen=True)
+class _Effects:
+    """Effects of the raters of J votes; None for what is off."""
+
+    ties: Tensor | None = None
+    sides: Tensor | None = None
+    errors: Tensor | None = None
+    tastes: Tensor | None = field(default=None)
+
+
+class RaterModel(nn.Module):
+    """Log-probabilities of votes by known, unknown or no raters.
+
+    Args:
+        raters: ids of the A raters; may be empty.
+        labels: the votes, see `PreferenceScale`.
+        groups: group by rater id; raters that `raters` lacks fall back to their group.
+        config: which effects.
+        n_features: H, of `Comparison.features`; needed by tastes.
+    """
+
+    def __init__(
+        self,
+        raters: Sequence[str],
+        labels: Sequence[str],
+        groups: Mapping[str, str] | None = None,
+        config: RaterConfig | None = None,
+        n_features: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config or RaterConfig()
+        self.scale = PreferenceScale(tuple(labels))
+        self.raters, self.groups, self.n_features = list(raters), dict(groups or {}), n_features
+        self.thresholds = nn.Parameter(torch.zeros(self.scale.n_cutpoints))  # t [T]
+        has_errors = self.config.errors is not None
+        self.error_log_odds = (
+            nn.Parameter(torch.tensor(INITIAL_ERROR_LOG_ODDS)) if has_errors else None
+        )  # ε_0
+        self.register_buffer("scales", torch.tensor(self.config.scales), persistent=False)  # [E]
+        self.effects: AnnotatorPreferences | None = None
+        if self.raters and self.config.scales:
+            self.effects = AnnotatorPreferences(
+                self.raters,
+                self.groups or None,
+                num_styles=len(self.config.scales),
+                num_labels=None,
+                dropout=self.config.dropout,
+                prior_std=1.0,
+            )
+        self.styles: nn.Parameter | None = None
+        self.mixture: nn.Parameter | None = None
+        if self.config.tastes > 0:
+            if n_features is None:
+                raise UsageError(
+                    "tastes weigh features of the responses.", fix="Give n_features, or tastes=0."
+                )
+            # At the scale at which u ~ N(0, 1) moves the margin of unit features by about one.
+            self.styles = nn.Parameter(
+                torch.randn(self.config.styles, n_features) * n_features**-0.5
+            )  # V [K,H]
+            self.mixture = nn.Parameter(torch.zeros(self.config.styles))  # μ [K]
+
+    def index(self, ids: Sequence[str]) -> Tensor:
+        """Numbers [J] of raters; an unknown one is their group's number, or −1, the pool."""
+        if self.effects is None:
+            return torch.full((len(ids),), -1, dtype=torch.long, device=self.thresholds.device)
+        return self.effects.index(ids)
+
+    def forward(
+        self, pairs: Comparison, raters: Tensor | None = None, item_index: Tensor | None = None
+    ) -> Tensor:
+        """Log-probabilities of votes.
+
+        Args:
+            pairs: P pairs.
+            raters: numbers of the raters of J votes [J], see `index`; None for the pool's votes on all pairs.
+            item_index: pair of each vote [J]; None where J = P, in the same order.
+
+        Returns:
+            [J, C], or [P, C] without raters.
+        """
+        if raters is not None and item_index is not None:
+            pairs = pairs[item_index]
+        found = self._effects(raters)
+        margin = pairs.margin.float()
+        if found.sides is not None:
+            margin = margin + found.sides
+        if found.tastes is not None:
+            margin = margin + self._taste(found.tastes, pairs)
+        thresholds = self.thresholds.expand(*margin.shape, -1)
+        if found.ties is not None:
+            thresholds = thresholds + found.ties.unsqueeze(-1)
+        votes = vote_log_probabilities(margin, self.scale, thresholds, ordinal=self.config.ordinal)
+        if self.error_log_odds is None:
+            return votes
+        odds = self.error_log_odds if found.errors is None else self.error_log_odds + found.errors
+        return with_errors(votes, self.scale, odds.expand(margin.shape))
+
+    def kl(self) -> Tensor:
+        """KL of the raters' posteriors to their priors, summed over raters: a scalar, in nats."""
+        return self.thresholds.new_zeros(()) if self.effects is None else self.effects.kl()
+
+    def _effects(self, raters: Tensor | None) -> _Effects:
+        if self.effects is None or raters is None:
+            return _Effects()
+        columns = list((self.effects(raters) * self.scales).unbind(dim=-1))  # E of [J]
+        take = {"ties": self.config.ties, "sides": self.config.sides, "errors": self.config.errors or 0.0}
+        single = {name: columns.pop(0) for name, std in take.items() if std > 0}
+        return _Effects(**single, tastes=torch.stack(columns, dim=-1) if columns else None)
+
+    def _taste(self, tastes: Tensor, pairs: Comparison) -> Tensor:
+        """(softmax(μ + u_a) − softmax(μ)) · V Δh, [J]."""
+        assert self.styles is not None
+        assert self.mixture is not None
+        if pairs.features is None:
+            raise UsageError("tastes weigh features of the responses, and there are none.")
+        styles = pairs.features.float() @ self.styles.T  # [J, K]
+        shift = (self.mixture + tastes).softmax(dim=-1) - self.mixture.softmax(dim=-1)  # [J, K]
+        return (shift * styles).sum(dim=-1)
+
+    def save(self, folder: Path) -> None:
+        """Write `raters.safetensors` and `raters.json`."""
+        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / WEIGHTS)
+        described = {
+            "raters": self.raters,
+            "labels": list(self.scale.labels),
+            "groups": self.groups,
+            "config": asdict(self.config),
+            "n_features": self.n_features,
+        }
+        text = json.dumps(described, indent=2, ensure_ascii=False)
+        (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> RaterModel:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelError: a file is missing or unreadable.
+        """
+        try:
+            described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            model = cls(**{**described, "config": RaterConfig(**described["config"])})
+            model.load_state_dict(load_file(folder / WEIGHTS))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise ModelError(
+                f"the raters cannot be read ({' '.join(str(error).split())[:200]}).",
+                where=folder / DESCRIPTION,
+                fix="Copy the whole folder again, or train again.",
+            ) from error
+        return model.eval()
