@@ -32,8 +32,7 @@ def test_without_effects_raters_vote_as_the_pool() -> None:
     model = RaterModel(["r", "s"], LABELS, config=RaterConfig.none()).eval()
     found = pairs()
     torch.testing.assert_close(model(found, model.index(["r"] * 6)), model(found))
-    assert list(model.parameters())[0] is model.thresholds
-    assert len(list(model.parameters())) == 1
+    assert [name for name, _ in model.named_parameters()] == ["thresholds"]
 
 
 @pytest.mark.parametrize("labels", [LABELS, ("a", "slightly a", "tie", "slightly b", "b"), ("a", "b")])

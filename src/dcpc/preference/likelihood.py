@@ -85,7 +85,7 @@ def mirrored_label(label: str) -> str:
 
 def _side(label: str) -> str | None:
     grade, _, side = label.rpartition(" ")
-    fits = side in ("a", "b") and grade in GRADES or label == TIE
+    fits = (side in ("a", "b") and grade in GRADES) or label == TIE
     return side if fits else None
 
 
@@ -139,8 +139,8 @@ def davidson_logits(margin: Tensor, tie: Tensor | None) -> Tensor:
 def ordinal_log_probabilities(margin: Tensor, log_distances: Tensor, *, middle: bool = True) -> Tensor:
     """Log-probabilities of L ordered votes, from the best for b to the best for a.
 
-    `P(vote ≤ l) = σ(c_l − margin)` with cutpoints that are symmetric about 0: `±d_1, ±(d_1 + d_2), …`, and 0 besides where
-    there is no middle vote (Rao & Kupper 1967 for L = 3; Agresti 1992, Applied Statistics 41:287-297).
+    `P(vote ≤ l) = σ(c_l − margin)` with cutpoints that are symmetric about 0: `±d_1, ±(d_1 + d_2), …`, and 0 besides
+    where there is no middle vote (Rao & Kupper 1967 for L = 3; Agresti 1992, Applied Statistics 41:287-297).
 
     Args:
         margin: [...].
@@ -164,7 +164,8 @@ def ordinal_log_probabilities(margin: Tensor, log_distances: Tensor, *, middle: 
 def with_errors(log_probabilities: Tensor, scale: PreferenceScale, log_odds: Tensor) -> Tensor:
     """Log-probabilities of votes that are with the probability ε the mirror image of what was meant.
 
-    `(1 − ε) p(vote) + ε p(mirror)` (Chen et al. 2013, WSDM, "Pairwise ranking aggregation in a crowdsourced setting").
+    `(1 − ε) p(vote) + ε p(mirror)` (Crowd-BT: Chen et al. 2013, "Pairwise ranking aggregation in a crowdsourced
+    setting", WSDM).
 
     Args:
         log_probabilities: of meant votes [..., C].

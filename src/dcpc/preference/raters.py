@@ -1,11 +1,11 @@
-"""What sets raters apart when they compare two responses: random effects on votes, shrunk to the group's or the pool's.
+"""What sets raters apart when they compare two responses: random effects, shrunk to the group's or the pool's.
 
     own reward margin   m_a = m + s_a + (softmax(μ + u_a) − softmax(μ)) · V Δh        side, taste
     own thresholds      t_a = t + τ_a                                                 how soon they call a tie
     own votes           (1 − ε_a) p(vote | m_a, t_a) + ε_a p(mirror | m_a, t_a)       errors
 
 m is the margin of one reward model, shared by all; Δh the difference of the responses' features. The pool (τ = s = 0,
-u = 0, ε = ε_0) predicts for unknown raters without a group. The effects of a rater are one vector with a normal prior.
+u = 0, ε = ε_0) predicts for unknown raters without a group. A rater's effects are one vector with a normal prior.
 """
 
 from __future__ import annotations
@@ -154,6 +154,7 @@ class RaterModel(nn.Module):
                 torch.randn(self.config.styles, n_features) * n_features**-0.5
             )  # V [K,H]
             self.mixture = nn.Parameter(torch.zeros(self.config.styles))  # μ [K]
+            self.register_buffer("feature_scale", torch.ones(n_features))  # [H], what Δh is divided by
 
     def index(self, ids: Sequence[str]) -> Tensor:
         """Numbers [J] of raters; an unknown one is their group's number, or −1, the pool."""
@@ -209,7 +210,7 @@ class RaterModel(nn.Module):
         assert self.mixture is not None
         if pairs.features is None:
             raise UsageError("tastes weigh features of the responses, and there are none.")
-        styles = pairs.features.float() @ self.styles.T  # [J, K]
+        styles = (pairs.features.float() / self.feature_scale) @ self.styles.T  # [J, K]
         shift = (self.mixture + tastes).softmax(dim=-1) - self.mixture.softmax(dim=-1)  # [J, K]
         return (shift * styles).sum(dim=-1)
 

@@ -1,0 +1,332 @@
+"""Direct preference optimisation with raters, on TRL's trainer.
+
+TRL's `DPOTrainer` has one chosen and one rejected response per row, and one scalar of label smoothing for all noise.
+Here a row is a pair with all its votes:
+
+    m = β [log π(y_a|x) / π_ref(y_a|x) − log π(y_b|x) / π_ref(y_b|x)]
+    L = − 1/J Σ_j log p(vote_j | m, rater_j) + KL(raters ‖ prior) / J
+
+with the likelihoods of `dcpc.preference.raters`: ties, each rater's errors, side and taste. Where every pair has one
+vote for a side and raters have no effects, it is TRL's `sigmoid` loss. The reference is the base model with the
+adapter off.
+
+Tokenising, the fused head, the reference and the loop are TRL's. Needs `pip install 'dcpc[trl]'`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import PeftConfig, PeftModel
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+
+from dcpc.errors import UsageError
+from dcpc.pooling import mean_of_tokens
+from dcpc.preference.raters import WEIGHTS, Comparison, RaterModel
+from dcpc.training.checks import check_finite
+from dcpc.training.step import annotator_mode, dcpc_tuner
+
+try:
+    from trl import DPOConfig, DPOTrainer
+    from trl.trainer.dpo_trainer import DataCollatorForPreference
+except ImportError as error:
+    raise UsageError("DPO runs on TRL, which is not installed.", fix="pip install 'dcpc[trl]'") from error
+
+RATER_LEARNING_RATE = 0.02
+"""Of the raters' few numbers, which a policy's rate would leave where they started."""
+OURS = ("votes", "raters", "pair_index", "pair")
+"""Fields of a batch that are not TRL's."""
+FEATURE_FLOOR = 1e-6
+
+
+@dataclass
+class VoteCollator(DataCollatorForPreference):
+    """TRL's batch of P pairs, side a in the first half and b in the second, and the flat list of their J votes.
+
+    Adds `votes` [J] (positions of labels), `pair_index` [J] (position in the batch of the vote's pair) and `pair` [P]
+    (number of the pair in the data set). Raters stay ids, in the list `raters`.
+    """
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Make one batch."""
+        batch = super().torch_call(examples)
+        batch["votes"] = torch.tensor([vote for example in examples for vote in example["votes"]])
+        batch["raters"] = [rater for example in examples for rater in example["raters"]]
+        counts = torch.tensor([len(example["votes"]) for example in examples])
+        batch["pair_index"] = torch.repeat_interleave(torch.arange(len(examples)), counts)
+        batch["pair"] = torch.tensor([example["pair"] for example in examples])
+        return batch
+
+
+class RaterDPOTrainer(DPOTrainer):
+    """DPO on all votes of a pair, with what sets their raters apart.
+
+    Args:
+        model: a causal language model without adapter.
+        raters: who voted; trained with the policy, at a rate of its own.
+        args: TRL's arguments; `loss_type` stays `["sigmoid"]`, whose noise model is the raters'.
+        train_dataset: from `dcpc.preference.policy.vote_dataset`.
+        eval_dataset: held-out pairs, or None.
+        processing_class: the tokenizer.
+        peft_config: the adapter, any of PEFT's methods or `DCPCConfig`. With `annotator_mode="prefix"` each vote is
+            scored by the policy of its own rater.
+        rater_learning_rate: of the raters.
+        **kwargs: as for `trl.DPOTrainer`.
+
+    Raises:
+        UsageError: an argument of TRL's that has no effect here was set.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        raters: RaterModel,
+        args: DPOConfig,
+        train_dataset: Dataset,
+        eval_dataset: Dataset | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        peft_config: PeftConfig | None = None,
+        rater_learning_rate: float = RATER_LEARNING_RATE,
+        **kwargs: Any,
+    ) -> None:
+        _check_arguments(model, args, peft_config)
+        self.raters, self.rater_learning_rate = raters, rater_learning_rate
+        self.n_votes = sum(map(len, train_dataset["votes"]))
+        self.n_pairs = len(train_dataset)
+        args.remove_unused_columns = True
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            peft_config=peft_config,
+            data_collator=kwargs.pop("data_collator", None) or self._collator(args, processing_class),
+            **kwargs,
+        )
+        self.add_callback(_ZeroGradients(raters))
+        self.raters.to(self.accelerator.device)
+        if self.raters.config.tastes > 0:
+            self._fit_feature_scale()
+
+    @staticmethod
+    def _collator(args: DPOConfig, tokenizer: PreTrainedTokenizerBase | None) -> VoteCollator:
+        if tokenizer is None:
+            raise UsageError("the policy's tokenizer is needed.", fix="Pass processing_class.")
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return VoteCollator(
+            pad_token_id=tokenizer.pad_token_id,
+            max_length=args.max_length,
+            truncation_mode=args.truncation_mode,
+            pad_to_multiple_of=args.pad_to_multiple_of,
+        )
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        self._signature_columns = [*self._signature_columns, *OURS]
+
+    def _send_telemetry(self) -> None:
+        """Nothing is reported to anybody."""
+
+    # The loss
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        votes, index = inputs["votes"], inputs["pair_index"]
+        margins = self.margins(model, inputs)  # [J]
+        log_p = self.raters(
+            Comparison(margins, self._features_of(inputs)), self.raters.index(inputs["raters"])
+        )
+        chosen = log_p.gather(1, votes[:, None]).squeeze(1)  # [J]
+        n_pairs = len(inputs["pair"])
+        # A pair with more votes says more: votes count alike, whatever batch they are in.
+        loss = -chosen.sum() / n_pairs * (self.n_pairs / self.n_votes) + self._kl() / self.n_votes
+        self._log_votes(margins.detach(), votes, log_p.detach(), index)
+        return (loss, {"margins": margins}) if return_outputs else loss
+
+    def margins(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """Implicit reward margins β (log-ratio of a − log-ratio of b), one per vote [J].
+
+        Votes on one pair have the same, unless raters act inside the policy.
+        """
+        index = inputs["pair_index"]
+        batch = {name: value for name, value in inputs.items() if name not in OURS}
+        reference = torch.stack(self.compute_ref_log_probs(model, batch))  # [2, P]
+        tuner = dcpc_tuner(self.accelerator.unwrap_model(model))
+        options: dict[str, Any] = {}
+        personal = tuner is not None and annotator_mode(tuner) == "prefix"
+        if tuner is not None and personal:
+            who = tuner.annotator_index(inputs["raters"]).to(index.device)  # [J]
+            both = torch.cat([index, index + len(inputs["pair"])])
+            batch = {name: value[both] for name, value in batch.items()}  # 2J rows
+            options["annotator_ids"] = torch.cat([who, who])
+        if tuner is not None and tuner.active_config is not None and tuner.active_config.correction:
+            # One ε for the batch: two sides must differ by their tokens, not by their noise.
+            noise = torch.randn(1, tuner.active_config.num_styles, device=index.device) * model.training
+            options["noise"] = noise.expand(len(batch["input_ids"]), -1)
+        policy = self._log_probs(model, batch, options)  # [2, P] or [2, J]
+        policy, reference = (
+            (policy, reference[:, index]) if personal else (policy[:, index], reference[:, index])
+        )
+        ratios = policy - reference  # [2, J]
+        return self.beta * (ratios[0] - ratios[1])
+
+    def _log_probs(self, model: Any, batch: dict[str, Any], options: dict[str, Any]) -> Tensor:
+        """Log-probabilities of both sides' responses, [2, rows]."""
+        labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+        tokens = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+        found = model(**tokens, **options, labels=labels, use_cache=False, fused_lm_head=True).log_probs
+        length = labels.shape[1] - 1
+        return torch.stack(found[:, -length:].sum(dim=1).chunk(2))
+
+    def _kl(self) -> Tensor:
+        """Of everything that is known of raters: their votes' effects, and preferences inside the policy."""
+        tuner = dcpc_tuner(self.accelerator.unwrap_model(self.model))
+        inside = tuner is not None and annotator_mode(tuner) == "prefix"
+        return self.raters.kl() + (tuner.annotator_kl() if inside and tuner is not None else 0.0)
+
+    # Features of responses, which tastes weigh
+
+    @torch.no_grad()
+    def _fit_feature_scale(self) -> None:
+        """Scale each feature by its root mean square over the training pairs."""
+        total, n = torch.zeros(self.raters.n_features or 0, device=self.accelerator.device), 0
+        for batch in self.get_eval_dataloader(self.train_dataset):
+            total += self._raw_features(self._prepare_inputs(batch)).square().sum(dim=0)
+            n += len(batch["pair"])
+        self.raters.feature_scale.copy_((total / max(n, 1)).sqrt().clamp(min=FEATURE_FLOOR))
+
+    def _features_of(self, inputs: dict[str, Any]) -> Tensor | None:
+        """Features of a less those of b, of every vote's pair [J, H]; None without tastes."""
+        if self.raters.config.tastes == 0:
+            return None
+        return self._raw_features(inputs)[inputs["pair_index"]]
+
+    @torch.no_grad()
+    def _raw_features(self, inputs: dict[str, Any]) -> Tensor:
+        """Mean state of a response's tokens in the reference, a less b [P, H]."""
+        model = self.accelerator.unwrap_model(self.model)
+        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        tokens = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
+        training = model.training
+        model.eval()
+        with model.disable_adapter(), self.accelerator.autocast():
+            states = base(
+                **tokens, output_hidden_states=True, use_cache=False, logits_to_keep=1
+            ).hidden_states[-1]
+        model.train(training)
+        mean = mean_of_tokens(states, inputs["completion_mask"])  # [2P, H]
+        first, second = mean.chunk(2)
+        return first - second
+
+    # What is logged, trained and kept besides the policy
+
+    def _log_votes(self, margins: Tensor, votes: Tensor, log_p: Tensor, index: Tensor) -> None:
+        sign = torch.tensor(self.raters.scale.sign, device=votes.device)[votes]  # [J]
+        sided = sign != 0
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        if bool(sided.any()):
+            towards = (sign * margins)[sided]
+            metrics["rewards/accuracies"].append((towards > 0).float().mean().item())
+            metrics["rewards/margins"].append(towards.mean().item())
+        metrics["votes/accuracies"].append((log_p.argmax(dim=1) == votes).float().mean().item())
+        metrics["votes/log_loss"].append(-log_p.gather(1, votes[:, None]).mean().item())
+
+    @torch.no_grad()
+    def prediction_step(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor, None, None]:
+        """Loss of held-out votes, and the KL of the policy to the reference at the tokens of the responses."""
+        inputs = self._prepare_inputs(inputs)
+        with self.compute_loss_context_manager():
+            loss = self.compute_loss(model, inputs)
+            self._metrics["eval"]["kl"].append(self._token_kl(model, inputs).item())
+        return loss, None, None
+
+    def _token_kl(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """Mean over response tokens of KL(π ‖ π_ref), the pool's policy; a scalar, in nats per token."""
+        tokens = {
+            "input_ids": inputs["input_ids"],
+            "attention_mask": inputs["attention_mask"],
+            "use_cache": False,
+        }
+        mask = inputs["completion_mask"][:, 1:] > 0  # [2P, n-1]
+        policy = model(**tokens).logits[:, -mask.shape[1] - 1 : -1][mask].float().log_softmax(dim=-1)
+        with self.accelerator.unwrap_model(model).disable_adapter():
+            reference = model(**tokens).logits[:, -mask.shape[1] - 1 : -1][mask].float().log_softmax(dim=-1)
+        return (policy.exp() * (policy - reference)).sum(dim=-1).mean()
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        """TRL's optimizer of the policy, and a group for the raters."""
+        fresh = self.optimizer is None
+        optimizer = super().create_optimizer(*args, **kwargs)
+        if fresh:
+            ours = [p for p in self.raters.parameters() if p.requires_grad]
+            optimizer.add_param_group({"params": ours, "lr": self.rater_learning_rate, "weight_decay": 0.0})
+        return optimizer
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """One step; stops where the loss is no number."""
+        self.raters.train()
+        loss = super().training_step(*args, **kwargs)
+        check_finite(loss.item(), "loss", self.state.global_step, self.args.output_dir)
+        return loss
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """As TRL's, with raters at their means."""
+        self.raters.eval()
+        return super().evaluation_loop(*args, **kwargs)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        self.raters.save(Path(output_dir or self.args.output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        self._load_raters(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        self._load_raters(self.state.best_model_checkpoint)
+
+    def _load_raters(self, folder: str | None) -> None:
+        if folder is not None and (Path(folder) / WEIGHTS).is_file():
+            self.raters.load_state_dict(RaterModel.load(Path(folder)).state_dict())
+
+
+class _ZeroGradients(TrainerCallback):
+    """The Trainer forgets the gradients of its model after a step, and the raters are not part of it."""
+
+    def __init__(self, raters: RaterModel) -> None:
+        self.raters = raters
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.raters.zero_grad()
+
+
+def _check_arguments(model: Any, args: DPOConfig, peft_config: PeftConfig | None) -> None:
+    if peft_config is None or isinstance(model, PeftModel):
+        raise UsageError(
+            "the reference is the base model with the adapter off, so the policy has to be a new adapter.",
+            fix="Pass the base model, and peft_config=LoraConfig(...), DCPCConfig(...) or another.",
+        )
+    for name, usual in (("label_smoothing", 0.0), ("use_weighting", False), ("ld_alpha", None)):
+        if getattr(args, name) != usual:
+            raise UsageError(
+                f"`{name}` has no effect with raters: what it stands for is in their errors.",
+                fix="Leave it out, or train with trl.DPOTrainer.",
+            )
+    if list(args.loss_type) != ["sigmoid"] or args.f_divergence_type != "reverse_kl":
+        raise UsageError(
+            "votes have a likelihood, so the loss cannot be another one.",
+            fix="Leave loss_type and f_divergence_type out, or train with trl.DPOTrainer.",
+        )

@@ -1,0 +1,224 @@
+"""From annotations to pairs of responses: chats, the checks that only pairs need, and what TRL reads."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from dcpc.data import Annotations
+from dcpc.data.raw import count
+from dcpc.errors import DataError, UsageError
+from dcpc.names import first_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Chat = list[dict[str, str]]
+"""Turns of a conversation, each with `role` and `content`."""
+
+CHATS = ("messages_a", "messages_b")
+"""Columns with the whole chats of both sides, as lists or JSON; a prompt and two responses do as well."""
+
+SHOWN_RATERS = 5
+MOST_ALIKE = 5
+"""Votes from which on it is said of a rater that all of them are for one side."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """One response to a prompt; a pair has two.
+
+    Attributes:
+        prompt: turns before the response; what both sides of a pair share.
+        reply: the response: one turn, or several where the sides' histories differ before the last.
+    """
+
+    prompt: Chat
+    reply: Chat
+
+    @property
+    def chat(self) -> Chat:
+        """The whole conversation."""
+        return [*self.prompt, *self.reply]
+
+
+def response_pairs(items: pd.DataFrame, source: str = "annotations") -> list[tuple[Response, Response]]:
+    """The two responses of every item.
+
+    Args:
+        items: I rows with `messages_a` and `messages_b`, or with `text`, `response_a` and `response_b`.
+        source: where they come from, for messages.
+
+    Raises:
+        DataError: a chat is no chat, ends with the user's turn, or the sides answer different prompts.
+    """
+    if all(name in items for name in CHATS):
+        chats = zip(items["item_id"], items[CHATS[0]], items[CHATS[1]], strict=True)
+        return [_of_chats(f'{source}, item "{item}"', a, b) for item, a, b in chats]
+    missing = [name for name in ("text", "response_a", "response_b") if name not in items]
+    if missing:
+        raise DataError(
+            f'pairs of responses have no column "{missing[0]}".',
+            where=source,
+            fix=f"Name the column that holds it: --columns {missing[0]}=YOUR_COLUMN.",
+        )
+    rows = zip(items["text"], items["response_a"], items["response_b"], strict=True)
+    return [(_of_texts(text, a), _of_texts(text, b)) for text, a, b in rows]
+
+
+def pair_items(annotations: Annotations) -> pd.DataFrame:
+    """One row per pair, in the order of `annotations.item_ids`, with the chats where there are any.
+
+    Raises:
+        UsageError: the annotations are no votes between two responses.
+    """
+    if annotations.scale != "preference":
+        raise UsageError(
+            f"the labels are {annotations.scale}, not votes between two responses.",
+            where=annotations.source,
+            fix="Give the columns response_a and response_b, and votes a, b or tie; or leave --task prefer out.",
+        )
+    columns = [*annotations.items.columns, *(name for name in CHATS if name in annotations.table)]
+    return annotations.table.drop_duplicates("item_id")[columns].reset_index(drop=True)
+
+
+def pair_notes(annotations: Annotations) -> tuple[str, ...]:
+    """What is odd about votes between responses, counted, one sentence each."""
+    items = annotations.items
+    equal = int((items["response_a"] == items["response_b"]).sum())
+    notes = []
+    if equal:
+        notes.append(
+            f"{count(equal, 'pair')} with two equal responses: they say nothing about rewards, only how soon "
+            "raters call a tie."
+        )
+    return (*notes, *_turned_round(annotations), *_one_sided(annotations))
+
+
+def _turned_round(annotations: Annotations) -> Iterable[str]:
+    if not annotations.has_annotators:
+        return
+    table = annotations.table.dropna(subset=["annotator_id"])
+    sides = [table["response_a"].to_numpy(), table["response_b"].to_numpy()]
+    first = sides[0] <= sides[1]
+    ordered = [np.where(first, sides[0], sides[1]), np.where(first, sides[1], sides[0])]
+    keys = pd.DataFrame(
+        {
+            "who": table["annotator_id"].to_numpy(),
+            "text": table["text"].to_numpy(),
+            "x": ordered[0],
+            "y": ordered[1],
+        }
+    )
+    both = keys.assign(first=first).groupby(["who", "text", "x", "y"], sort=False)["first"].nunique()
+    twice = int((both > 1).sum())
+    if twice:
+        yield f"{count(twice, 'pair')} judged in both orders by one rater: both votes count."
+
+
+def _one_sided(annotations: Annotations) -> Iterable[str]:
+    if not annotations.has_annotators:
+        return
+    votes = annotations.table.groupby("annotator_id")["label"].agg(["nunique", "size", "first"])
+    always = votes[(votes["nunique"] == 1) & (votes["size"] >= MOST_ALIKE)]
+    if len(always):
+        named = [f'"{who}" ({row["first"]}, {row["size"]} times)' for who, row in always.iterrows()]
+        yield f"{count(len(always), 'rater')} gave one vote only: {first_of(named, SHOWN_RATERS)}."
+
+
+def cut_alike_note(
+    tokens: Iterable[tuple[list[int], list[int]]], distinct: Iterable[bool], limit: int
+) -> list[str]:
+    """A note on pairs of which only the same tokens are left once they are cut."""
+    alike = sum(a == b and differs for (a, b), differs in zip(tokens, distinct, strict=True))
+    if not alike:
+        return []
+    return [
+        f"{count(alike, 'pair')} whose responses differ only after the {limit} tokens that are read: the model "
+        "cannot tell them apart. A larger max_length may."
+    ]
+
+
+def _of_texts(text: str, response: str) -> Response:
+    return Response([{"role": "user", "content": text}], [{"role": "assistant", "content": response}])
+
+
+def _of_chats(where: str, a: object, b: object) -> tuple[Response, Response]:
+    sides = [_chat(chat, where, column) for chat, column in zip((a, b), CHATS, strict=True)]
+    asked = [[turn for turn in chat if turn["role"] != "assistant"] for chat in sides]
+    if asked[0] != asked[1]:
+        raise DataError(
+            "the two sides answer different prompts.",
+            where=where,
+            fix="A pair is two responses to the same prompt: correct the chats, or remove the item.",
+        )
+    shared = 0
+    while shared < min(map(len, sides)) - 1 and sides[0][shared] == sides[1][shared]:
+        shared += 1
+    first, second = (Response(chat[:shared], chat[shared:]) for chat in sides)
+    return first, second
+
+
+def _chat(value: object, where: str, column: str) -> Chat:
+    where = f'{where}, column "{column}"'
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise DataError(f"the chat is not readable JSON ({error}).", where=where) from error
+    turns = list(value) if isinstance(value, list | tuple | np.ndarray) else []
+    fits = all(
+        isinstance(turn, Mapping)
+        and isinstance(turn.get("role"), str)
+        and isinstance(turn.get("content"), str)
+        for turn in turns
+    )
+    if not turns or not fits:
+        raise DataError(
+            "a chat is a list of turns, each with a role and a content.",
+            where=where,
+            fix='Write it as [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}].',
+        )
+    if turns[-1]["role"] != "assistant":
+        raise DataError(
+            f'the chat\'s last turn is of the role "{turns[-1]["role"]}", so there is no response to judge.',
+            where=where,
+            fix="End it with the assistant's turn, or remove the item.",
+        )
+    return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+
+
+def as_prompt_and_completion(
+    response: Response, tokenizer: PreTrainedTokenizerBase
+) -> tuple[Chat, Chat] | tuple[str, str]:
+    """Turns where the tokenizer has a chat template, and plain text where it has none."""
+    if tokenizer.chat_template is not None:
+        return response.prompt, response.reply
+    return _plain(response.prompt) + "\n", _plain(response.reply)
+
+
+def _plain(turns: Chat) -> str:
+    if len(turns) == 1:
+        return turns[0]["content"]
+    return "\n".join(f"{turn['role'].capitalize()}: {turn['content']}" for turn in turns)
+
+
+def votes_by_item(annotations: Annotations) -> list[list[int]]:
+    """Positions in the table of the judgements of every item, I lists."""
+    order = np.argsort(annotations.item_codes, kind="stable")
+    starts = np.searchsorted(annotations.item_codes[order], np.arange(1, annotations.n_items))
+    return [rows.tolist() for rows in np.split(order, starts)]
+
+
+def raters_with(annotations: Annotations, least: int) -> list[str]:
+    """Raters with at least so many votes, in order."""
+    votes = (
+        Counter(annotations.table["annotator_id"].dropna()) if annotations.has_annotators else Counter[Any]()
+    )
+    return [name for name in annotations.annotators if votes[name] >= least]

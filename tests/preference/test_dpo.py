@@ -1,0 +1,185 @@
+"""DPO with raters: TRL's loss where raters have no effects, any carrier, and votes of raters who differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftConfig
+
+from dcpc.data import Annotations
+from dcpc.errors import UsageError
+from dcpc.preference import RaterConfig, RaterModel
+from dcpc.preference.policy import chosen_dataset, vote_dataset
+from dcpc.tuner import DCPCConfig
+from preference.tiny_policy import simulated_votes, tiny_llama, tiny_tokenizer
+
+trl = pytest.importorskip("trl")
+
+from dcpc.preference.dpo import RaterDPOTrainer  # noqa: E402
+
+LORA = {"r": 4, "target_modules": ["q_proj", "v_proj", "down_proj"], "task_type": "CAUSAL_LM"}
+FAIR = {"r": 1.0, "s": 1.0, "t": 1.0}
+SURE = dict.fromkeys(FAIR, 0.0)
+
+
+def arguments(folder: Path, **changes: Any) -> trl.DPOConfig:
+    settings = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": 8,
+        "per_device_eval_batch_size": 8,
+        "report_to": [],
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "max_steps": 2,
+        "learning_rate": 1e-2,
+        "logging_steps": 1,
+        "beta": 0.5,
+    }
+    return trl.DPOConfig(**{**settings, **changes})
+
+
+def trainer_of(
+    annotations: Annotations,
+    folder: Path,
+    raters: RaterConfig,
+    adapter: PeftConfig | None = None,
+    *,
+    chat: bool = False,
+    **changes: Any,
+) -> RaterDPOTrainer:
+    tokenizer = tiny_tokenizer(chat=chat)
+    model = tiny_llama(tokenizer)
+    data = vote_dataset(annotations, tokenizer)
+    who = RaterModel(list(annotations.annotators), annotations.labels, None, raters, model.config.hidden_size)
+    return RaterDPOTrainer(
+        model, who, arguments(folder, **changes), data, data, tokenizer, adapter or LoraConfig(**LORA)
+    )
+
+
+def shaken(model: torch.nn.Module) -> None:
+    """An adapter that does something, the same in every model."""
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in sorted(model.named_parameters()):
+        if parameter.requires_grad and "raters" not in name:
+            parameter.data.normal_(std=0.2, generator=generator)
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_one_vote_per_pair_and_no_effects_is_trls_loss(tmp_path: Path, chat: bool) -> None:
+    votes, _ = simulated_votes(FAIR, dict.fromkeys(FAIR, 0.3), n_pairs=8, votes_per_pair=1)
+    assert set(votes.table["label"]) == {"a", "b"}
+    ours = trainer_of(votes, tmp_path / "ours", RaterConfig.none(), chat=chat)
+    tokenizer = tiny_tokenizer(chat=chat)
+    theirs = trl.DPOTrainer(
+        tiny_llama(tokenizer),
+        args=arguments(tmp_path / "theirs"),
+        train_dataset=chosen_dataset(votes, tokenizer),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(**LORA),
+    )
+    losses = []
+    for trainer in (ours, theirs):
+        shaken(trainer.model)
+        trainer.model.eval()
+        examples = [trainer.train_dataset[i] for i in range(8)]
+        loss = trainer.compute_loss(trainer.model, trainer.data_collator(examples))
+        loss.backward()
+        gradients = [p.grad for n, p in sorted(trainer.model.named_parameters()) if p.requires_grad]
+        losses.append((loss.item(), torch.cat([gradient.flatten() for gradient in gradients])))
+    assert losses[0][0] == pytest.approx(losses[1][0], abs=1e-6)
+    assert abs(losses[0][0] - 0.6931) > 1e-2  # the adapter acts
+    torch.testing.assert_close(losses[0][1], losses[1][1], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        LoraConfig(**LORA),
+        DCPCConfig(task_type="CAUSAL_LM", num_virtual_tokens=4, correction=True),
+        DCPCConfig(task_type="CAUSAL_LM", num_virtual_tokens=0, rank=4, correction=False),
+        DCPCConfig(task_type="CAUSAL_LM", num_virtual_tokens=0, bottleneck=4, correction=False),
+        DCPCConfig(
+            task_type="CAUSAL_LM",
+            num_virtual_tokens=4,
+            annotators=["r", "s", "t"],
+            annotator_mode="prefix",
+        ),
+    ],
+    ids=["lora", "prefix", "low-rank", "bottleneck", "raters-in-prefix"],
+)
+def test_every_carrier_learns_from_votes_with_ties(tmp_path: Path, adapter: PeftConfig) -> None:
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=16, ties=0.2)
+    raters = RaterConfig(errors=1.0, tastes=0.5)
+    trainer = trainer_of(votes, tmp_path, raters, adapter, max_steps=12)
+    before = trainer.evaluate()
+    start = {name: value.clone() for name, value in trainer.raters.named_parameters()}
+    trainer.train()
+    after = trainer.evaluate()
+    assert before["eval_kl"] == pytest.approx(0.0, abs=1e-5)
+    assert after["eval_kl"] > 1e-4
+    assert after["eval_votes/log_loss"] < before["eval_votes/log_loss"]
+    assert after["eval_rewards/accuracies"] > 0.8
+    moved = {name for name, value in trainer.raters.named_parameters() if not torch.equal(value, start[name])}
+    assert {"thresholds", "error_log_odds", "styles", "effects.mean"} <= moved
+
+
+def test_swapping_the_sides_of_all_pairs_changes_nothing(tmp_path: Path) -> None:
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=8, ties=0.3)
+    table = votes.table
+    swapped = table.assign(
+        response_a=table["response_b"],
+        response_b=table["response_a"],
+        label=table["label"].map({"a": "b", "b": "a", "tie": "tie"}),
+    )
+    losses = []
+    for given in (votes, Annotations(swapped, votes.labels, "preference")):
+        trainer = trainer_of(given, tmp_path, RaterConfig.none(ties=1.0, errors=1.0))
+        shaken(trainer.model)
+        trainer.model.eval()
+        batch = trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
+        losses.append(trainer.compute_loss(trainer.model, batch).item())
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=16, ties=0.2)
+    whole = trainer_of(votes, tmp_path / "whole", RaterConfig(), max_steps=6)
+    whole.train()
+    saving = {"save_strategy": "steps", "save_steps": 3, "max_steps": 6}
+    cut = trainer_of(votes, tmp_path / "cut", RaterConfig(), **saving)
+    cut.train()
+    again = trainer_of(votes, tmp_path / "cut", RaterConfig(), **saving)
+    again.train(resume_from_checkpoint=str(tmp_path / "cut" / "checkpoint-3"))
+    for name, value in again.raters.state_dict().items():
+        torch.testing.assert_close(value, cut.raters.state_dict()[name], msg=name)
+    torch.testing.assert_close(whole.raters.state_dict()["thresholds"], cut.raters.state_dict()["thresholds"])
+
+
+def test_settings_of_trl_without_effect_are_refused(tmp_path: Path) -> None:
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=4)
+    for changes in ({"label_smoothing": 0.1}, {"loss_type": ["ipo"]}, {"loss_type": ["robust"]}):
+        with pytest.raises(UsageError, match=r"no effect|another one"):
+            trainer_of(votes, tmp_path, RaterConfig(), **changes)
+
+
+def test_ties_alone_leave_nothing_for_trls_losses() -> None:
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=4, ties=1.0)
+    with pytest.raises(UsageError, match="ties"):
+        chosen_dataset(votes, tiny_tokenizer())
+
+
+def test_majority_and_single_votes_make_chosen_and_rejected() -> None:
+    votes, politer = simulated_votes(FAIR, {"r": 0.0, "s": 0.0, "t": 1.0}, n_pairs=10)
+    single = chosen_dataset(votes, tiny_tokenizer())
+    majority = chosen_dataset(votes, tiny_tokenizer(), majority=True)
+    assert len(single) == 30
+    assert len(majority) == 10
+    polite = [row["chosen"].count("please") > row["rejected"].count("please") for row in majority]
+    assert all(polite)
+    assert len(politer) == 10
