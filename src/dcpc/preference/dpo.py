@@ -129,7 +129,7 @@ class RaterDPOTrainer(DPOTrainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        self._signature_columns = [*self._signature_columns, *OURS]
+        self._signature_columns: list[str] = [*self._signature_columns, *OURS]
 
     def _send_telemetry(self) -> None:
         """Nothing is reported to anybody."""
@@ -211,7 +211,7 @@ class RaterDPOTrainer(DPOTrainer):
     def _raw_features(self, inputs: dict[str, Any]) -> Tensor:
         """Mean state of a response's tokens in the reference, a less b [P, H]."""
         model = self.accelerator.unwrap_model(self.model)
-        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        base: Any = model.get_base_model()
         tokens = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
         training = model.training
         model.eval()

@@ -106,6 +106,8 @@ class _Effects:
 class RaterModel(nn.Module):
     """Log-probabilities of votes by known, unknown or no raters.
 
+    Its numbers start at 0: no effect of anybody, and thresholds at which a tie is as likely as either side.
+
     Args:
         raters: ids of the A raters; may be empty.
         labels: the votes, see `PreferenceScale`.
@@ -113,6 +115,9 @@ class RaterModel(nn.Module):
         config: which effects.
         n_features: H, of `Comparison.features`; needed by tastes.
     """
+
+    scales: Tensor
+    feature_scale: Tensor
 
     def __init__(
         self,
