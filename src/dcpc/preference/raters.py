@@ -106,7 +106,7 @@ class _Effects:
 class RaterModel(nn.Module):
     """Log-probabilities of votes by known, unknown or no raters.
 
-    Its numbers start at 0: no effect of anybody, and thresholds at which a tie is as likely as either side.
+    Its numbers start at 0, where nobody has an effect.
 
     Args:
         raters: ids of the A raters; may be empty.
