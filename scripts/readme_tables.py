@@ -64,7 +64,7 @@ SHIFT = (
     "annotator-embeddings",
     "linear-probe-annotators",
 )
-METRICS = ("macro_f1", "accuracy", "jensen_shannon", "cross_entropy", "annotator_error", "accuracy_argmax")
+METRICS = ("macro_f1", "accuracy", "jensen_shannon", "cross_entropy", "judgement_error", "accuracy_argmax")
 POOLS = {
     "pool=thresholds": "strict and lenient",
     "pool=sst-2-p": "one side shifted (SST-2-P)",

@@ -12,23 +12,52 @@ loaded already, and otherwise as soon as it is.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dcpc.when_imported import WhenImported
 
 if TYPE_CHECKING:
+    from dcpc.adapter import TrainedAdapter, load_adapter
+    from dcpc.data import Annotations
+    from dcpc.data.readers import read_annotations, read_items
+    from dcpc.fit import train_adapter
     from dcpc.tuner import DCPCConfig, DCPCModel
 
 __version__ = "0.2.0"
-__all__ = ["DCPCConfig", "DCPCModel", "__version__"]
+__all__ = [
+    "Annotations",
+    "DCPCConfig",
+    "DCPCModel",
+    "TrainedAdapter",
+    "__version__",
+    "load_adapter",
+    "read_annotations",
+    "read_items",
+    "train_adapter",
+]
+
+_HOMES = {
+    "Annotations": "dcpc.data",
+    "DCPCConfig": "dcpc.tuner",
+    "DCPCModel": "dcpc.tuner",
+    "TrainedAdapter": "dcpc.adapter",
+    "load_adapter": "dcpc.adapter",
+    "read_annotations": "dcpc.data.readers",
+    "read_items": "dcpc.data.readers",
+    "train_adapter": "dcpc.fit",
+}
+"""Where each name is defined; it is imported when it is first asked for."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("DCPCConfig", "DCPCModel"):
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import dcpc.tuner
+    return getattr(import_module(_HOMES[name]), name)
 
-    return getattr(dcpc.tuner, name)
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
 
 
 def _register() -> None:

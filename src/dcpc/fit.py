@@ -20,17 +20,21 @@ from transformers import (
     set_seed,
 )
 
-from dcpc.adapters import TrainedAdapter, quiet_libraries
+from dcpc.adapter import TrainedAdapter, check_weights, quiet_libraries
 from dcpc.data import Annotations
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.pairs import JudgementPairs, embedding_cache, mine_judgement_pairs
 from dcpc.errors import UsageError
+from dcpc.evaluation.decision import fit_rule
 from dcpc.models import load_base_model, located
+from dcpc.prediction import predict_distribution
+from dcpc.recipe import VALIDATION_SHARE
 from dcpc.task import Task
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments
 from dcpc.training.best import BestWeights
 from dcpc.training.carriers import Carrier, carrier_of
 from dcpc.training.dataset import ItemDataset
+from dcpc.training.holdout import hold_out
 from dcpc.training.rule import LearningRule
 from dcpc.training.step import check_correction, dcpc_tuner
 from dcpc.training.trainer import DCPCTrainer
@@ -50,7 +54,7 @@ DEFAULTS: dict[str, Any] = {
 
 def train_adapter(
     train: Annotations,
-    validation: Annotations | None,
+    validation: Annotations | float | None = VALIDATION_SHARE,
     *,
     base_model: str,
     method: str | Carrier = "dcpc",
@@ -68,9 +72,11 @@ def train_adapter(
     """Train an adapter on raw judgements.
 
     Args:
-        train: judgements to train on.
-        validation: held-out items with noisy judgements: the epoch that predicts them best is kept. None keeps
-            the last.
+        train: judgements to train on; all of them, or what `dcpc.training.holdout.hold_out` leaves of them where
+            `validation` is a share.
+        validation: held-out items with noisy judgements: the epoch that predicts them best is kept, and the rule by
+            which the adapter decides for labels is fitted on them. A share of the items holds them out of `train`,
+            by its `split` column where it has one. None keeps the last epoch, and gives no rule.
         base_model: `minilm`, a Hugging Face id, or a local path.
         method: `dcpc`, `lora` or `p-tuning-v2`, or any other `dcpc.training.carriers.Carrier`.
         adapter: settings of the carrier: fields of the adapter's PEFT configuration.
@@ -89,6 +95,7 @@ def train_adapter(
         ModelError: if the base model cannot be loaded or adapted.
         TrainingError: if the loss stops being a number, or a trainable tensor gets no gradient.
     """
+    train, validation = _divided(train, validation, training or {})
     if checkpoints is None and resume:
         raise UsageError("there are no checkpoints to go on from.", fix="Say where they are: `checkpoints`.")
     carrier = carrier_of(method)
@@ -132,7 +139,7 @@ def train_adapter(
         max_length=max_length,
         inputs=[name for name in ITEM_COLUMNS if name in train.table],
     )
-    return TrainedAdapter(
+    trained = TrainedAdapter(
         # With bf16 the Trainer has put its autocast around `forward`, and predictions shall be made under the same.
         model.eval(),
         tokenizer,
@@ -142,6 +149,27 @@ def train_adapter(
         rule=trainer.rule,
         steps=trainer.state.global_step,
     )
+    check_weights(trained.model)
+    if validation is not None:
+        held_out = predict_distribution(trained, validation.items, batch_size=arguments.eval_batch_size)
+        trained.task = task.model_copy(update={"decision": fit_rule(held_out, validation)})
+    return trained
+
+
+def _divided(
+    annotations: Annotations, validation: Annotations | float | None, training: Mapping[str, Any]
+) -> tuple[Annotations, Annotations | None]:
+    """What trains and what is held out, by the rule of `dcpc train` where a share of the items is asked for."""
+    if isinstance(validation, float | int):
+        division = hold_out(annotations, validation, int(training.get("seed", 0)))
+        return division.train, division.validation
+    if validation is not None and validation.labels != annotations.labels:
+        raise UsageError(
+            f"the held-out judgements have the labels {', '.join(validation.labels)}, those to train on "
+            f"{', '.join(annotations.labels)}.",
+            fix="Read both with the same labels=[...].",
+        )
+    return annotations, validation
 
 
 def _run(trainer: DCPCTrainer, resume: bool | str, progress: bool) -> float:

@@ -14,6 +14,9 @@ from dcpc.names import did_you_mean
 from dcpc.plain_yaml import load_yaml
 from dcpc.settings import checked, first_problem
 
+VALIDATION_SHARE = 0.1
+"""Of the items, held out where the data name no validation items."""
+
 OWN = {
     "output_dir": "checkpoints lie beside --output",
     "resume_from_checkpoint": "--resume does it",
@@ -56,7 +59,7 @@ class Recipe(BaseModel):
     method: str = "dcpc"
     preset: str = "default"
     max_length: int = Field(default=256, gt=0)
-    validation_share: float = Field(default=0.1, ge=0, lt=1)
+    validation_share: float = Field(default=VALIDATION_SHARE, ge=0, lt=1)
     training: dict[str, Any] = Field(default_factory=dict)
     objective: dict[str, Any] = Field(default_factory=dict)
     adapter: dict[str, Any] = Field(default_factory=dict)

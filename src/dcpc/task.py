@@ -7,15 +7,19 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dcpc.data.annotations import ITEM_COLUMNS, Scale
 from dcpc.errors import ModelError, UsageError
+from dcpc.evaluation.decision import DecisionRule
 from dcpc.settings import first_problem
 
 TASK_FILE = "task.json"
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+
+TASK_VERSION = 2
+"""Rises when an older dcpc would misread a newer file."""
 
 
 class Task(BaseModel):
@@ -30,17 +34,45 @@ class Task(BaseModel):
         inputs: the item's columns that its inputs were made of (`text`, perhaps `text_pair`, or `response_a` and
             `response_b`); None where nobody wrote them down.
         group_column: column with the group of annotators, to which unknown ones fall back; None for none.
+        decision: how labels are decided for macro-F1, fitted on held-out judgements; None where there were none.
         weights_sha256: of the adapter's weights, to notice an altered file; None before it is saved.
+        config_sha256: of `adapter_config.json`, likewise.
+        version: of this file's format. 1 (which files before 0.2 do not say) knew no decision rule.
     """
 
-    base_model: str
+    base_model: str = Field(min_length=1)
     method: str
-    labels: list[str]
+    labels: list[str] = Field(min_length=2)
     scale: Scale = "nominal"
-    max_length: int | None = None
+    max_length: int | None = Field(default=None, gt=0)
     inputs: list[str] | None = None
     group_column: str | None = None
+    decision: DecisionRule | None = None
     weights_sha256: str | None = None
+    config_sha256: str | None = None
+    version: int = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> Task:
+        if self.version > TASK_VERSION:
+            raise ValueError(
+                f"the format is version {self.version}, written by a newer dcpc; this one reads up to {TASK_VERSION}"
+            )
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("a label is named twice")
+        if self.decision is not None and len(self.decision.offsets) != len(self.labels):
+            raise ValueError(
+                f"the decision rule has {len(self.decision.offsets)} offsets for {len(self.labels)} labels"
+            )
+        return self
+
+    @property
+    def how_it_decides(self) -> str:
+        """What labels are decided for by default, to follow `decides`."""
+        if self.decision is None:
+            return "for the most probable label: it carries no decision rule fitted on held-out judgements"
+        judgements, items = f"{self.decision.judgements:,}", f"{self.decision.items:,}"
+        return f"for macro-F1, by a rule fitted on {judgements} held-out judgements of {items} items"
 
     def check_inputs(self, columns: Collection[str]) -> None:
         """Items are made of the columns that training saw: a missing one would be read as empty, one more joined on.
@@ -66,8 +98,12 @@ class Task(BaseModel):
             )
 
     def write(self, folder: Path) -> None:
-        """Write `task.json` into an adapter folder, with the hash of the weights that lie there."""
-        sealed = self.model_copy(update={"weights_sha256": sha256(folder / WEIGHTS_FILE)})
+        """Write `task.json` into an adapter folder, with the hashes of the files that lie there."""
+        hashes = {
+            "weights_sha256": sha256(folder / WEIGHTS_FILE),
+            "config_sha256": sha256(folder / CONFIG_FILE),
+        }
+        sealed = self.model_copy(update={**hashes, "version": TASK_VERSION})
         (folder / TASK_FILE).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
@@ -91,7 +127,7 @@ class Task(BaseModel):
                     fix="Copy the whole folder, or train again.",
                 )
         config = _read_json(folder / CONFIG_FILE)
-        if not (folder / TASK_FILE).is_file():
+        if not (folder / TASK_FILE).exists():
             return cls._from_config(config, folder)
         try:
             task = cls.model_validate(_read_json(folder / TASK_FILE))
@@ -101,11 +137,18 @@ class Task(BaseModel):
                 where=folder / TASK_FILE,
                 fix="Restore the file, or train again.",
             ) from error
-        if task.weights_sha256 not in (None, sha256(folder / WEIGHTS_FILE)):
+        for name, field in ((WEIGHTS_FILE, "weights_sha256"), (CONFIG_FILE, "config_sha256")):
+            if getattr(task, field) not in (None, sha256(folder / name)):
+                raise ModelError(
+                    f"the file is not the one that was saved: its SHA-256 differs from {TASK_FILE}.",
+                    where=folder / name,
+                    fix=f"Restore it, or train again. If the change is meant, remove {field} from {TASK_FILE}.",
+                )
+        if config.get("labels") not in (None, task.labels):
             raise ModelError(
-                "the weights are not those that were saved: their SHA-256 differs from task.json.",
-                where=folder / WEIGHTS_FILE,
-                fix="Restore it, or train again. If the change is meant, remove weights_sha256 from task.json.",
+                f"the labels are {', '.join(task.labels)}, but {CONFIG_FILE} has others, or another order.",
+                where=folder / TASK_FILE,
+                fix="Restore the file, or train again.",
             )
         return task
 
@@ -117,7 +160,20 @@ class Task(BaseModel):
                 where=folder,
                 fix="Pass labels=[...] to DCPCConfig before training, or train with `dcpc train`.",
             )
-        return cls(base_model=config["base_model_name_or_path"], method="dcpc", labels=config["labels"])
+        try:
+            return cls.model_validate(
+                {
+                    "base_model": config.get("base_model_name_or_path"),
+                    "method": "dcpc",
+                    "labels": config["labels"],
+                }
+            )
+        except ValidationError as error:
+            raise ModelError(
+                first_problem(error, "config"),
+                where=folder / CONFIG_FILE,
+                fix="Restore the file, or train again.",
+            ) from error
 
 
 def sha256(path: Path) -> str:
@@ -129,7 +185,7 @@ def sha256(path: Path) -> str:
 def _read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"is not readable JSON ({error}).", where=path, fix="Restore the file, or train again."
         ) from error

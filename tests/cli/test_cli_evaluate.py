@@ -18,7 +18,7 @@ def test_figures_are_printed_and_written(dcpc, adapter, reviews, tmp_path) -> No
     assert words[words.index("items", words.index("Value")) + 1] == "24"  # a count has no decimals
     figures = json.loads((tmp_path / "f.json").read_text())
     assert figures["items"] == 24
-    assert 0 <= figures["annotator_error"] <= 1
+    assert 0 <= figures["judgement_error"] <= 1
 
 
 def test_a_figure_that_does_not_exist_is_null(dcpc, adapter, tmp_path) -> None:
@@ -46,7 +46,9 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(
     for name in ("taken", "there.json"):
         (tmp_path / name).write_text("mine")
     (tmp_path / "folder").mkdir()
-    monkeypatch.setattr("dcpc.cli.evaluate.evaluate_adapter", lambda *_: pytest.fail("the work has begun"))
+    monkeypatch.setattr(
+        "dcpc.prediction.evaluate.evaluate_adapter", lambda *_, **__: pytest.fail("the work has begun")
+    )
     assert dcpc("evaluate", adapter, reviews, "--output", tmp_path / place).code == 2
     assert (tmp_path / "there.json").read_text() == "mine"
 
@@ -126,7 +128,7 @@ def test_unknown_annotators_are_predicted_as_their_group(dcpc, tiny_bert, tmp_pa
         result = dcpc("evaluate", output, tmp_path / f"{name}.csv", "--output", tmp_path / f"{name}.json")
         assert result.code == 0
         notes[name] = "6 of 6 annotators, with 60 of 60 judgements, were unknown in training" in result.err
-        errors[name] = json.loads((tmp_path / f"{name}.json").read_text())["annotator_error"]
+        errors[name] = json.loads((tmp_path / f"{name}.json").read_text())["mean_annotator_error"]
     some = dcpc("evaluate", output, tmp_path / "some.csv").err
     assert "annotators, with 30 of 30 judgements, were unknown in training" in some
     assert errors == {"camps": 0.0, "none": 0.5, "other": 0.5}

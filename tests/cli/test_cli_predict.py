@@ -20,7 +20,12 @@ def test_consensus_is_one_label_per_item(dcpc, adapter, reviews, tmp_path) -> No
 
 def test_distribution_sums_to_one_and_agrees_with_the_consensus(dcpc, adapter, reviews, tmp_path) -> None:
     output = tmp_path / "p.parquet"
-    assert dcpc("predict", adapter, reviews, "--output", output, "--as", "distribution").code == 0
+    assert (
+        dcpc(
+            "predict", adapter, reviews, "--output", output, "--as", "distribution", "--decide", "accuracy"
+        ).code
+        == 0
+    )
     table = pd.read_parquet(output)
     shares = table[["p_no", "p_yes"]]
     assert shares.sum(axis=1).to_numpy() == pytest.approx(1)
@@ -55,7 +60,7 @@ def test_evaluate_writes_figures(dcpc, adapter, reviews, tmp_path) -> None:
     assert dcpc("evaluate", adapter, reviews, "--output", output).code == 0
     figures = json.loads(output.read_text())
     assert figures["items"] == 24
-    assert 0 <= figures["annotator_error"] <= 1
+    assert 0 <= figures["judgement_error"] <= 1
     assert figures["jensen_shannon"] >= 0
 
 

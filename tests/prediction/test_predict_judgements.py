@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dcpc.adapters import TrainedAdapter
+from dcpc.adapter import TrainedAdapter
 from dcpc.errors import UsageError
 from dcpc.fit import train_adapter
 from dcpc.prediction import predict_annotators, predict_distribution, predict_judgements

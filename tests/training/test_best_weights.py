@@ -11,7 +11,7 @@ import pytest
 import torch
 from peft import PeftModel
 
-from dcpc.adapters import TrainedAdapter, load_adapter
+from dcpc.adapter import TrainedAdapter, load_adapter
 from dcpc.errors import UsageError
 from dcpc.fit import train_adapter
 from dcpc.objective import ObjectiveConfig

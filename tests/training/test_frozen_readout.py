@@ -12,7 +12,7 @@ import pytest
 import torch
 from peft import PeftModel, get_peft_model
 
-from dcpc.adapters import load_adapter
+from dcpc.adapter import load_adapter
 from dcpc.errors import TrainingError
 from dcpc.fit import train_adapter
 from dcpc.models import load_base_model

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from dcpc.adapters import load_adapter
+from dcpc.adapter import load_adapter
 from dcpc.errors import UsageError
 from dcpc.files import MANIFEST
 from dcpc.prediction import predict_distribution

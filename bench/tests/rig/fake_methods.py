@@ -16,11 +16,12 @@ import pytest
 
 from dcpc.errors import UsageError
 from dcpc_bench.rig import methods
+from dcpc_bench.rig.fitted import Fitted
 from dcpc_bench.rig.suite import Suite, make_suite
 
 
 @dataclass
-class FakeFitted:
+class FakeFitted(Fitted):
     prior: np.ndarray
     seed: int
     own: bool

@@ -151,7 +151,7 @@ def _measured(counts: np.ndarray, gain: np.ndarray, rng: np.random.Generator) ->
     return {
         "status": "done",
         "reason": None,
-        "metrics": metrics | {"annotator_error": error, "consensus_annotator_error": error},
+        "metrics": metrics | {"judgement_error": error, "consensus_judgement_error": error},
         "setting": {"learning_rate": 1e-3},
         "on_edge": [],
         "parameters": int(rng.integers(10, 12)) * 1000,

@@ -72,10 +72,10 @@ def test_every_cell_has_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     judged = np.argwhere(np.array(split["validation_counts"]))  # one judgement per item: [V, (item, label)]
     seen = np.array(cell["validation_distribution"])[judged[:, 0]]
     assert decide(p, fit_offsets(seen, judged[:, 1])).tolist() == cell["decisions"]
-    assert cell["metrics"]["annotator_error"] == pytest.approx(sum(cell["person_errors"]) / (3 * n))
-    assert cell["metrics"]["annotator_error"] == cell["metrics"]["consensus_annotator_error"]
+    assert cell["metrics"]["judgement_error"] == pytest.approx(sum(cell["person_errors"]) / (3 * n))
+    assert cell["metrics"]["judgement_error"] == cell["metrics"]["consensus_judgement_error"]
     own = records["cell", "generated-reviews", "budget=1", "a", 1]["metrics"]
-    assert own["annotator_error"] != own["consensus_annotator_error"]
+    assert own["judgement_error"] != own["consensus_judgement_error"]
 
 
 def test_a_method_without_a_part_takes_the_setting_of_the_whole(

@@ -49,6 +49,14 @@ Labels = Annotated[
     ),
 ]
 Split = Annotated[str | None, typer.Option(help="Use only the rows whose `split` column says this.")]
+Decide = Annotated[
+    str | None,
+    typer.Option(
+        metavar="GOAL",
+        help="What labels of items are decided for: macro-f1, by the rule that the adapter carries (the default "
+        "where it has one), or accuracy, the most probable label.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything that is drawn at random.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Items per forward pass.")]

@@ -13,7 +13,7 @@ from dcpc.cli import options
 from dcpc.errors import DCPCError, TrainingError, UsageError
 
 if TYPE_CHECKING:
-    from dcpc.adapters import TrainedAdapter
+    from dcpc.adapter import TrainedAdapter
     from dcpc.recipe import Recipe
     from dcpc.training.checkpoints import Checkpoints
     from dcpc.training.holdout import Division
@@ -73,7 +73,7 @@ def command(
     eval, anything else).
     """
     from dcpc.cli.training_summary import print_notes, print_summary
-    from dcpc.files import atomic_folder, check_output_folder
+    from dcpc.files import check_output_folder
     from dcpc.training.checkpoints import Checkpoints
     from dcpc.training.groups import annotator_groups
     from dcpc.training.holdout import hold_out
@@ -99,11 +99,10 @@ def command(
     division = hold_out(annotations, settings.validation_share, settings.training["seed"])
     if group_column is not None:
         settings.adapter["annotator_groups"] = annotator_groups(division.train, group_column)
-    with atomic_folder(output, "train", force=force) as folder:
-        with _kept(checkpoints):
-            trained = _train(division, settings, checkpoints, resume, force, trust_remote_code)
-        trained.task = trained.task.model_copy(update={"group_column": group_column})
-        trained.save(folder)
+    with _kept(checkpoints):
+        trained = _train(division, settings, checkpoints, resume, force, trust_remote_code)
+    trained.task = trained.task.model_copy(update={"group_column": group_column})
+    trained.save(output, force=force)
     checkpoints.remove()
     print_summary(annotations, division, trained, output)
     print_notes(division, trained)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dcpc.cli.options import show_notes
 
 if TYPE_CHECKING:
-    from dcpc.adapters import TrainedAdapter
+    from dcpc.adapter import TrainedAdapter
     from dcpc.data import Annotations
     from dcpc.training.holdout import Division
 
@@ -82,6 +82,7 @@ def _rows(
         "Method": f"{trained.task.method} on {trained.task.base_model}",
         "Trainable parameters": f"{trained.trainable_parameters:,}",
         "Validation cross-entropy": _loss_shown(division, trained),
+        "Decides": trained.task.how_it_decides,
         "Training time": f"{trained.seconds:.0f} s",
         "Adapter": str(output),
     }

@@ -42,3 +42,9 @@ def per_annotator_error(
     wrong = np.bincount(annotator[known], weights=(guess != label)[known], minlength=size)  # [A]
     total = np.bincount(annotator[known], minlength=size)  # [A]
     return np.divide(wrong, total, out=np.full(size, np.nan), where=total > 0)
+
+
+def mean_annotator_error(errors: np.ndarray) -> float:
+    """Mean over annotators of `per_annotator_error` [A], every annotator weighing the same; NaN without any."""
+    known = errors[np.isfinite(errors)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,26 +1,37 @@
-"""Which label to decide for, given a predicted distribution.
+"""Which label to decide for, given a predicted distribution, and the rule that an adapter carries for it.
 
-The most probable label is the best decision for accuracy, not for macro-F1: on unbalanced sets a well shrunk
-model then votes for the majority class alone. Every method gets one additive offset per label in two steps: noisy
-validation labels say how far its probabilities can be trusted, and the offsets are best for the labels that the
-probabilities, so corrected, lead to expect:
+The most probable label is the best decision for accuracy: a temperature on the probabilities does not change it, and
+a bias per label would follow the accidents of the held-out labels. It is not the best for macro-F1: on unbalanced
+sets a well shrunk model then votes for the majority class alone. For that goal one additive offset per label is
+fitted in two steps: noisy validation labels say how far the probabilities can be trusted, and the offsets are best for
+the labels that the probabilities, so corrected, lead to expect:
 
     q(p) = softmax(τ ln p)                           τ by maximum a posteriori
     decision(p) = argmax_c (ln p_c + o_c)            o = argmax E_{y ~ q} macro-F1(decision(p), y)
 
 Offsets for the macro-F1 of the validation labels themselves follow the accidents of some hundred noisy labels, and a
 bias per label fitted with τ follows those too: both were measured (docs/metrics.md, docs/research.md).
+
+What a single person would say is always the most probable label: offsets that favour rare labels only add errors.
 """
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from dcpc.data.annotations import Annotations
+from dcpc.errors import UsageError
 from dcpc.evaluation.inputs import check_codes, check_probabilities
 from dcpc.probabilities import SMALLEST
+
+Goal = Literal["macro-f1", "accuracy"]
+"""What decisions are to be good for: `macro-f1` weighs every label the same, `accuracy` every item."""
 
 PRIOR_PRECISION = 20.0
 """Of the normal prior of ln τ around zero: probabilities are believed until labels object."""
@@ -30,6 +41,75 @@ CANDIDATES = 100
 """Offsets tried per label and sweep: quantiles of the points where some decision changes."""
 SWEEPS = 5
 """At most so often all labels are revisited; two or three suffice in practice."""
+
+
+class DecisionRule(BaseModel):
+    """The offsets of an adapter, and what they were fitted on; made by `fit_rule`, kept in `task.json`.
+
+    Attributes:
+        offsets: on ln p, C of them in the order of the labels, of mean zero.
+        items: held-out items that they were fitted on.
+        judgements: noisy judgements of these items.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    offsets: list[FiniteFloat] = Field(min_length=2)
+    items: int
+    judgements: int
+
+
+def fit_rule(probabilities: ArrayLike, held_out: Annotations) -> DecisionRule:
+    """The rule for distributions of held-out items, float [I, C], and the judgements of these items.
+
+    Every judgement counts once. The judgements are noisy ones of items that training did not see; never clean labels,
+    nor those of a test.
+    """
+    p = np.asarray(probabilities)[held_out.item_codes]  # [J, C]
+    offsets = fit_offsets(p, held_out.label_codes)
+    return DecisionRule(offsets=offsets.tolist(), items=held_out.n_items, judgements=held_out.n_judgements)
+
+
+def chosen_goal(rule: DecisionRule | None, goal: str | None = None) -> Goal:
+    """What to decide for: the goal that was asked for, or by default macro-F1 where there is a rule for it.
+
+    Raises:
+        UsageError: there is no such goal, or macro-F1 was asked for and there is no rule.
+    """
+    if goal is None:
+        return "accuracy" if rule is None else "macro-f1"
+    for known in get_args(Goal):
+        if goal != known:
+            continue
+        if known == "macro-f1" and rule is None:
+            raise UsageError(
+                "the adapter carries no decision rule for macro-F1: there were no held-out judgements to fit one on.",
+                fix="Decide by the most probable label (--decide accuracy), or train with validation items.",
+            )
+        return known
+    raise UsageError(
+        f"decisions cannot be made for `{goal}`.", fix=f"Goals are: {', '.join(get_args(Goal))}."
+    )
+
+
+def decide_labels(probabilities: ArrayLike, rule: DecisionRule | None, goal: str | None = None) -> np.ndarray:
+    """Decided label positions, int [I], from distributions [I, C]: what everything here and outside decides by.
+
+    Args:
+        probabilities: predicted distributions, float [I, C].
+        rule: of the adapter; None where it has none.
+        goal: `macro-f1` (with the rule's offsets) or `accuracy` (the most probable label); None for the first where
+            there is a rule, else the second.
+
+    Raises:
+        UsageError: as `chosen_goal`; or the rule has another number of labels.
+    """
+    p = check_probabilities(probabilities)
+    if chosen_goal(rule, goal) == "accuracy" or rule is None:
+        return p.argmax(axis=1)
+    if len(rule.offsets) != p.shape[1]:
+        raise UsageError(f"the rule is for {len(rule.offsets)} labels, the predictions have {p.shape[1]}")
+    return decide(p, np.array(rule.offsets))
 
 
 def decide(probabilities: ArrayLike, offsets: np.ndarray) -> np.ndarray:

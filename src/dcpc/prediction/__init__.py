@@ -1,5 +1,13 @@
-"""Predictions of a trained adapter: label distributions, consensus, and single annotators' labels."""
+"""Predictions of a trained adapter: label distributions, single annotators, tables of both, and their worth."""
 
+from dcpc.prediction.evaluate import evaluate_adapter
 from dcpc.prediction.predict import predict_annotators, predict_distribution, predict_judgements
+from dcpc.prediction.tables import predict_table
 
-__all__ = ["predict_annotators", "predict_distribution", "predict_judgements"]
+__all__ = [
+    "evaluate_adapter",
+    "predict_annotators",
+    "predict_distribution",
+    "predict_judgements",
+    "predict_table",
+]

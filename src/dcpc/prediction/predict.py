@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from dcpc.adapters import TrainedAdapter
-from dcpc.errors import UsageError
+from dcpc.adapter import TrainedAdapter
+from dcpc.errors import ModelError, UsageError
 
 
 def predict_distribution(
@@ -93,10 +93,14 @@ def predict_judgements(
     Returns:
         Probabilities of the items [I, C], and of the judgements [J, C] or None where the adapter knows no
         annotators; rows sum to 1.
+
+    Raises:
+        UsageError: if the items do not have the columns that training saw.
+        ModelError: if a prediction is no number, as after a training that diverged.
     """
     numbers = adapter.rule.annotator_index(adapter.model, list(annotators))
     n_labels = len(adapter.task.labels)
-    of_items, own = np.empty((len(items), n_labels)), np.empty((len(item_codes), n_labels))
+    of_items, own = np.zeros((len(items), n_labels)), np.zeros((len(item_codes), n_labels))
     for rows, tokens in _batches(adapter, items, batch_size, progress):
         chosen = np.flatnonzero(np.isin(item_codes, rows))  # judgements of this batch
         who = at = None
@@ -108,6 +112,11 @@ def predict_judgements(
         of_items[rows] = found.items.exp().cpu().numpy()
         if found.judgements is not None:
             own[chosen] = found.judgements.exp().cpu().numpy()
+    if not (np.isfinite(of_items).all() and np.isfinite(own).all()):
+        raise ModelError(
+            "predictions are not finite numbers: the training has diverged, or the weights were altered.",
+            fix="Train again with a lower learning_rate, or restore the adapter's files.",
+        )
     of_items /= of_items.sum(axis=1, keepdims=True)
     return of_items, None if numbers is None else own / own.sum(axis=1, keepdims=True)
 

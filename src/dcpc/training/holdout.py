@@ -48,7 +48,8 @@ def hold_out(annotations: Annotations, share: float, seed: int) -> Division:
             raise DataError(
                 f"{train.n_items} items cannot be divided into {share:.0%} for validation and the rest.",
                 where=annotations.source,
-                fix="Annotate more items, or switch validation off with --set validation_share=0.",
+                fix="Annotate more items, or switch validation off: --set validation_share=0 (validation=None in "
+                "Python).",
             )
         held = np.random.default_rng(seed).permutation(train.n_items)[:n_held]
         is_held = np.isin(train.item_codes, held)

@@ -27,7 +27,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from dcpc.adapters import TrainedAdapter
+from dcpc.adapter import TrainedAdapter
 from dcpc.fit import train_adapter
 from dcpc.prediction import predict_annotators, predict_distribution
 from dcpc_bench.demo.data import DemoData

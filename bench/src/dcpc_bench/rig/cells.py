@@ -12,9 +12,7 @@ import numpy as np
 
 from dcpc.data.annotations import Annotations
 from dcpc.errors import DCPCError
-from dcpc.evaluation.annotators import per_annotator_error
-from dcpc.evaluation.decision import decide, fit_offsets
-from dcpc.evaluation.summary import evaluate_distribution
+from dcpc.evaluation.measure import measure
 from dcpc.grid import on_edge
 from dcpc_bench.rig.cases import Case, make_case
 from dcpc_bench.rig.device import device_name, peak_memory
@@ -107,7 +105,7 @@ def _cell(
     assert task.seed is not None, "a cell has a seed"
     method, settings, case = _prepare(task, suite, data_folder, task.seed)
     fitted = method.train(case.split.train, case.split.validation, settings, setting, task.seed)
-    measured = measure(fitted, case)
+    found = measured(fitted, case)
     cell = {
         **task.fields,
         "suite": suite.name,
@@ -115,7 +113,7 @@ def _cell(
         "reason": None,
         "setting": {**setting, **fitted.setting},
         "on_edge": [*on_edge(method.grid, setting), *fitted.on_edge],
-        **measured,
+        **found,
         "parameters": int(fitted.parameters),
         "steps": int(fitted.steps),
         **_trained_on(settings),
@@ -160,39 +158,24 @@ def split_record(task: Task, case: Case) -> Record:
     }
 
 
-def measure(fitted: Fitted, case: Case) -> Record:
-    """Metrics of a fitted method, and what it predicted for every test and validation item.
+def measured(fitted: Fitted, case: Case) -> Record:
+    """Metrics of a fitted method, as the product measures them, and what it predicted for test and validation items.
 
-    `macro_f1` and `accuracy` are of decisions with offsets for macro-F1, fitted on the noisy validation labels;
-    `macro_f1_argmax` and `accuracy_argmax` of the most probable labels. `consensus_annotator_error` is the share of
-    the test judgements that differ from the item's most probable label; `annotator_error` the same with what the
-    method finds most probable for the annotator, where it knows any: offsets that favour rare labels would only add
-    errors. `mean_annotator_error` weighs every annotator the same.
+    Every method gets the decision rule that an adapter carries, fitted on the noisy validation labels.
     """
     validation, test = case.split.validation, case.split.test
     seen = fitted.probabilities(validation.items)  # [V, C]
-    offsets = fit_offsets(seen[validation.item_codes], validation.label_codes)  # [C]
     p, own = _predicted(fitted, test)  # [I, C], [J, C]
-    decisions = decide(p, offsets)  # [I]
-    metrics = evaluate_distribution(p, test.counts, test.scale, decisions)
-    plain = evaluate_distribution(p, test.counts, test.scale)
-    metrics |= {f"{name}_argmax": plain[name] for name in ("macro_f1", "accuracy")}
-    wrong = None
-    if test.has_annotators:
-        consensus = p.argmax(axis=1)[test.item_codes]  # [J]
-        personal = consensus if own is None else own.argmax(axis=1)  # [J]
-        wrong = personal != test.label_codes  # [J]
-        errors = per_annotator_error(personal, test.label_codes, test.annotator_codes)  # [A]
-        metrics["annotator_error"] = float(wrong.mean())
-        metrics["consensus_annotator_error"] = float((consensus != test.label_codes).mean())
-        metrics["mean_annotator_error"] = float(np.nanmean(errors))
+    found = measure(p, own, test, fitted.rule(validation))
+    metrics = found.figures
     if case.train_noise is not None:
         metrics["train_noise"] = case.train_noise
+    wrong = found.wrong
     return {
         "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
         "distribution": _rounded(p),
         "validation_distribution": _rounded(seen),
-        "decisions": decisions.tolist(),
+        "decisions": found.decisions.tolist(),
         "person_errors": None
         if wrong is None
         else np.bincount(test.item_codes, weights=wrong, minlength=test.n_items).astype(int).tolist(),

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dcpc.adapters import TrainedAdapter
+from dcpc.adapter import TrainedAdapter
 from dcpc.data.annotations import Annotations, item_texts
 from dcpc.data.embeddings import embed_texts
 from dcpc.data.pairs import embedding_cache
+from dcpc.evaluation.decision import DecisionRule, fit_rule
 from dcpc.probabilities import SMALLEST
 from dcpc_bench.methods.linear_probe import LinearProbe
 
@@ -58,6 +59,10 @@ class Fitted(ABC):
             annotators: ids, J of them; those that training did not see get the item's distribution.
         """
 
+    def rule(self, validation: Annotations) -> DecisionRule:
+        """How labels are decided for, fitted on noisy validation judgements."""
+        return fit_rule(self.probabilities(validation.items), validation)
+
 
 class FittedAdapter(Fitted):
     """Anything that `train_adapter` trained."""
@@ -81,6 +86,10 @@ class FittedAdapter(Fitted):
         from dcpc.prediction import predict_judgements
 
         return predict_judgements(self.adapter, items, item_codes, annotators)
+
+    def rule(self, validation: Annotations) -> DecisionRule:
+        """The rule that the adapter carries, fitted on the same judgements when it was trained."""
+        return self.adapter.task.decision or super().rule(validation)
 
 
 class FittedProbe(Fitted):

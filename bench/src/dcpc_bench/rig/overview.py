@@ -18,7 +18,7 @@ from dcpc_bench.rig.store import Record
 from dcpc_bench.rig.suite import Suite
 from dcpc_bench.rig.tasks import cells
 
-SHOWN = {"macro_f1": "macro-F1", "jensen_shannon": "JS div.", "annotator_error": "error"}
+SHOWN = {"macro_f1": "macro-F1", "jensen_shannon": "JS div.", "judgement_error": "error"}
 
 
 def budgets(suite: Suite) -> RenderableType:

@@ -26,6 +26,12 @@ from dcpc.files import atomic_file
 STORE_VERSION = 6
 """Rises when records of an older version cannot be compared with new ones."""
 
+RENAMED = {
+    "annotator_error": "judgement_error",
+    "consensus_annotator_error": "consensus_judgement_error",
+}
+"""Metrics of committed stores under the names that they had there."""
+
 _ANEW = "Nothing here was changed; run the benchmark with a new --output."
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -151,6 +157,8 @@ class Store:
                 where=self._path,
                 fix="Remove that line; its cell is run again.",
             )
+        if "metrics" in record:
+            record["metrics"] = {RENAMED.get(name, name): value for name, value in record["metrics"].items()}
         return record
 
     def append(self, record: Record) -> bool:

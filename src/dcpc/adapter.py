@@ -1,0 +1,227 @@
+"""A trained adapter with all that prediction needs: predicting, evaluating, saving and loading."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from dcpc.errors import ModelError, TrainingError, UsageError
+from dcpc.files import atomic_folder
+from dcpc.models import load_base_model
+from dcpc.task import Task
+from dcpc.training.dataset import tokenize_items
+from dcpc.training.rule import LearningRule
+
+if TYPE_CHECKING:
+    from dcpc.data.annotations import Annotations
+    from dcpc.prediction.tables import Items
+
+MODEL_CARD = """
+## Loading
+
+Trained with DCPC (method `{task.method}`, base model `{task.base_model}`, labels {labels}):
+
+```python
+from dcpc import load_adapter  # importing dcpc makes PEFT know the method
+
+adapter = load_adapter("path/to/this/folder")
+adapter.predict(["a text", "another one"], as_="distribution")
+```
+
+It decides {task.how_it_decides}.
+"""
+
+
+@dataclass
+class TrainedAdapter:
+    """A trained model, its tokenizer and its task.
+
+    Attributes:
+        model: base model with the adapter; a bare base model where the method trains that itself.
+        tokenizer: of the base model.
+        task: labels and inputs.
+        seconds: training time.
+        history: the Trainer's log entries.
+        rule: how its logits become predictions.
+        steps: optimizer steps of the training.
+    """
+
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    rule: LearningRule = field(default_factory=LearningRule)
+    steps: int = 0
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Numbers that training may change: the adapter and the classification head."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def annotators(self) -> list[str]:
+        """Ids of the annotators that the adapter knows, stand-ins of their groups among them; empty for none."""
+        config = getattr(self.model, "active_peft_config", None)
+        return list(getattr(config, "annotators", None) or [])
+
+    def predict(
+        self,
+        items: Items,
+        as_: str = "consensus",
+        *,
+        decide: str | None = None,
+        batch_size: int = 64,
+        progress: bool = False,
+    ) -> pd.DataFrame:
+        """Predict items as a table, the one that `dcpc predict` writes.
+
+        Args:
+            items: a list of texts; a table with the column `text` (and `text_pair`, or `response_a` and
+                `response_b`), perhaps `item_id`; `Annotations`; or what `read_item_rows` gives.
+            as_: `consensus`: the decided `label` of every item and its `probability`. `distribution`: the label, and
+                in `p_LABEL` the share of annotators expected to choose it. `annotators`: for every item and known
+                annotator (`annotator_id`) the label that is most probable for them, and its probability.
+            decide: what labels of items are decided for: `macro-f1` (by the adapter's rule) or `accuracy` (the most
+                probable label). None takes the rule where the adapter has one.
+            batch_size: items per forward pass.
+            progress: show a progress bar.
+
+        Returns:
+            One row per item where items have ids, else one per row of `items`, with its number from 0 in `row`.
+
+        Raises:
+            UsageError: the items lack columns, there is no such form or rule, or no annotators are known.
+            DataError: no items, or a text is missing.
+        """
+        from dcpc.prediction.tables import predict_table
+
+        return predict_table(self, items, as_, goal=decide, batch_size=batch_size, progress=progress)
+
+    def evaluate(
+        self,
+        annotations: Annotations,
+        *,
+        decide: str | None = None,
+        batch_size: int = 64,
+        progress: bool = False,
+    ) -> dict[str, float]:
+        """Compare predictions with all judgements of held-out items; the figures of `dcpc evaluate`.
+
+        Args:
+            annotations: items that training did not see, with their judgements.
+            decide: what labels are decided for, as for `predict`.
+            batch_size: items per forward pass.
+            progress: show a progress bar.
+
+        Returns:
+            Name to value, see `dcpc.evaluation.measure` and docs/metrics.md.
+
+        Raises:
+            DataError: there are no items, or a label that the adapter does not know.
+            UsageError: the annotations lack columns, or there is no rule for what is to be decided for.
+        """
+        from dcpc.prediction.evaluate import evaluate_adapter
+
+        found = evaluate_adapter(self, annotations, goal=decide, batch_size=batch_size, progress=progress)
+        return found.figures
+
+    def tokenize(self, items: pd.DataFrame) -> dict[str, Sequence[list[int]]]:
+        """Token ids of items, as `dcpc.training.tokenize_items` makes them for this adapter.
+
+        Raises:
+            UsageError: if the items do not have the columns that training saw.
+        """
+        self.task.check_inputs(items.columns)
+        return tokenize_items(items, self.tokenizer, self.task.max_length)
+
+    def save(self, folder: str | Path, *, force: bool = False) -> None:
+        """Write `adapter_config.json`, `adapter_model.safetensors`, a model card and `task.json`, all or nothing.
+
+        Args:
+            folder: new or empty, unless `force`.
+            force: replace an adapter that this method wrote.
+
+        Raises:
+            UsageError: the method is no adapter, or needs more than the adapter to predict; or the folder holds
+                something, or cannot be written to.
+            TrainingError: a weight is no number: the training has diverged.
+        """
+        if not isinstance(self.model, PeftModel) or not self.rule.saves:
+            raise UsageError(
+                f"what {self.task.method} trained cannot be saved as an adapter.",
+                fix="Train with dcpc, or with one of PEFT's methods.",
+            )
+        check_weights(self.model)
+        with atomic_folder(folder, "train", force=force) as unfinished:
+            with quiet_libraries():
+                self.model.save_pretrained(str(unfinished))
+            self.task.write(unfinished)
+            card = MODEL_CARD.format(task=self.task, labels=", ".join(self.task.labels))
+            with (unfinished / "README.md").open("a", encoding="utf-8") as file:
+                file.write(card)
+
+
+def load_adapter(folder: str | Path, *, trust_remote_code: bool = False) -> TrainedAdapter:
+    """Load what `TrainedAdapter.save` or `dcpc train` wrote, ready to predict.
+
+    Raises:
+        ModelError: if a file is missing or altered, or the base model cannot be loaded.
+    """
+    folder = Path(folder)
+    task = Task.read(folder)
+    base, tokenizer = load_base_model(task.base_model, task.labels, trust_remote_code=trust_remote_code)
+    try:
+        with quiet_libraries():
+            model = PeftModel.from_pretrained(base, str(folder))
+    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"the adapter does not fit its base model {task.base_model}: {' '.join(str(error).split())[:200]}",
+            where=folder,
+            fix="Restore the folder's files, or train again.",
+        ) from error
+    return TrainedAdapter(model.eval(), tokenizer, task)
+
+
+def check_weights(model: nn.Module) -> None:
+    """Every number that was trained must be one: a diverged adapter would predict the first label everywhere.
+
+    Raises:
+        TrainingError: naming the first tensor that has a value which is not finite.
+    """
+    saved = isinstance(model, PeftModel)
+    trained = get_peft_model_state_dict(model) if saved else dict(model.named_parameters())
+    for name, tensor in trained.items():
+        if not torch.isfinite(tensor).all():
+            raise TrainingError(
+                f"the training has diverged: {name} holds values that are not finite numbers.",
+                fix="Lower learning_rate, or look for broken inputs; there is no adapter to save.",
+            )
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silence warnings of libraries that are about choices made here on purpose."""
+    with warnings.catch_warnings():
+        # The base model `minilm` is a name, not a path; nothing in it was modified.
+        warnings.filterwarnings("ignore", message="Could not find a config file")
+        warnings.filterwarnings("ignore", message="Unable to fetch remote file")
+        warnings.filterwarnings("ignore", message=".*pin_memory.*")
+        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+        yield

@@ -1,0 +1,77 @@
+"""An adapter against all annotators of items that it has not seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from dcpc.adapter import TrainedAdapter
+from dcpc.data.annotations import Annotations
+from dcpc.errors import LabelError
+from dcpc.evaluation.decision import chosen_goal
+from dcpc.evaluation.measure import Measured, measure
+from dcpc.prediction.predict import predict_distribution, predict_judgements
+from dcpc.training.groups import known_or_stand_in
+
+
+def evaluate_adapter(
+    adapter: TrainedAdapter,
+    annotations: Annotations,
+    *,
+    goal: str | None = None,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> Measured:
+    """Predict the items of annotations and their annotators, and measure both with `dcpc.evaluation.measure`.
+
+    Annotators whom training did not know are predicted as anybody; or as their group, where the adapter was trained
+    with a group column and the annotations have it.
+
+    Raises:
+        LabelError: a label that the adapter does not know.
+        UsageError: the annotations have other columns than training saw, or there is no rule for the goal.
+    """
+    rule = adapter.task.decision
+    chosen_goal(rule, goal)  # a goal that cannot be had must not wait for the predictions
+    annotations = _with_labels_of(adapter, annotations)
+    if not annotations.has_annotators:
+        items = predict_distribution(adapter, annotations.items, batch_size=batch_size, progress=progress)
+        return measure(items, None, annotations, rule, goal)
+    items, judgements = predict_judgements(
+        adapter,
+        annotations.items,
+        annotations.item_codes,
+        _asked(adapter, annotations),
+        batch_size=batch_size,
+        progress=progress,
+    )
+    return measure(items, judgements, annotations, rule, goal)
+
+
+def _with_labels_of(adapter: TrainedAdapter, annotations: Annotations) -> Annotations:
+    """The annotations with the adapter's label set: a set of held-out items may lack a label, or order them anew."""
+    labels = adapter.task.labels
+    if unknown := [label for label in annotations.labels if label not in labels]:
+        raise LabelError(
+            f"the label {unknown[0]} is none of the adapter's: {', '.join(labels)}.",
+            where=annotations.source,
+            fix="Correct the label, or remove its rows.",
+        )
+    return replace(annotations, labels=tuple(labels), scale=adapter.task.scale)
+
+
+def unknown_annotators(adapter: TrainedAdapter, annotations: Annotations) -> pd.Series:
+    """Ids of the judgements whose annotators an adapter that knows others knows nothing of; index as the table's."""
+    ids = annotations.table.get("annotator_id", pd.Series(dtype=str))
+    if not annotations.has_annotators:
+        return ids
+    numbers = adapter.rule.annotator_index(adapter.model, _asked(adapter, annotations))
+    if numbers is None:
+        return ids[:0]
+    return ids[(numbers < 0).cpu().numpy() & ids.notna()]  # judgements without an id are nobody's error
+
+
+def _asked(adapter: TrainedAdapter, annotations: Annotations) -> list[str]:
+    """Whom to predict for each of J judgements: its annotator, or the stand-in of their group."""
+    return known_or_stand_in(annotations, adapter.task.group_column, adapter.annotators)
