@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from dcpc.data.annotations import Annotations
-from dcpc.data.annotations import Scale as LabelScale
 from dcpc.errors import UsageError
+
+if TYPE_CHECKING:  # it loads pandas, without which `--help` is quick
+    from dcpc.data.annotations import Annotations
+    from dcpc.data.annotations import Scale as LabelScale
 
 Data = Annotated[
     str,
@@ -99,6 +101,7 @@ def read(
     labels: Sequence[str] | None = None,
 ) -> Annotations:
     """Read the annotations that a subcommand was given, and say what the reader skipped or changed."""
+    from dcpc.data.annotations import Scale as LabelScale
     from dcpc.data.readers import read_annotations
 
     scales: dict[str | None, LabelScale | None] = {
