@@ -20,9 +20,9 @@ from rows import Rows
 from dcpc.data import Annotations
 from dcpc.evaluation.decision import best_offsets, decide, fit_offsets
 from dcpc.evaluation.summary import evaluate_distribution
+from dcpc_bench.method import TrainingSettings
+from dcpc_bench.methods import METHODS
 from dcpc_bench.rig.cases import make_case
-from dcpc_bench.rig.method import TrainingSettings
-from dcpc_bench.rig.methods import METHODS
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.suite import load_suite
 

@@ -19,10 +19,10 @@ import pandas as pd
 from rows import Rows
 from tqdm import tqdm
 
+from dcpc_bench.method import TrainingSettings
+from dcpc_bench.methods import METHODS
 from dcpc_bench.rig.cases import make_case
 from dcpc_bench.rig.cells import measure
-from dcpc_bench.rig.method import TrainingSettings
-from dcpc_bench.rig.methods import METHODS
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.suite import load_suite
 

@@ -73,7 +73,9 @@ def install(wheels: list[Path], folder: Path) -> Path:
     """A fresh environment with the wheels, and all else from this one; the folder of its commands."""
     venv.create(folder, with_pip=False)
     binaries = folder / "bin"
-    site = Path(run(binaries / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    site = Path(
+        run(binaries / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+    )
     # A path in a .pth file is searched last, and .pth files inside it (of editable installs) are not read.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     pip = [sys.executable, "-m", "pip", "--python", binaries / "python", "install", "--quiet", "--no-deps"]

@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from dcpc_bench.rig.grids import DECAYS, LARGE_RATES, MIDDLE_RATES, SMALL_RATES
 from pages import write_page
 
 from dcpc.data.annotations import Annotations
-from dcpc_bench.rig.grids import DECAYS, LARGE_RATES, MIDDLE_RATES, SMALL_RATES
-from dcpc_bench.rig.method import BenchmarkMethod, TrainingSettings
-from dcpc_bench.rig.methods import METHODS
+from dcpc_bench.method import Method, TrainingSettings
+from dcpc_bench.methods import METHODS
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
 ITEMS, ANNOTATORS = 8, 10
@@ -28,11 +28,11 @@ HEAD = f"""\
 
 <!-- Written by scripts/methods_table.py. Do not edit by hand. -->
 
-`dcpc_bench.rig.methods.METHODS` holds them all. Every one is trained by the same trainer, on the same items in the
-same order, for the same number of steps, and predicts through the same code; the epoch with the lowest cross-entropy
-of the predicted distribution against held-out *noisy* judgements is kept. A method is a carrier (which tensors train,
-`dcpc_bench.methods.carriers`) and a learning rule (how judgements become a loss and logits become predictions,
-`dcpc.training.rule`).
+Each is one file of `dcpc_bench/methods/`; `dcpc_bench.methods.METHODS` holds them all. Every one is trained by the
+same trainer, on the same items in the same order, for the same number of steps, and predicts through the same code;
+the epoch with the lowest cross-entropy of the predicted distribution against held-out *noisy* judgements is kept. A
+method is a carrier (which tensors train, `dcpc.training.carriers`) and a learning rule (how judgements become a loss
+and logits become predictions, `dcpc.training.rule`).
 
 Trainable parameters are those on `minilm` with two labels and {ANNOTATORS} annotators, classification head
 included. Low-rank adapters have rank 4 (AdaLoRA starts with 6), prefixes 16 positions and bottlenecks width 16 (12 in
@@ -43,7 +43,7 @@ TAIL = f"""
 
 Every trained method has five learning rates over two and a half orders of magnitude that suit its carrier, and the
 same weight decays. Carriers are tried at the same points of the two; some learning rules have a strength of their own
-besides, and points of their own. Values are in `dcpc_bench.rig.grids`.
+besides, and points of their own. Values are in `dcpc_bench.method`.
 
 | | learning rates |
 |---|---|
@@ -86,18 +86,20 @@ def judgements() -> Annotations:
     return Annotations(table, ("0", "1"))
 
 
-def group_of(method: BenchmarkMethod) -> str:
+def group_of(method: Method) -> str:
     """The heading under which a method stands."""
-    return {"probe": "Probes", "backbone": "Learning rules", "dcpc": "DCPC"}.get(method.carrier, "Carriers")
+    return {"frozen features": "Probes", "backbone": "Learning rules", "dcpc": "DCPC"}.get(
+        method.on, "Carriers"
+    )
 
 
-def needs(method: BenchmarkMethod) -> str:
+def needs(method: Method) -> str:
     """What the data must have."""
     named = ["annotator ids"] if method.needs_annotators else []
     return ", ".join([*named, *(["items judged twice"] if method.needs_overlap else [])]) or "–"
 
 
-def row(method: BenchmarkMethod, data: Annotations) -> str:
+def row(method: Method, data: Annotations) -> str:
     """The method's line."""
     fitted = method.train(data, data, TrainingSettings(epochs=1), {}, seed=0)
     _, own = fitted.judged_probabilities(data.items, data.item_codes[:1], ["a0"])

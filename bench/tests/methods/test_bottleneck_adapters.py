@@ -10,7 +10,7 @@ from transformers import BertForSequenceClassification
 
 from dcpc.tuner import DCPCConfig
 from dcpc.tuner.bottleneck import BottleneckLayer
-from dcpc_bench.methods.bottleneck import BottleneckAdapter, add_bottleneck_adapters
+from dcpc_bench.methods.bottleneck_adapter import BottleneckAdapter, add_bottleneck_adapters
 
 
 def test_they_start_as_a_no_op_and_train_themselves_and_the_head(

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from dcpc_bench.methods.heads import AnnotatorEmbeddings, AnnotatorHeads, CrowdLayer
-from dcpc_bench.methods.heads.crowd_layer import START, STRETCH
+from dcpc_bench.methods.annotator_embeddings import AnnotatorEmbeddings
+from dcpc_bench.methods.annotator_heads import AnnotatorHeads
+from dcpc_bench.methods.crowd_layer import START, STRETCH, CrowdLayer
 
 HEADS = [AnnotatorEmbeddings, AnnotatorHeads, CrowdLayer]
 H, C, A = 8, 3, 4

@@ -9,14 +9,11 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 
 from dcpc.errors import UsageError
-from dcpc_bench.methods.losses import (
-    EarlyLearningRegularisation,
-    coteaching_losses,
-    generalised_cross_entropy,
-    neighbour_consistency,
-    remember_rate,
-    similar_inputs_kl,
-)
+from dcpc_bench.methods.co_teaching import coteaching_losses, remember_rate
+from dcpc_bench.methods.elr import EarlyLearningRegularisation
+from dcpc_bench.methods.gce import generalised_cross_entropy
+from dcpc_bench.methods.ncr import neighbour_consistency
+from dcpc_bench.methods.similar_inputs_kl import similar_inputs_kl
 
 
 @pytest.fixture

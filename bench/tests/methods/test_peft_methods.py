@@ -7,7 +7,7 @@ from pathlib import Path
 import peft
 import pytest
 import torch
-from carrier_configs import adapter_config
+from carrier_configs import PEFT_METHODS, adapter_config
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -24,11 +24,9 @@ from transformers import (
 
 from dcpc.errors import UsageError
 from dcpc.models.layers import attention_linears, head_modules
-from dcpc.training.carriers import PeftCarrier, carrier_of
-from dcpc_bench.methods.carriers import CARRIERS
-from dcpc_bench.methods.layers import feedforward_outputs, key_value_linears
+from dcpc.training.carriers import carrier_of
+from dcpc_bench.methods.parts.layers import feedforward_outputs, key_value_linears
 
-CONFIGS = [name for name, carrier in CARRIERS.items() if isinstance(carrier, PeftCarrier)]
 LABELS = ["no", "perhaps", "yes"]
 SMALL = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -82,7 +80,7 @@ def test_layers_are_found_by_structure(name: str) -> None:
     assert head_modules(model) == head
 
 
-@pytest.mark.parametrize("method", CONFIGS)
+@pytest.mark.parametrize("method", PEFT_METHODS)
 @pytest.mark.parametrize("name", ["bert", "llama"])
 def test_every_trainable_parameter_gets_a_gradient_and_the_base_none(
     name: str, method: str, batch: dict[str, torch.Tensor]

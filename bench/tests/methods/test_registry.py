@@ -1,4 +1,4 @@
-"""The registry says when judgements do not have what a method needs."""
+"""A method says when judgements do not have what it needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
-from dcpc_bench.methods.registry import check_needs
+from dcpc_bench.methods import METHODS
 
 
 def table(*rows: tuple[str, str]) -> Annotations:
@@ -17,11 +17,11 @@ def table(*rows: tuple[str, str]) -> Annotations:
 
 def test_missing_annotators_and_overlap_are_refused() -> None:
     with pytest.raises(UsageError, match=r"annotator-heads .* 1 named"):
-        check_needs("annotator-heads", table(("i", "x"), ("j", "x")), annotators=True, overlap=False)
+        METHODS["annotator-heads"].check(table(("i", "x"), ("j", "x")))
     with pytest.raises(UsageError, match=r"crowdlab .* two judgements"):
-        check_needs("crowdlab", table(("i", "x"), ("j", "y")), annotators=True, overlap=True)
+        METHODS["crowdlab"].check(table(("i", "x"), ("j", "y")))
 
 
 def test_only_what_is_needed_is_asked_for() -> None:
-    check_needs("crowdlab", table(("i", "x"), ("i", "y")), annotators=True, overlap=True)
-    check_needs("gce", table(("i", "x")), annotators=False, overlap=False)
+    METHODS["crowdlab"].check(table(("i", "x"), ("i", "y")))
+    METHODS["gce"].check(table(("i", "x")))

@@ -16,29 +16,22 @@ from dcpc.errors import UsageError
 from dcpc.models import load_base_model
 from dcpc.objective import ObjectiveConfig
 from dcpc.training import ItemCollator, ItemDataset, training_loss
+from dcpc.training.carriers import carrier_of
 from dcpc.training.rule import LearningRule, tokens_of
-from dcpc_bench.methods.carriers import CARRIERS
-from dcpc_bench.methods.features import PooledFeatures, last_linear
-from dcpc_bench.methods.heads import AnnotatorEmbeddings, AnnotatorHeads, CrowdLayer
-from dcpc_bench.methods.losses import (
-    coteaching_losses,
-    generalised_cross_entropy,
-    neighbour_consistency,
-    similar_inputs_kl,
-)
-from dcpc_bench.methods.rules import (
-    AnnotatorHead,
-    CleanRouting,
-    CoTeaching,
-    EarlyLearning,
-    GeneralisedCrossEntropy,
-    ItemTargets,
-    JudgementRows,
-    NeighbourConsistency,
-    SimilarInputs,
-)
-from dcpc_bench.methods.rules.clear import MOST, clean_probabilities
-from dcpc_bench.methods.rules.targets import Targets, unweighted
+from dcpc_bench.methods.adalora import AdaLoraCarrier
+from dcpc_bench.methods.annotator_embeddings import AnnotatorEmbeddings
+from dcpc_bench.methods.annotator_heads import AnnotatorHeads
+from dcpc_bench.methods.clear import MOST, CleanRouting, clean_probabilities
+from dcpc_bench.methods.co_teaching import CoTeaching, coteaching_losses
+from dcpc_bench.methods.crowd_layer import CrowdLayer
+from dcpc_bench.methods.disaggregated import JudgementRows
+from dcpc_bench.methods.elr import EarlyLearning
+from dcpc_bench.methods.gce import GeneralisedCrossEntropy, generalised_cross_entropy
+from dcpc_bench.methods.ncr import NeighbourConsistency, neighbour_consistency
+from dcpc_bench.methods.parts.annotator_head import AnnotatorHead
+from dcpc_bench.methods.parts.features import PooledFeatures, last_linear
+from dcpc_bench.methods.parts.item_targets import ItemTargets, Targets, unweighted
+from dcpc_bench.methods.similar_inputs_kl import SimilarInputs, similar_inputs_kl
 from tiny_models import judgements, save_tiny_bert
 
 ROWS: list[tuple[str, str, str | None, str]] = [
@@ -295,10 +288,10 @@ class TestAdaLora:
         model, _, batch = setup(folder, method="adalora")
         labels = torch.tensor([1, 0, 1])
         with_penalty = model(**tokens_of(batch), labels=labels)
-        penalty = CARRIERS["adalora"].penalties(model)["orthogonality"]
+        penalty = AdaLoraCarrier().penalties(model)["orthogonality"]
         plain = cross_entropy(with_penalty.logits, labels)
         torch.testing.assert_close(with_penalty.loss, plain + penalty)
         assert math.isfinite(penalty.item())
 
     def test_other_adapters_have_none(self, folder: str) -> None:
-        assert CARRIERS["lora"].penalties(setup(folder)[0]) == {}
+        assert carrier_of("lora").penalties(setup(folder)[0]) == {}

@@ -9,7 +9,9 @@ from cleanlab.multiannotator import get_label_quality_multiannotator
 
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
-from dcpc_bench.methods.targets import crowdlab, dawid_skene, majority_vote
+from dcpc_bench.methods.crowdlab import crowdlab
+from dcpc_bench.methods.dawid_skene import dawid_skene
+from dcpc_bench.methods.majority_vote import majority_vote
 
 
 def table(rows: list[tuple[str, str, str]], labels: tuple[str, ...]) -> Annotations:

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from dcpc.errors import UsageError
-from dcpc_bench.rig import methods
-from dcpc_bench.rig.fitted import Fitted
+from dcpc_bench import methods
+from dcpc_bench.fitted import Fitted
 from dcpc_bench.rig.suite import Suite, make_suite
 
 
@@ -58,7 +58,8 @@ class FakeMethod:
     log: Path | None = None
     pause: float = 0.0
     source: str = "tests"
-    carrier: str = "none"
+    on: str = "none"
+    fit: None = None
     needs_overlap: bool = False
     searched_as: str | None = None
     grid: dict[str, tuple] = field(

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from dcpc.errors import TrainingError
-from dcpc_bench.rig.grids import MIDDLE_RATES, carrier_grid
+from dcpc_bench.method import MIDDLE_RATES, grid
 from dcpc_bench.rig.search import draw_trials, rungs, select
 from dcpc_bench.rig.suite import Search, load_suite
 
@@ -28,7 +28,7 @@ def test_more_trials_are_the_same_ones_and_others() -> None:
 
 def test_the_small_suites_try_middle_rates_with_and_without_decay() -> None:
     """A rate that is only tried at one decay would tie the two, and a method may need them apart."""
-    trials = draw_trials(carrier_grid("lora"), load_suite("real-small").search.trials)
+    trials = draw_trials(grid(), load_suite("real-small").search.trials)
     for rate in MIDDLE_RATES[1:4]:
         assert {0.0} < {t["weight_decay"] for t in trials if t["learning_rate"] == rate}, rate
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dcpc.errors import UsageError
+from dcpc_bench.methods import METHODS
 from dcpc_bench.rig.cases import make_case
-from dcpc_bench.rig.methods import METHODS
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.suite import check_names, load_suite, make_suite, parse_suite, suite_names
 

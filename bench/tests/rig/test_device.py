@@ -14,9 +14,11 @@ from fake_methods import fake_suite
 from rich.console import Console
 from synthetic_store import write_store
 
+from dcpc.training import precision
+from dcpc_bench.method import TrainingSettings
 from dcpc_bench.report import rows
 from dcpc_bench.report.records import read_results
-from dcpc_bench.rig import method, overview
+from dcpc_bench.rig import overview
 from dcpc_bench.rig.device import device_name, keep_one_gpu, peak_memory
 
 
@@ -76,6 +78,6 @@ def test_costs_of_different_devices_are_not_averaged(tmp_path: Path) -> None:
 def test_trainings_run_in_bf16_only_where_that_is_native(
     monkeypatch: pytest.MonkeyPatch, native: bool
 ) -> None:
-    monkeypatch.setattr(method, "computes_bf16", lambda: native)
-    assert method.TrainingSettings(bf16=True).autocasts is native
-    assert not method.TrainingSettings(bf16=False).autocasts
+    monkeypatch.setattr(precision, "computes_bf16", lambda: native)
+    assert TrainingSettings(bf16=True).autocasts is native
+    assert not TrainingSettings(bf16=False).autocasts

@@ -8,10 +8,9 @@ import pytest
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
 from dcpc.training.step import dcpc_tuner
-from dcpc_bench.methods.registry import BASELINES
-from dcpc_bench.rig.fitted import FittedAdapter
-from dcpc_bench.rig.method import BenchmarkMethod, TrainingSettings
-from dcpc_bench.rig.methods import METHODS
+from dcpc_bench.fitted import FittedAdapter
+from dcpc_bench.method import Method, TrainingSettings
+from dcpc_bench.methods import FORMS, METHODS
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 NAMES = (
@@ -62,7 +61,7 @@ def split() -> tuple[Annotations, Annotations]:
     return judged.of_items(judged.item_ids[:24]), judged.of_items(judged.item_ids[24:])
 
 
-def middle(method: BenchmarkMethod) -> dict:
+def middle(method: Method) -> dict:
     """The point in the middle of a method's grid."""
     return {axis: values[len(values) // 2] for axis, values in method.grid.items()}
 
@@ -70,7 +69,7 @@ def middle(method: BenchmarkMethod) -> dict:
 def test_the_registry_has_the_methods_of_the_protocol() -> None:
     assert set(METHODS) == set(NAMES)
     assert all(name == method.name and method.source and method.what for name, method in METHODS.items())
-    assert set(BASELINES) == {name for name in METHODS if not name.startswith("dcpc")}
+    assert set(FORMS) == {name for name in METHODS if name.startswith("dcpc")}
 
 
 def test_every_trained_method_is_searched_as_widely() -> None:
@@ -95,7 +94,7 @@ def test_trains_and_predicts(
     assert p.shape == (8, 2)
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-6)
     loss = -(validation.soft_labels * np.log(p)).sum(axis=1).mean()  # as anybody's
-    if name in KNOW_ANNOTATORS and method.carrier != "probe":
+    if name in KNOW_ANNOTATORS and method.fit is None:
         codes, names = validation.item_codes, validation.annotators[validation.annotator_codes].tolist()
         _, own = fitted.judged_probabilities(validation.items, codes, names)
         weights = 1 / np.bincount(codes)[codes] / len(p)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from transformers import PreTrainedModel
 
 from dcpc.errors import ModelError
-from dcpc_bench.methods.layers import head_modules
+from dcpc.models.layers import head_modules
+from dcpc_bench.method import Method
+from dcpc_bench.methods.parts.in_place import InPlace
 
 
 def train_only_biases(model: PreTrainedModel) -> int:
@@ -29,3 +31,11 @@ def train_only_biases(model: PreTrainedModel) -> int:
             fix="Choose another method for this base model.",
         )
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+METHOD = Method(
+    "bitfit",
+    "Ben Zaken et al. 2022",
+    "plain cross-entropy on every judgement",
+    carrier=InPlace("bitfit", train_only_biases),
+)

@@ -7,16 +7,26 @@ cross-entropy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import pandas as pd
 
-from dcpc.data.annotations import Annotations
+from dcpc.data.annotations import Annotations, item_texts
+from dcpc.data.embeddings import embed_texts
+from dcpc.data.pairs import embedding_cache
 from dcpc.errors import UsageError
+from dcpc.probabilities import SMALLEST
 from dcpc.regression.logistic import Judged, Logistic, fit_logistic
 from dcpc.regression.ridges import Choice, choose_ridges
+from dcpc_bench.fitted import Fitted
+from dcpc_bench.method import Method, TrainingSettings
 from dcpc_bench.statistics.splits import folds_by_item
+
+Embed = Callable[[pd.DataFrame], np.ndarray]
+"""Items to their embeddings, float [I, H]."""
 
 RIDGES = tuple(10.0**k for k in range(-1, 7))
 """λ_w for standardised features, whose loss is summed over judgements."""
@@ -108,3 +118,67 @@ def fit_linear_probe(
     chosen = choose_ridges(judged, folds, ridges, effect_ridges if annotator_effects else None)
     model = fit_logistic(judged, chosen.ridge, chosen.effect_ridge)
     return LinearProbe(model, centre, spread, chosen.choice, chosen.held_out)
+
+
+class FittedProbe(Fitted):
+    """A linear probe on embeddings of a frozen encoder.
+
+    Args:
+        probe: fitted.
+        embed: items to their embeddings, float [I, H].
+        validation: judgements to measure the loss on.
+        annotators: ids in the probe's order; None where it has no effects of annotators.
+    """
+
+    def __init__(
+        self, probe: LinearProbe, embed: Embed, validation: Annotations, annotators: pd.Index | None
+    ) -> None:
+        self.probe, self.embed, self.annotators = probe, embed, annotators
+        self.parameters = probe.n_parameters
+        self.setting, self.on_edge = probe.choice.setting, probe.choice.on_edge
+        p = self.probabilities(validation.items)  # [V, C]
+        self.validation_loss = float(-(validation.soft_labels * np.log(p)).sum(axis=1).mean())
+
+    def probabilities(self, items: pd.DataFrame) -> np.ndarray:
+        """Predicted label distribution of I items, float [I, C]."""
+        return np.maximum(self.probe.probabilities(self.embed(items)), SMALLEST)
+
+    def judged_probabilities(
+        self, items: pd.DataFrame, item_codes: np.ndarray, annotators: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`probabilities`, and what annotators would say, float [J, C]; None without effects of annotators."""
+        p = self.probabilities(items)
+        if self.annotators is None:
+            return p, None
+        known = self.annotators.get_indexer(pd.Index(annotators))
+        return p, self.probe.of_annotators(self.embed(items)[item_codes], known)
+
+
+def embedded(items: pd.DataFrame, encoder: str, max_length: int) -> np.ndarray:
+    """Embeddings of items, float64 [I, H]; several texts of an item are joined by a line break, then cut."""
+    texts = item_texts(items)
+    found = embed_texts(texts, encoder, cache_dir=embedding_cache(), progress=False, max_length=max_length)
+    return found.astype(np.float64)
+
+
+def fit_probe(
+    train: Annotations,
+    validation: Annotations,
+    settings: TrainingSettings,
+    seed: int,
+    *,
+    annotator_effects: bool = False,
+) -> FittedProbe:
+    """A probe on embeddings of the shared base model."""
+    embed = partial(embedded, encoder=settings.base_model, max_length=settings.max_length)
+    probe = fit_linear_probe(embed(train.items), train, annotator_effects=annotator_effects, seed=seed)
+    return FittedProbe(probe, embed, validation, train.annotators if annotator_effects else None)
+
+
+METHOD = Method(
+    "linear-probe",
+    "Alain, Bengio 2016",
+    "logistic regression on frozen embeddings, cross-validated",
+    fit=fit_probe,
+    grid={},
+)

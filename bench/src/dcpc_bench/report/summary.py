@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dcpc.evaluation.multiplicity import holm
-from dcpc_bench.methods.registry import BASELINES
+from dcpc_bench.methods import FORMS, METHODS
 from dcpc_bench.report.comparisons import ALPHA, Difference
 from dcpc_bench.report.tables import MetricTable
 
@@ -47,7 +47,7 @@ class Headline:
 
 def is_variant(method: str, reference: str) -> bool:
     """Whether a method is a form of the reference (`dcpc-paper` of `dcpc`), so that it is no rival."""
-    return method.startswith(f"{reference}-") and method not in BASELINES
+    return method.startswith(f"{reference}-") and (method in FORMS or method not in METHODS)
 
 
 def headlines(tables: list[MetricTable], reference: str) -> list[Headline]:

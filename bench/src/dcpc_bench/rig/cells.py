@@ -23,8 +23,8 @@ from dcpc_bench.rig.suite import Suite
 from dcpc_bench.rig.tasks import Task
 
 if TYPE_CHECKING:
-    from dcpc_bench.rig.fitted import Fitted
-    from dcpc_bench.rig.method import BenchmarkMethod, TrainingSettings
+    from dcpc_bench.fitted import Fitted
+    from dcpc_bench.method import Method, TrainingSettings
 
 DIGITS = 6
 """Decimals of losses."""
@@ -128,9 +128,9 @@ def _trained_on(settings: TrainingSettings) -> Record:
 
 def _prepare(
     task: Task, suite: Suite, data_folder: Path | None, seed: int
-) -> tuple[BenchmarkMethod, TrainingSettings, Case]:
-    from dcpc_bench.rig.method import TrainingSettings
-    from dcpc_bench.rig.methods import METHODS
+) -> tuple[Method, TrainingSettings, Case]:
+    from dcpc_bench.method import TrainingSettings
+    from dcpc_bench.methods import METHODS
 
     dataset = suite.dataset(task.dataset)
     case = make_case(load_source(dataset, data_folder), dataset, task.condition, seed, suite)

@@ -23,7 +23,7 @@ SHOWN = {"macro_f1": "macro-F1", "jensen_shannon": "JS div.", "judgement_error":
 
 def budgets(suite: Suite) -> RenderableType:
     """What every method may spend: trials, epochs, steps; the same for all."""
-    from dcpc_bench.rig.methods import METHODS
+    from dcpc_bench.methods import METHODS
 
     search, training = suite.search, suite.training
     table = Table(
@@ -35,11 +35,11 @@ def budgets(suite: Suite) -> RenderableType:
         effort = " + ".join(
             f"{n}×{f * training.epochs:g}" for n, f in rungs(min(size, search.trials), search)
         )
-        own = method.carrier == "probe"  # its cross-validation is its search, and it has no epochs
+        own = method.fit is not None  # its cross-validation is its search, and it has no epochs
         effort, epochs = ("its own", "–") if own else (effort, f"{training.epochs:g}")
         if method.searched_as:
             effort = f"as {method.searched_as}"
-        table.add_row(name, method.carrier, "–" if own else str(size), effort, epochs)
+        table.add_row(name, method.on, "–" if own else str(size), effort, epochs)
     tasks = cells(suite)
     n, n_searches = len(tasks), len({task.search.key for task in tasks})
     where = f"(in {search.condition})" if search.condition else "condition"

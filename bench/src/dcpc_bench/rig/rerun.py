@@ -21,7 +21,7 @@ def check_rerun(store: Store, methods: Collection[str]) -> None:
         UsageError: the store has cells of methods that are trained with the setting of one of these, and they are not
             to be run again.
     """
-    from dcpc_bench.rig.methods import METHODS
+    from dcpc_bench.methods import METHODS
 
     there = {record["method"] for record in store.records().values() if record["kind"] == "cell"}
     left = [name for name in there - set(methods) if name in METHODS and METHODS[name].searched_as in methods]

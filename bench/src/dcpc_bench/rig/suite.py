@@ -124,7 +124,7 @@ class Suite(_Strict):
         description: one sentence.
         datasets: the data sets; a plain name stands for one without further settings.
         conditions: budgets, simulated pools, the clean control; see `Condition`.
-        methods: names in `dcpc_bench.rig.methods.METHODS`.
+        methods: names in `dcpc_bench.methods.METHODS`.
         reference: the method that all others are compared with.
         seeds: how many; seed s draws the split, the budget or the pool, and the training.
         caps, training, search: see there.
@@ -267,7 +267,7 @@ def check_names(suite: Suite) -> None:
     Raises:
         UsageError: an unknown name, with the nearest ones.
     """
-    from dcpc_bench.rig.methods import METHODS
+    from dcpc_bench.methods import METHODS
     from dcpc_bench.shifts import POOLS
 
     for method in suite.methods:

@@ -9,7 +9,7 @@ from dcpc_bench.rig.store import Key
 from dcpc_bench.rig.suite import Dataset, Suite
 
 if TYPE_CHECKING:
-    from dcpc_bench.rig.method import BenchmarkMethod
+    from dcpc_bench.method import Method
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Task:
 
 def cells(suite: Suite) -> list[Task]:
     """All cells: seed by seed, so that one seed makes a full table; within a seed the cheap methods first."""
-    from dcpc_bench.rig.methods import METHODS
+    from dcpc_bench.methods import METHODS
 
     found = [
-        (seed, _cost(method), number, dataset, condition, method)
+        (seed, _cost(METHODS.get(method)), number, dataset, condition, method)
         for seed in range(suite.seeds)
         for dataset in suite.datasets
         for number, condition in enumerate(suite.conditions_of(dataset))
@@ -77,15 +77,13 @@ def cells(suite: Suite) -> list[Task]:
     ]
 
 
-def _searched_in(suite: Suite, dataset: Dataset, condition: str, method: BenchmarkMethod | None) -> str:
+def _searched_in(suite: Suite, dataset: Dataset, condition: str, method: Method | None) -> str:
     """The shared condition of a suite has as a rule one judgement per item, with which some methods cannot train."""
     if method is not None and method.needs_overlap:
         return condition
     return suite.searched_in(dataset, condition)
 
 
-def _cost(method: str) -> int:
-    """Probes need one pass over the texts; two networks, or all of the base model's weights, cost most."""
-    if method.startswith("linear-probe"):
-        return 0
-    return 2 if method in ("full", "co-teaching") else 1
+def _cost(method: Method | None) -> int:
+    """What is no network needs one pass over the texts."""
+    return 0 if method is not None and method.fit is not None else 1

@@ -27,7 +27,7 @@ from dcpc_bench.rig.suite import Suite
 from dcpc_bench.rig.tasks import Task
 
 _PRELOADED = [
-    "dcpc_bench.rig.methods",
+    "dcpc_bench.methods",
     "dcpc.prediction",
     "dcpc.fit",
     "transformers.models.bert.modeling_bert",

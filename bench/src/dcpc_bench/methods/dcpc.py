@@ -1,0 +1,82 @@
+"""DCPC itself: its presets, and its ablations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dcpc_bench.method import Method, RuleOf, Setting, grid
+
+
+def _form(
+    name: str,
+    what: str,
+    *,
+    adapter: Setting | None = None,
+    rule: RuleOf | None = None,
+    searched: bool = True,
+    **training: Any,
+) -> Method:
+    """A form of DCPC; ablations (`dcpc-no-…`, `dcpc-with-…`) are trained with the setting of the whole."""
+    whole = "dcpc" if name.startswith(("dcpc-no-", "dcpc-with-")) else None
+    return Method(
+        name,
+        "this project",
+        what,
+        carrier="dcpc",
+        rule=rule,
+        grid=grid() if searched else {},
+        training=training,
+        adapter=adapter or {},
+        searched_as=whole,
+    )
+
+
+def _given(name: str, what: str, **objective: float) -> Method:
+    return _form(f"dcpc-with-{name}", f"with {what}, which is not in `default`", objective=objective)
+
+
+def _counted(readout: float, adapter: float) -> RuleOf:
+    """The objective, with fixed shares of readout and adapter in every prediction."""
+
+    def rule(*_: Any) -> Any:
+        from dcpc.objective import ObjectiveConfig
+        from dcpc.training.objective_rule import ObjectiveRule
+
+        return ObjectiveRule(ObjectiveConfig.preset("default"), shares=(readout, adapter))
+
+    return rule
+
+
+FORMS = {
+    method.name: method
+    for method in (
+        _form("dcpc", "the preset `default`"),
+        _form("dcpc-paper", "the equations as written", preset="paper"),
+        _form("dcpc-low-rank", "the default on the low-rank carrier", adapter={"bottleneck": 0, "rank": 3}),
+        _form(
+            "dcpc-readout",
+            "the readout and the annotators' effects alone, fitted before any training",
+            adapter={"bottleneck": 1},
+            rule=_counted(1.0, 0.0),
+            searched=False,
+            max_steps=1,  # there is nothing to train
+        ),
+        _form("dcpc-no-annotators", "without annotators", adapter={"annotators": None}),
+        _form(
+            "dcpc-no-readout",
+            "the adapter alone; annotators start from the regression of the readout as ever",
+            rule=_counted(0.0, 1.0),
+        ),
+        _form(
+            "dcpc-with-pcm",
+            "with the preference correction module (eq. 10-12), which is not in `default`",
+            adapter={"correction": True},
+        ),
+        _given("ambiguity", "L_amb (eq. 3-6)", ambiguity_weight=0.1),
+        _given("alignment", "alignment (eq. 7-9) and the module that it is about", alignment_weight=0.01),
+        _given("style-kl", "L_KL (eq. 12) and the module that it is about", preference_weight=0.01),
+        _given("target-correction", "target correction", target_correction=0.5),
+        _given("average", "averaged weights", ema_decay=0.98),
+    )
+}
+"""By name."""
