@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from dcpc.data import Annotations
+from dcpc.tuner import DCPCConfig
 
 POSITIVE, NEGATIVE = ("good", "lovely", "great"), ("bad", "awful", "poor")
 NEUTRAL = ("the", "film", "meal", "was", "a", "very", "story", "room", "and")
@@ -63,3 +65,9 @@ def sentiment_judgements(n_items: int = 16, annotators: tuple[str, ...] = ("ann"
             flipped = annotator == annotators[-1] and i % 4 == 0
             rows.append((f"item {i}", text, annotator, "yes" if positive != flipped else "no"))
     return judgements(rows)
+
+
+def with_module(**fields: Any) -> DCPCConfig:
+    """A prefix with a correction module, unless the fields say otherwise."""
+    own = {"num_virtual_tokens": 16, "bottleneck": 0, "correction": True, "correction_hidden": 32}
+    return DCPCConfig(**{**own, "carrier_dropout": 0.1, "readout": False, **fields})

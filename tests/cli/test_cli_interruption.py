@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from dcpc import fit
+from dcpc.tuner.config import PRESETS
 
 EPOCHS = ("--set", "num_train_epochs=3")
 
@@ -160,7 +161,7 @@ def test_checkpoints_of_another_default_are_refused(train, stopping, tmp_path, m
     stopping(2)
     train()
     stopping(None)
-    monkeypatch.setitem(fit.ADAPTERS["default"], "bottleneck", 13)
+    monkeypatch.setitem(PRESETS["default"], "bottleneck", 13)
     result = train("--resume")
     assert result.code == 2
     assert "`bottleneck` was 12, and now is 13" in result.err

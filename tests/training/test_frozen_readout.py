@@ -31,8 +31,8 @@ from dcpc.training.objective_rule import ObjectiveRule
 from dcpc.training.readout_regression import fit_readout
 from dcpc.training.rule import LearningRule, tokens_of
 from dcpc.training.step import dcpc_tuner
-from dcpc.tuner import DCPCConfig, DCPCModel
-from tiny_models import judgements, save_tiny_bert, sentiment_judgements
+from dcpc.tuner import DCPCModel
+from tiny_models import judgements, save_tiny_bert, sentiment_judgements, with_module
 
 
 def trained(folder: Path, *, validates: bool, epochs: int = 1, **training: Any) -> Any:
@@ -57,7 +57,7 @@ def tiny_trainer(
     torch.manual_seed(0)
     base, tokenizer = load_base_model(path, data.labels)
     annotators = list(data.annotators)
-    config = DCPCConfig(
+    config = with_module(
         task_type=task_type,
         rank=2,
         num_virtual_tokens=0,
@@ -106,18 +106,18 @@ def test_annotators_keep_the_effects_of_the_regression(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    start = objective_rule.start_preferences
+    start = objective_rule.start_annotators
     monkeypatch.setattr(
         objective_rule,
-        "start_preferences",
+        "start_annotators",
         lambda p, effects: (start(p, effects), started.append(p.mean.clone())),
     )
     trainer = tiny_trainer(tmp_path, learning_rate=0.1, weight_decay=0.5, logging_steps=1)
     trainer.train()
     tuner = dcpc_tuner(trainer.model)
     assert started[0].any()
-    torch.testing.assert_close(tuner.preferences.mean, started[0], rtol=0, atol=0)
-    assert not tuner.preferences.held
+    torch.testing.assert_close(tuner.annotators.mean, started[0], rtol=0, atol=0)
+    assert not tuner.annotators.held
     logged = set().union(*trainer.state.log_history)
     assert "loss_task" in logged
     assert "loss_annotators" not in logged
@@ -128,7 +128,7 @@ def test_annotators_go_on_training_where_the_data_are_read_in_part(
 ) -> None:
     monkeypatch.setattr(frozen_readout, "MOST_ITEMS", 8)
     trainer = tiny_trainer(tmp_path, logging_steps=1)
-    assert not dcpc_tuner(trainer.model).preferences.held
+    assert not dcpc_tuner(trainer.model).annotators.held
     trainer.train()
     assert any(entry.get("loss_annotators", 0) > 0 for entry in trainer.state.log_history)
 
@@ -191,7 +191,7 @@ def test_a_training_resumed_at_its_end_predicts_as_it_did(tmp_path: Path) -> Non
 
 def test_training_twice_goes_on_and_weighs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts = []
-    monkeypatch.setattr(objective_rule, "start_preferences", lambda *args: starts.append(args))
+    monkeypatch.setattr(objective_rule, "start_annotators", lambda *args: starts.append(args))
     trainer = tiny_trainer(tmp_path, validates=False)
     for _ in range(2):
         trainer.train()
@@ -239,7 +239,7 @@ def test_states_and_judgements_stay_together_in_whatever_order_items_are_read(
 
 def test_judgements_without_ids_leave_annotators_at_their_start(tmp_path: Path) -> None:
     base, tokenizer = load_base_model(save_tiny_bert(tmp_path / "base"), ["no", "yes"])
-    config = DCPCConfig(task_type="SEQ_CLS", annotators=["ann", "bob"], readout=True)
+    config = with_module(task_type="SEQ_CLS", annotators=["ann", "bob"], readout=True)
     model = get_peft_model(base, config)
     unnamed = judgements([(f"item {i}", "the film", None, ("no", "yes")[i % 2]) for i in range(8)])
     data = ItemDataset(unnamed, tokenizer)
@@ -249,7 +249,7 @@ def test_judgements_without_ids_leave_annotators_at_their_start(tmp_path: Path) 
     rule.start_epoch(model, lambda: [batch], 0.0)
     assert rule.readout.fitted
     assert rule.readout.effects is None
-    assert not dcpc_tuner(model).preferences.mean.any()
+    assert not dcpc_tuner(model).annotators.mean.any()
 
 
 def test_large_states_are_read_of_a_part_of_the_items(

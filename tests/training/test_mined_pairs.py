@@ -9,7 +9,7 @@ from accelerate.data_loader import BatchSamplerShard
 from peft import get_peft_model
 from torch.utils.data import BatchSampler
 
-from dcpc import DCPCConfig, fit
+from dcpc import fit
 from dcpc.data.pairs import JudgementPairs, mine_judgement_pairs
 from dcpc.errors import UsageError
 from dcpc.models import load_base_model
@@ -23,7 +23,7 @@ from dcpc.training import (
     training_loss,
 )
 from dcpc.training.partner_sampling import PartnerSampler
-from tiny_models import judgements, save_tiny_bert, sentiment_judgements
+from tiny_models import judgements, save_tiny_bert, sentiment_judgements, with_module
 
 pytest.importorskip("faiss")
 
@@ -49,7 +49,7 @@ def adapted(folder, mode: str | None, annotators=("ann", "bob", "eve")):
     torch.manual_seed(0)
     base, tokenizer = load_base_model(folder, ["no", "yes"])
     known = {"annotators": list(annotators), "annotator_mode": mode} if mode else {}
-    model = get_peft_model(base, DCPCConfig(task_type="SEQ_CLS", num_virtual_tokens=2, **known))
+    model = get_peft_model(base, with_module(task_type="SEQ_CLS", num_virtual_tokens=2, **known))
     return model, tokenizer, {name: i for i, name in enumerate(annotators if mode else ())}
 
 

@@ -7,12 +7,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy, one_hot
 
-from dcpc import DCPCConfig
 from dcpc.models import load_base_model
 from dcpc.objective import ObjectiveConfig, RunningConsensus, corrected_targets
 from dcpc.training import ItemCollator, ItemDataset, LearningRule, training_loss
 from dcpc.training.step import annotator_mode, dcpc_tuner, task_loss
-from tiny_models import judgements, save_tiny_bert
+from dcpc.tuner import PassRecord
+from tiny_models import judgements, save_tiny_bert, with_module
 
 ANNOTATORS = ["ann", "bob", "eve"]
 ROWS = [
@@ -36,7 +36,7 @@ def build(folder, mode: str | None = None, config=None, **fields):
     torch.manual_seed(1)
     base, tokenizer = load_base_model(folder, ["no", "yes"])
     annotators = {"annotators": ANNOTATORS, "annotator_mode": mode} if mode else {}
-    config = config or DCPCConfig(task_type="SEQ_CLS", num_virtual_tokens=2, **annotators, **fields)
+    config = config or with_module(task_type="SEQ_CLS", num_virtual_tokens=2, **annotators, **fields)
     model = get_peft_model(base, config)
     with torch.no_grad():
         for tensor in model.parameters():
@@ -161,7 +161,6 @@ def test_two_views_of_one_input_differ_by_dropout_alone(folder, mode):
     config = ObjectiveConfig(
         ambiguity_weight=1.0, alignment_weight=1.0, preference_weight=1.0, view_pairs=True
     )
-    tuner = dcpc_tuner(model)
     if mode == "prefix":
         model.eval()  # in training, u_a is drawn per row
     without = training_loss(model, batch, config, n_judgements=6)
@@ -170,7 +169,6 @@ def test_two_views_of_one_input_differ_by_dropout_alone(folder, mode):
     first, second = without.logits.chunk(2)
     torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-5)  # same ε, and this BERT has no dropout
     assert without.terms["ambiguity"].item() == pytest.approx(0, abs=1e-6)
-    assert tuner.preference.probabilities.shape[1] == n_rows
     model.train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -224,12 +222,13 @@ class TestValidationLoss:
     def test_is_the_mean_of_a_judgement_as_anybodys_and_as_its_annotators(self, folder):
         model, batch = build(folder, "output")
         model.eval()
-        logits = model(**tokens_of(batch)).logits
-        population = dcpc_tuner(model).population_probabilities(logits)
+        record = PassRecord()
+        logits = model(**tokens_of(batch), record=record).logits
+        population = dcpc_tuner(model).population_probabilities(logits, record.styles)
         soft = torch.tensor([[1 / 3, 2 / 3], [1.0, 0.0], [0.5, 0.5]])
         anybodys = -(soft * population.log()).sum(-1).mean()
         who, item = batch["annotator_ids"], batch["item_index"]
-        own = dcpc_tuner(model).annotator_logits(logits, who, item)
+        own = dcpc_tuner(model).annotator_logits(logits, who, item, record.styles)
         own = torch.where((who < 0)[:, None], population[item].log(), own)
         expected = (anybodys + task_loss(own, one_hot(batch["labels"], 2), item, 3)) / 2
         torch.testing.assert_close(LearningRule().validation_loss(model, batch), expected)

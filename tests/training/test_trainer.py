@@ -10,7 +10,6 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from dcpc import DCPCConfig
 from dcpc.errors import TrainingError, UsageError
 from dcpc.models import load_base_model
 from dcpc.training import DCPCTrainer, DCPCTrainingArguments, ItemDataset
@@ -19,7 +18,7 @@ from dcpc.training.carriers import carrier_of
 from dcpc.training.checks import check_gradients
 from dcpc.training.step import dcpc_tuner
 from dcpc.training.trainer import STATE_FILE
-from tiny_models import save_tiny_bert, sentiment_judgements
+from tiny_models import save_tiny_bert, sentiment_judgements, with_module
 
 ANNOTATORS = ("ann", "bob")
 EVERYTHING = {"target_correction": 0.5, "correction_start": 0.0, "ema_decay": 0.9, "view_pairs": True}
@@ -44,7 +43,7 @@ def build(
     """A trainer of a tiny adapter on 16 items with two judgements each: 4 steps per epoch."""
     torch.manual_seed(0)
     base, tokenizer = load_base_model(folder, ["no", "yes"])
-    config = config or DCPCConfig(
+    config = config or with_module(
         task_type="SEQ_CLS",
         num_virtual_tokens=2,
         num_styles=3,
@@ -200,7 +199,7 @@ def test_the_best_checkpoint_comes_back_with_its_own_average(folder, tmp_path):
 @pytest.mark.parametrize("correction", [False, True])
 def test_gradient_accumulation_equals_a_larger_batch(folder, tmp_path, monkeypatch, correction):
     """Without pair terms and with ε = 0; pair terms see other pairs in a larger batch."""
-    config = DCPCConfig(task_type="SEQ_CLS", num_virtual_tokens=2, correction=correction)
+    config = with_module(task_type="SEQ_CLS", num_virtual_tokens=2, correction=correction)
     settings = {
         "config": config,
         "preset": "none",

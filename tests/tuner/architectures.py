@@ -11,7 +11,8 @@ import transformers as tf
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 
-from dcpc.tuner import DCPCConfig
+from dcpc.tuner import PassRecord, Styles
+from tiny_models import with_module
 
 VOCABULARY, WIDTH, LABELS = 99, 32, 3
 TINY = {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -182,9 +183,9 @@ def adapted(
     generator: bool = False,
     **settings: Any,
 ) -> PeftModel:
-    """A base model with an adapter whose weights are random, as after training."""
+    """A base model with an adapter whose weights are random, as after training; with a correction module."""
     task = "CAUSAL_LM" if generator and architecture.kind == "decoder" else architecture.task
-    config = DCPCConfig(task_type=task, merge=merge, **{"num_virtual_tokens": 3, **settings})
+    config = with_module(task_type=task, merge=merge, **{"num_virtual_tokens": 3, **settings})
     model = get_peft_model(base_model(architecture, implementation, generator), config)
     randomise(model)
     return model.eval()
@@ -207,6 +208,14 @@ def inputs(architecture: Architecture, rows: int = 3, length: int = 9, seed: int
     if architecture.kind == "encoder-decoder":
         result["decoder_input_ids"] = torch.randint(3, VOCABULARY, (rows, 5), generator=generator)
     return result
+
+
+def styles_of(model: nn.Module, **batch: Any) -> Styles:
+    """What the correction module makes of a batch."""
+    record = PassRecord()
+    model(**batch, record=record)
+    assert record.styles is not None
+    return record.styles
 
 
 def padded(batch: dict[str, Tensor], side: str, by: int = 4) -> dict[str, Tensor]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
-from architectures import ARCHITECTURES, adapted, inputs
+from architectures import ARCHITECTURES, adapted, inputs, styles_of
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from dcpc.errors import UsageError
-from dcpc.tuner import DCPCConfig
-from dcpc.tuner.annotators import AnnotatorPreferences
+from dcpc.tuner.annotators import AnnotatorEffects
+from tiny_models import with_module
 
 BERT = ARCHITECTURES[0]
 A, K, C = 3, 4, 3
 
 
-def preferences(dropout: float = 0.0, groups: dict[str, str] | None = None) -> AnnotatorPreferences:
+def preferences(dropout: float = 0.0, groups: dict[str, str] | None = None) -> AnnotatorEffects:
     torch.manual_seed(0)
-    module = AnnotatorPreferences(["a", "b", "c"], groups, K, C, dropout, 0.7)
+    module = AnnotatorEffects(["a", "b", "c"], groups, K, C, dropout, 0.7)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_()
@@ -85,7 +85,7 @@ def test_output_mode_adds_the_effect_by_its_definition() -> None:
     tuner = model.base_model
     plain = forward(model)
     module = tuner.dcpc_annotators["default"]
-    mean, u = tuner.preference.mean[-1], module.mean[torch.tensor([2, 0, 1])]
+    mean, u = styles_of(model, **inputs(BERT)).mean[-1], module.mean[torch.tensor([2, 0, 1])]
     effect = ((mean + u).softmax(-1) - mean.softmax(-1)) @ module.style_effect + u @ module.direct_effect
     torch.testing.assert_close(forward(model, annotator_ids=torch.tensor([2, 0, 1])), plain + effect)
     assert effect.abs().max() > 0.1
@@ -96,7 +96,8 @@ def test_judgements_of_an_item_share_its_forward_pass() -> None:
     model = adapted(BERT, annotators=["a", "b", "c"])
     plain = forward(model)
     ids, items = torch.tensor([0, 1, 2, -1]), torch.tensor([1, 1, 0, 2])
-    together = model.base_model.annotator_logits(plain, ids, items)
+    styles = styles_of(model, **inputs(BERT))
+    together = model.base_model.annotator_logits(plain, ids, items, styles)
     for row, (annotator, item) in enumerate(zip(ids, items, strict=True)):
         alone = forward(model, annotator_ids=annotator.expand(3))[item]
         torch.testing.assert_close(together[row], alone)
@@ -106,9 +107,11 @@ def test_population_is_the_mean_of_the_annotators_probabilities() -> None:
     model = adapted(BERT, annotators=["a", "b", "c"])
     plain = forward(model)
     tuner = model.base_model
-    found = tuner.population_probabilities(plain)
+    styles = styles_of(model, **inputs(BERT))
+    found = tuner.population_probabilities(plain, styles)
     every = [
-        tuner.annotator_logits(plain, torch.full((3,), a), torch.arange(3)).softmax(-1) for a in range(3)
+        tuner.annotator_logits(plain, torch.full((3,), a), torch.arange(3), styles).softmax(-1)
+        for a in range(3)
     ]
     torch.testing.assert_close(found, torch.stack(every).mean(0))
 
@@ -123,9 +126,9 @@ def test_loss_belongs_to_the_annotators_logits() -> None:
 def test_prefix_mode_conditions_every_layer_and_null_is_the_plain_model() -> None:
     model = adapted(BERT, annotators=["a", "b"], annotator_mode="prefix")
     plain = forward(model)
-    before = model.base_model.preference
-    known = forward(model, annotator_ids=torch.tensor([0, -1, 1]))
-    after = model.base_model.preference
+    before = styles_of(model, **inputs(BERT))
+    ids = torch.tensor([0, -1, 1])
+    known, after = forward(model, annotator_ids=ids), styles_of(model, **inputs(BERT), annotator_ids=ids)
     assert torch.equal(known[1], plain[1])
     assert (known[0] - plain[0]).abs().max() > 1e-3
     u = model.base_model.dcpc_annotators["default"].mean[0]
@@ -155,8 +158,7 @@ def test_noise_is_drawn_in_training_only_and_can_be_given() -> None:
 def test_noise_of_equation_11_is_shared_by_all_layers() -> None:
     model = adapted(BERT)
     noise = torch.randn(3, 4)
-    forward(model, noise=noise)
-    state = model.base_model.preference
+    state = styles_of(model, **inputs(BERT), noise=noise)
     torch.testing.assert_close(state.probabilities, (state.mean + state.std * noise).softmax(-1))
 
 
@@ -181,12 +183,12 @@ def test_annotators_without_a_model_of_them_are_refused() -> None:
         ({"annotators": []}, "empty"),
         ({"annotators": ["a", "a"]}, "twice"),
         ({"annotators": ["a"], "annotator_mode": "prefix", "correction": False}, "correction is off"),
-        ({"annotators": ["a"], "task_type": "CAUSAL_LM"}, "one row of logits"),
+        ({"annotators": ["a"], "task_type": "CAUSAL_LM"}, "one row of label logits"),
     ],
 )
 def test_config_says_what_does_not_fit(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        DCPCConfig(**settings)
+        with_module(**settings)
 
 
 def test_held_preferences_are_neither_sampled_nor_dropped_nor_trained() -> None:

@@ -16,11 +16,13 @@ from architectures import (
     inputs,
     label,
     padded,
+    styles_of,
 )
 from peft import PeftModel, get_peft_model
 from torch import Tensor
 
-from dcpc.tuner import DCPCConfig
+from dcpc.tuner import PassRecord
+from tiny_models import with_module
 
 matrix = pytest.mark.parametrize(("architecture", "merge"), WITH_MERGE, ids=label)
 
@@ -45,7 +47,8 @@ def test_fresh_adapter_changes_nothing(architecture: Architecture, merge: str) -
     base, batch = base_model(architecture), inputs(architecture)
     batch["attention_mask"][0, 6:] = 0
     expected = logits(base, batch)
-    model = get_peft_model(base, DCPCConfig(task_type=architecture.task, merge=merge)).eval()
+    config = with_module(task_type=architecture.task, merge=merge)
+    model = get_peft_model(base, config).eval()
     close(logits(model, batch), expected, 1e-6)
 
 
@@ -99,11 +102,10 @@ def test_gradient_checkpointing_gives_the_same_gradients(architecture: Architect
         # Two passes before one backward pass: each must be recomputed with its own ε.
         outputs = []
         for noise in noises:
-            loss = model(**batch, labels=targets(architecture, batch), noise=noise).loss
-            preference = model.base_model.preference
-            outputs.append(
-                loss + preference.probabilities[..., 0].sum() + preference.prefixes[0].square().mean()
-            )
+            record = PassRecord()
+            loss = model(**batch, labels=targets(architecture, batch), noise=noise, record=record).loss
+            styles = record.styles
+            outputs.append(loss + styles.probabilities[..., 0].sum() + styles.corrected[0].square().mean())
         (outputs[0] + 2 * outputs[1]).backward()
         gradients.append({n: p.grad for n, p in model.named_parameters() if p.requires_grad})
     for name, expected in gradients[0].items():
@@ -140,18 +142,18 @@ def test_an_items_output_does_not_depend_on_its_batch(architecture: Architecture
 
 
 @matrix
-def test_preference_of_a_forward_pass_has_documented_shapes(architecture: Architecture, merge: str) -> None:
+def test_what_a_pass_records_has_documented_shapes(architecture: Architecture, merge: str) -> None:
     model, batch = adapted(architecture, merge), inputs(architecture)
-    logits(model, batch)
     layers = 4 if architecture.kind == "encoder-decoder" else 2
-    preference = model.base_model.preference
-    for value in (preference.mean, preference.std, preference.probabilities):
+    with torch.no_grad():
+        styles = styles_of(model, **batch)
+    for value in (styles.mean, styles.std, styles.probabilities):
         assert value.shape == (layers, 3, 4)
-    close(preference.probabilities.sum(dim=-1), torch.ones(layers, 3))
-    assert [tuple(prefix.shape[:2]) for prefix in preference.prefixes] == [(3, 3)] * layers
+    close(styles.probabilities.sum(dim=-1), torch.ones(layers, 3))
+    assert [tuple(prefix.shape[:2]) for prefix in styles.corrected] == [(3, 3)] * layers
 
 
 def test_matrix_names_all_architectures_of_the_error_message() -> None:
-    from dcpc.tuner.probing import TESTED
+    from dcpc.tuner.trial_pass import TESTED
 
     assert ", ".join(architecture.name for architecture in ARCHITECTURES) == TESTED

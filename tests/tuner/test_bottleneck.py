@@ -6,13 +6,13 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu
 
-from dcpc.tuner import DCPCConfig
 from dcpc.tuner.bottleneck import BottleneckLayer
+from tiny_models import with_module
 
 
 def test_the_gate_follows_the_formula() -> None:
     layer = BottleneckLayer(nn.Linear(5, 3))
-    layer.add_adapter("default", DCPCConfig(bottleneck=2, num_virtual_tokens=0))
+    layer.add_adapter("default", with_module(bottleneck=2, num_virtual_tokens=0))
     layer.set_adapter("default")
     layer.eval()
     with torch.no_grad():

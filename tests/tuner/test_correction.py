@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dcpc.pooling import mean_of_tokens
-from dcpc.tuner.correction import (
+from dcpc.tuner.paper.correction import (
     PreferenceCorrection,
     corrected_prefix,
     preference_probabilities,

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from architectures import ARCHITECTURES, Architecture, adapted, base_model, inputs, randomise
+from architectures import ARCHITECTURES, Architecture, adapted, base_model, inputs, randomise, styles_of
 from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
 
 from dcpc.errors import ModelError, UsageError
-from dcpc.training.carriers import ADAPTERS
 from dcpc.tuner import DCPCConfig
-from dcpc.tuner.gated_layer import GatedLayer
+from dcpc.tuner.update_layer import UpdateLayer
+from tiny_models import with_module
 
 BERT = next(architecture for architecture in ARCHITECTURES if architecture.name == "BERT")
 DEBERTA = next(architecture for architecture in ARCHITECTURES if "DeBERTa" in architecture.name)
@@ -32,8 +32,8 @@ def output(model: nn.Module, architecture: Architecture = BERT) -> torch.Tensor:
         return model(**inputs(architecture)).logits
 
 
-def updates_of(model: nn.Module) -> list[GatedLayer]:
-    return [module for module in model.modules() if isinstance(module, GatedLayer)]
+def updates_of(model: nn.Module) -> list[UpdateLayer]:
+    return [module for module in model.modules() if isinstance(module, UpdateLayer)]
 
 
 @architectures
@@ -45,7 +45,7 @@ def test_fresh_updates_change_nothing_and_trained_ones_do(
         pytest.skip("refused, see below")
     base = base_model(architecture).eval()
     before = output(base, architecture)
-    model = get_peft_model(base, DCPCConfig(task_type=None, num_virtual_tokens=0, **carrier)).eval()
+    model = get_peft_model(base(task_type=None, num_virtual_tokens=0, **carrier)).eval()
     torch.testing.assert_close(output(model, architecture), before)
     with torch.no_grad():
         for layer in updates_of(model):
@@ -78,8 +78,8 @@ def test_saved_and_loaded(tmp_path: Path, low_cpu_mem_usage: bool, carrier: dict
     model.save_pretrained(tmp_path)
     saved = load_file(tmp_path / "adapter_model.safetensors")
     layer = "base_model.model.bert.encoder.layer.0"
-    assert (f"{layer}.attention.self.query.dcpc.dcpc_down" in saved) == ("rank" in carrier)
-    assert (f"{layer}.output.dense.dcpc.dcpc_down" in saved) == ("bottleneck" in carrier)
+    assert (f"{layer}.attention.self.query.dcpc_down" in saved) == ("rank" in carrier)
+    assert (f"{layer}.output.dense.dcpc_down" in saved) == ("bottleneck" in carrier)
     assert not any("dcpc_key" in name for name in saved)
     base = base_model(BERT)
     loaded = PeftModel.from_pretrained(base, str(tmp_path), low_cpu_mem_usage=low_cpu_mem_usage).eval()
@@ -115,7 +115,7 @@ def test_two_adapters_switch_and_the_other_acts_when_one_is_deleted(
 ) -> None:
     model = adapted(BERT, **{"num_virtual_tokens": 0, **first})
     ours = output(model)
-    model.add_adapter("other", DCPCConfig(task_type="SEQ_CLS", **{"num_virtual_tokens": 0, **second}))
+    model.add_adapter("other"(task_type="SEQ_CLS", **{"num_virtual_tokens": 0, **second}))
     model.set_adapter("other")
     randomise(model, seed=3)
     other = output(model.eval())
@@ -146,9 +146,7 @@ def test_gradients_are_the_same_under_checkpointing(carrier: dict[str, Any]) -> 
 @carriers
 def test_what_alignment_compares_are_the_gates(carrier: dict[str, Any]) -> None:
     model = adapted(BERT, num_virtual_tokens=0, **carrier).eval()
-    output(model)
-    tuner = model.base_model
-    widths = [tensor.shape[-1] for tensor in tuner.preference.prefixes]
+    widths = [tensor.shape[-1] for tensor in styles_of(model, **inputs(BERT)).corrected]
     # Query, key, value and output projection of a layer, and one feed-forward.
     assert widths == [4 * carrier.get("rank", 0) + carrier.get("bottleneck", 0)] * len(widths)
 
@@ -162,7 +160,7 @@ def test_what_alignment_compares_are_the_gates(carrier: dict[str, Any]) -> None:
 )
 def test_the_default_trains_on_every_classifier(architecture: Architecture) -> None:
     base = base_model(architecture)
-    model = get_peft_model(base, DCPCConfig(task_type=None, **ADAPTERS["default"])).train()
+    model = get_peft_model(base, DCPCConfig()).train()
     randomise(model, seed=1)
     model(**inputs(architecture)).logits.square().sum().backward()
     missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
@@ -171,22 +169,24 @@ def test_the_default_trains_on_every_classifier(architecture: Architecture) -> N
 
 def test_what_cannot_be_done_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing would be adapted"):
-        DCPCConfig(num_virtual_tokens=0)
-    with pytest.raises(UsageError, match="what it adds depends on the input"):
+        with_module(num_virtual_tokens=0)
+    with pytest.raises(UsageError, match="correction module depends on the input"):
         adapted(BERT, rank=2, num_virtual_tokens=0).merge_and_unload()
-    with pytest.raises(ModelError, match="rank > 0 cannot gate them"):
-        get_peft_model(base_model(DEBERTA), DCPCConfig(rank=2))
-    model = get_peft_model(base_model(DEBERTA), DCPCConfig())
-    with pytest.raises(ModelError, match=r"no linear layers .* that rank=2 could update"):
-        model.add_adapter("other", DCPCConfig(rank=2))
+    with pytest.raises(ModelError, match="cannot gate rank > 0"):
+        get_peft_model(base_model(DEBERTA)(rank=2))
+    model = get_peft_model(base_model(DEBERTA)())
+    with pytest.raises(ModelError, match="cannot gate rank > 0"):
+        model.add_adapter("other"(rank=2))
+    plain = get_peft_model(base_model(DEBERTA), DCPCConfig(rank=2, readout=False))  # nothing to gate
+    assert torch.isfinite(output(plain, DEBERTA)).all()
 
 
 def test_a_model_without_feed_forward_layers_is_told() -> None:
     base = base_model(BERT)
     for layer in base.bert.encoder.layer:
         layer.output.dense = nn.Sequential(nn.LayerNorm(layer.output.dense.in_features), Narrow())
-    with pytest.raises(ModelError, match=r"no feed-forward layers that bottleneck=2 could sit behind"):
-        get_peft_model(base, DCPCConfig(bottleneck=2))
+    with pytest.raises(ModelError, match=r"no feed-forward layers that bottleneck=2 could act on"):
+        get_peft_model(base(bottleneck=2))
 
 
 class Narrow(nn.Module):

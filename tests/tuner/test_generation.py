@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from architectures import GENERATORS, GENERATORS_WITH_MERGE, Architecture, adapted, inputs, label, padded
+from architectures import (
+    GENERATORS,
+    GENERATORS_WITH_MERGE,
+    Architecture,
+    adapted,
+    inputs,
+    label,
+    padded,
+    styles_of,
+)
 from peft import PeftModel
 from torch import Tensor
 
@@ -102,21 +111,16 @@ def test_preferences_of_a_language_model_do_not_see_its_targets() -> None:
     labels[:, :4] = -100
     changed = {**batch, "input_ids": batch["input_ids"].clone()}
     changed["input_ids"][:, 4:] = 50
-    probabilities = []
-    for inputs_ in (batch, changed):
-        # The first layer's preference: later layers see the prompt through causal attention only.
-        model(**inputs_, labels=labels)
-        probabilities.append(model.base_model.preference.probabilities)
+    # The first layer's preference: later layers see the prompt through causal attention only.
+    probabilities = [styles_of(model, **inputs_, labels=labels).probabilities for inputs_ in (batch, changed)]
     torch.testing.assert_close(probabilities[0], probabilities[1])
-    model(**changed)
-    assert (model.base_model.preference.probabilities - probabilities[0]).abs().max() > 1e-3
+    assert (styles_of(model, **changed).probabilities - probabilities[0]).abs().max() > 1e-3
 
 
 def test_decoder_takes_the_preference_of_the_last_encoder_layer() -> None:
     t5 = next(architecture for architecture in GENERATORS if architecture.name == "T5")
     model = adapted(t5)
-    model(**inputs(t5))
-    probabilities = model.base_model.preference.probabilities  # [L,B,K]: two encoder, two decoder layers
+    probabilities = styles_of(model, **inputs(t5)).probabilities  # [L,B,K]: two encoder, two decoder layers
     assert torch.equal(probabilities[2], probabilities[1])
     assert torch.equal(probabilities[3], probabilities[1])
 

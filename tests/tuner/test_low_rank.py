@@ -7,14 +7,14 @@ from architectures import ARCHITECTURES, base_model, inputs
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from dcpc.tuner import DCPCConfig
 from dcpc.tuner.low_rank import LowRankLayer
+from tiny_models import with_module
 
 BERT = next(architecture for architecture in ARCHITECTURES if architecture.name == "BERT")
 
 
 def test_without_correction_it_equals_lora() -> None:
-    config = DCPCConfig(task_type="SEQ_CLS", rank=2, num_virtual_tokens=0, correction=False, rank_scale=3.0)
+    config = with_module(task_type="SEQ_CLS", rank=2, num_virtual_tokens=0, correction=False, rank_scale=3.0)
     ours = get_peft_model(base_model(BERT), config).eval()
     targets = ["query", "key", "value", "attention.output.dense"]
     lora = LoraConfig(task_type="SEQ_CLS", r=2, lora_alpha=6, target_modules=targets)
@@ -34,7 +34,7 @@ def test_without_correction_it_equals_lora() -> None:
 
 def test_the_gate_follows_the_formula() -> None:
     layer = LowRankLayer(nn.Linear(5, 3))
-    layer.add_adapter("default", DCPCConfig(rank=2, num_virtual_tokens=0, rank_scale=0.5))
+    layer.add_adapter("default"(rank=2, num_virtual_tokens=0, rank_scale=0.5))
     layer.set_adapter("default")
     layer.eval()
     with torch.no_grad():

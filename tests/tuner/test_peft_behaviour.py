@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from architectures import ARCHITECTURES, Architecture, adapted, base_model, inputs, randomise
+from architectures import ARCHITECTURES, Architecture, adapted, base_model, inputs, randomise, styles_of
 from peft import AutoPeftModelForSequenceClassification, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, ViTConfig, ViTForImageClassification
 
 from dcpc.errors import ModelError, UsageError
-from dcpc.tuner import DCPCConfig
+from dcpc.tuner import PassRecord
+from tiny_models import with_module
 
 
 def architecture(name: str) -> Architecture:
@@ -80,7 +81,7 @@ def test_state_dict_round_trip_into_an_adapter_of_another_name() -> None:
     model = adapted(BERT, annotators=["ann"])
     other = get_peft_model(
         base_model(BERT),
-        DCPCConfig(task_type="SEQ_CLS", num_virtual_tokens=3, annotators=["ann"]),
+        with_module(task_type="SEQ_CLS", num_virtual_tokens=3, annotators=["ann"]),
         adapter_name="other",
     ).eval()
     result = set_peft_model_state_dict(other, get_peft_model_state_dict(model), adapter_name="other")
@@ -101,7 +102,9 @@ def test_two_adapters_switch_and_delete(tmp_path: Path) -> None:
     assert torch.equal(logits(first), expected_first)
     first.set_adapter("second")
     assert torch.equal(logits(first), expected_second)
-    assert first.base_model.preference is None
+    record = PassRecord()
+    first(**inputs(BERT), record=record)
+    assert record.styles is None
     trainable = {name for name, parameter in first.named_parameters() if parameter.requires_grad}
     assert trainable
     assert all(".second" in name for name in trainable)
@@ -115,7 +118,7 @@ def test_two_adapters_switch_and_delete(tmp_path: Path) -> None:
 def test_deleting_the_acting_adapter_activates_the_other() -> None:
     model = adapted(BERT)
     expected = logits(model)
-    model.add_adapter("second", DCPCConfig(task_type="SEQ_CLS", annotators=["ann"]))
+    model.add_adapter("second"(task_type="SEQ_CLS", annotators=["ann"]))
     model.set_adapter("second")
     assert not torch.equal(logits(model), expected)
     with pytest.warns(UserWarning, match="Setting active adapter to default"):
@@ -125,7 +128,7 @@ def test_deleting_the_acting_adapter_activates_the_other() -> None:
 
 def test_a_second_adapter_does_not_save_the_first(tmp_path: Path) -> None:
     model = adapted(BERT)
-    model.add_adapter("second", DCPCConfig(task_type="SEQ_CLS", annotators=["ann"]))
+    model.add_adapter("second"(task_type="SEQ_CLS", annotators=["ann"]))
     model.save_pretrained(tmp_path)
     names = load_file(tmp_path / "second" / "adapter_model.safetensors")
     assert "base_model.dcpc_annotators.mean" in names
@@ -149,7 +152,7 @@ def test_unloaded_model_can_be_checkpointed_and_adapted_again() -> None:
     base.train()
     base.requires_grad_(True)
     base(**inputs(BERT), labels=torch.tensor([0, 1, 2])).loss.backward()
-    again = get_peft_model(base.eval(), DCPCConfig(task_type="SEQ_CLS"))
+    again = get_peft_model(base.eval()(task_type="SEQ_CLS"))
     assert torch.isfinite(logits(again)).all()
 
 
@@ -166,7 +169,7 @@ def test_further_modules_to_save_are_trained_and_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize("merge", ["parallel", "concat"])
 def test_half_precision_base_keeps_its_precision_and_the_adapters(merge: str) -> None:
     base = base_model(BERT).to(torch.bfloat16)
-    model = get_peft_model(base, DCPCConfig(task_type="SEQ_CLS", merge=merge, num_virtual_tokens=3))
+    model = get_peft_model(base(task_type="SEQ_CLS", merge=merge, num_virtual_tokens=3))
     randomise(model)
     model.train()
     output = model(**inputs(BERT), labels=torch.tensor([0, 1, 2]))
@@ -183,8 +186,7 @@ def test_target_modules_restrict_the_layers() -> None:
     by_pattern = adapted(BERT, target_modules=r".*layer\.1\.attention\.self")
     for model in (by_name, by_pattern):
         assert model.base_model.targeted_module_names == ["bert.encoder.layer.1.attention.self"]
-        logits(model)
-        assert model.base_model.preference.mean.shape == (1, 3, 4)
+        assert styles_of(model, **inputs(BERT)).mean.shape == (1, 3, 4)
     with pytest.raises(ModelError, match=r"bert\.encoder\.layer\.0\.attention\.self"):
         adapted(BERT, target_modules=["query"])
 
@@ -197,16 +199,16 @@ def test_model_without_task_type_is_adapted_too() -> None:
     batch = inputs(BERT)
     with torch.no_grad():
         expected = base(**batch).last_hidden_state
-        model = get_peft_model(base, DCPCConfig())
+        model = get_peft_model(base())
         torch.testing.assert_close(model(**batch).last_hidden_state, expected)
         randomise(model)
         assert (model(**batch).last_hidden_state - expected).abs().max() > 1e-3
-    assert model.base_model.preference is not None
+    assert styles_of(model, **batch).mean.shape == (2, 3, 4)
 
 
 def test_copy_of_a_trained_model_is_independent() -> None:
     model = adapted(BERT)
-    model(**inputs(BERT))  # leaves a graph behind, which could not be copied
+    model(**inputs(BERT))  # leaves nothing behind that could not be copied
     twin = copy.deepcopy(model)
     expected = logits(model)
     assert torch.equal(logits(twin), expected)
@@ -227,7 +229,7 @@ def test_model_without_token_ids_is_refused_by_name() -> None:
         ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=32)
     )
     with pytest.raises(ModelError, match=r"ViTForImageClassification \(vit\).*[\s\S]*BERT"):
-        get_peft_model(vit, DCPCConfig())
+        get_peft_model(vit())
     assert not vit.config._attn_implementation.startswith("dcpc")
 
 
@@ -241,7 +243,7 @@ def test_model_without_attention_is_refused() -> None:
             return self.embedding(input_ids).mean(dim=1)
 
     with pytest.raises(ModelError, match="no self-attention"):
-        get_peft_model(Bag(), DCPCConfig())
+        get_peft_model(Bag()())
 
 
 @pytest.mark.parametrize("merge", ["parallel", "concat"])
@@ -249,13 +251,13 @@ def test_other_attention_kernels_are_refused(merge: str) -> None:
     base = base_model(BERT)
     base.config._attn_implementation = "flash_attention_2"
     with pytest.raises(ModelError, match="flash_attention_2"):
-        get_peft_model(base, DCPCConfig(task_type="SEQ_CLS", merge=merge))
+        get_peft_model(base(task_type="SEQ_CLS", merge=merge))
 
 
 def test_deberta_refuses_concat_and_keeps_working() -> None:
     base = base_model(architecture("DeBERTa-v2"))
     with pytest.raises(ModelError, match="parallel"):
-        get_peft_model(base, DCPCConfig(task_type="SEQ_CLS", merge="concat"))
+        get_peft_model(base(task_type="SEQ_CLS", merge="concat"))
 
 
 def test_changed_attention_implementation_is_noticed() -> None:
@@ -269,8 +271,8 @@ def test_models_that_share_a_config_object_are_independent() -> None:
     base = base_model(BERT)
     twin = type(base)(base.config).eval()
     plain = logits(twin)
-    expected = logits(get_peft_model(twin, DCPCConfig(task_type="SEQ_CLS")))
-    first = get_peft_model(base, DCPCConfig(task_type="SEQ_CLS"))
+    expected = logits(get_peft_model(twin(task_type="SEQ_CLS")))
+    first = get_peft_model(base(task_type="SEQ_CLS"))
     randomise(first)
     assert torch.equal(expected, plain)
     assert not torch.equal(logits(first), plain)
@@ -279,7 +281,7 @@ def test_models_that_share_a_config_object_are_independent() -> None:
 def test_adapting_an_adapted_base_model_again_is_refused() -> None:
     model = adapted(BERT)
     with pytest.raises(ModelError, match="already"):
-        get_peft_model(model.base_model.model, DCPCConfig(task_type="SEQ_CLS"))
+        get_peft_model(model.base_model.model(task_type="SEQ_CLS"))
     assert torch.isfinite(logits(model)).all()
 
 
@@ -295,7 +297,7 @@ def test_weights_can_be_loaded_into_an_existing_adapter(tmp_path: Path) -> None:
 
 
 def test_a_fresh_adapter_learns() -> None:
-    model = get_peft_model(base_model(BERT), DCPCConfig(task_type="SEQ_CLS"))
+    model = get_peft_model(base_model(BERT)(task_type="SEQ_CLS"))
     model.train()
     start = {n: p.detach().clone() for n, p in model.named_parameters() if "dcpc" in n}
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
@@ -314,8 +316,8 @@ def test_merging_and_two_adapters_at_once_are_refused() -> None:
     model = adapted(BERT)
     with pytest.raises(UsageError, match="cannot be merged"):
         model.merge_and_unload()
-    model.add_adapter("second", DCPCConfig(task_type="SEQ_CLS"))
+    model.add_adapter("second"(task_type="SEQ_CLS"))
     with pytest.raises(UsageError, match="at once"):
         model.base_model.set_adapter(["default", "second"])
     with pytest.raises(UsageError, match="merge"):
-        model.add_adapter("third", DCPCConfig(task_type="SEQ_CLS", merge="concat"))
+        model.add_adapter("third"(task_type="SEQ_CLS", merge="concat"))

@@ -7,7 +7,7 @@ import torch
 from architectures import ARCHITECTURES, Architecture, base_model, inputs, label
 from peft import PrefixTuningConfig, get_peft_model
 
-from dcpc.tuner import DCPCConfig
+from tiny_models import with_module
 
 SAME = [a for a in ARCHITECTURES if a.name in ("BERT", "RoBERTa", "GPT-2", "Llama", "Qwen3")]
 M = 3
@@ -23,7 +23,7 @@ def test_equals_pefts_prefix_tuning(architecture: Architecture, implementation: 
     ).eval()
     ours = get_peft_model(
         base_model(architecture, implementation),
-        DCPCConfig(task_type="SEQ_CLS", merge="concat", gate=False, correction=False, num_virtual_tokens=M),
+        with_module(task_type="SEQ_CLS", merge="concat", gate=False, correction=False, num_virtual_tokens=M),
     ).eval()
     with torch.no_grad():
         weights = theirs.prompt_encoder["default"].embedding.weight.normal_()  # [m, L*2*w]

@@ -14,7 +14,7 @@ from torch import nn
 
 from dcpc.errors import ModelError, UsageError
 from dcpc.pooling import mean_of_tokens
-from dcpc.tuner import DCPCConfig
+from tiny_models import with_module
 
 BERT = next(architecture for architecture in ARCHITECTURES if architecture.name == "BERT")
 
@@ -37,7 +37,7 @@ def filled(model: PeftModel) -> nn.Module:
 def test_a_fresh_readout_changes_nothing() -> None:
     base = base_model(BERT).eval()
     before = logits(base)
-    model = get_peft_model(base, DCPCConfig(task_type="SEQ_CLS", readout=True)).eval()
+    model = get_peft_model(base(task_type="SEQ_CLS", readout=True)).eval()
     torch.testing.assert_close(logits(model), before)
 
 
@@ -100,11 +100,11 @@ def test_it_can_be_trained_with_the_rest_also_under_checkpointing() -> None:
 
 def test_it_is_refused_where_there_are_no_class_logits() -> None:
     with pytest.raises(UsageError, match="readout adds to one row of class logits"):
-        DCPCConfig(task_type="CAUSAL_LM", readout=True)
+        with_module(task_type="CAUSAL_LM", readout=True)
 
 
 def test_logits_of_another_form_are_refused() -> None:
-    model = get_peft_model(base_model(BERT), DCPCConfig(readout=True)).eval()
+    model = get_peft_model(base_model(BERT)(readout=True)).eval()
     model.base_model.model.classifier = nn.Linear(32, 7)
     with pytest.raises(UsageError, match=r"one row of 3 class logits per input.* shape \[3, 7\]"):
         model(**inputs(BERT))

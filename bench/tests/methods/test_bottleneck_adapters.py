@@ -44,7 +44,7 @@ def test_they_learn(bert: BertForSequenceClassification, batch: dict[str, torch.
 def test_dcpc_without_correction_equals_them(
     bert: BertForSequenceClassification, batch: dict[str, torch.Tensor]
 ) -> None:
-    config = DCPCConfig(task_type="SEQ_CLS", bottleneck=3, num_virtual_tokens=0, correction=False)
+    config = DCPCConfig(task_type="SEQ_CLS", bottleneck=3, readout=False)
     ours = get_peft_model(deepcopy(bert), config).eval()
     theirs = bert
     add_bottleneck_adapters(theirs, width=3)

@@ -173,7 +173,7 @@ def test_the_readout_alone_and_the_adapter_alone_are_one_method_taken_apart(
         fitted = METHODS[name].train(*split, settings, middle(METHODS[name]), seed=0)
         tuner = dcpc_tuner(fitted.adapter.model)
         shares[name] = tuner.readout.shares.tolist()  # adapter, readout
-        effects[name] = tuner.preferences.mean.detach().numpy()
+        effects[name] = tuner.annotators.mean.detach().numpy()
         assert fitted.steps == {"dcpc-readout": 1, "dcpc-no-readout": 6}[name]
     assert shares == {"dcpc-readout": [0.0, 1.0], "dcpc-no-readout": [1.0, 0.0]}
     np.testing.assert_allclose(effects["dcpc-readout"], effects["dcpc-no-readout"], atol=1e-5)

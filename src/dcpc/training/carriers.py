@@ -23,6 +23,7 @@ from dcpc.names import check_name
 from dcpc.objective import ObjectiveConfig
 from dcpc.training.arguments import DCPCTrainingArguments
 from dcpc.tuner import DCPCConfig
+from dcpc.tuner.config import PRESETS, preset_fields
 
 
 class Carrier(ABC):
@@ -80,34 +81,11 @@ def total_steps(train: Annotations, arguments: DCPCTrainingArguments) -> int:
     return math.ceil(math.ceil(batches / arguments.gradient_accumulation_steps) * arguments.num_train_epochs)
 
 
-ADAPTERS: dict[str, dict[str, Any]] = {
-    "default": {
-        "num_virtual_tokens": 0,
-        "bottleneck": 12,
-        "carrier_dropout": 0.0,
-        "correction": False,
-        "correction_hidden": 16,
-        "readout": True,
-    },
-    "paper": {
-        "num_virtual_tokens": 16,
-        "num_corrected_tokens": 16,
-        "merge": "concat",
-        "gate": False,
-        "annotator_mode": "none",
-    },
-}
-"""Fields of `DCPCConfig` by preset. With the readout, the effects of annotators and, where an objective needs it, the
-correction module, twelve bottleneck units train no more numbers than LoRA of rank 4. `default` is without the module,
-which was worth nothing there (docs/research.md, row 33). `paper` corrects the whole prefix, inside one softmax with
-the text, and knows no annotators."""
-
-
 def adapter_fields(preset: str, objective: ObjectiveConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `DCPCConfig`: those of a preset, the correction module where it is needed, and changes to both."""
-    fields = ADAPTERS.get(preset, ADAPTERS["default"])
     needed = objective.needs_correction or changes.get("annotator_mode") == "prefix"
-    return {**fields, **({"correction": True} if needed else {}), **changes}
+    correction = {"correction": True} if needed else {}
+    return preset_fields(preset if preset in PRESETS else "default", {**correction, **changes})
 
 
 class DCPCCarrier(Carrier):

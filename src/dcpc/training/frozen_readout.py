@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from dcpc.data import Annotations
 from dcpc.errors import TrainingError
 from dcpc.regression.logistic import Judged
-from dcpc.training.predicted import Predicted, judged_loss, predicted
+from dcpc.training.predicted import Predicted, Scored, judged_loss, predicted
 from dcpc.training.readout_regression import fit_readout
 from dcpc.training.rule import Batch, tokens_of
-from dcpc.training.step import annotator_mode, dcpc_tuner
+from dcpc.training.step import annotator_mode, dcpc_tuner, recorded_pass
 from dcpc.tuner import DCPCModel
 
 MOST_ITEMS, MOST_NUMBERS = 20_000, 2**27
@@ -74,7 +74,7 @@ class FrozenReadout:
         self.readout.enabled = not held
         self.readout.requires_grad_(not held)
         if annotator_mode(self.tuner) == "output":
-            self.tuner.preferences.hold(held and self.every == 1)
+            self.tuner.annotators.hold(held and self.every == 1)
 
     @classmethod
     def of(
@@ -132,7 +132,7 @@ class FrozenReadout:
         """The judgements of the items that were read, by the adapter's annotators."""
         numbers, size = np.full(len(annotations.annotators), -1), 0
         if annotator_mode(self.tuner) == "output":
-            size = self.tuner.preferences.size
+            size = self.tuner.annotators.size
             numbers = self.tuner.annotator_index(list(annotations.annotators)).cpu().numpy()
             numbers = np.where(numbers < size, numbers, -1)  # a group is no annotator
         position = np.full(annotations.n_items, -1)
@@ -147,11 +147,9 @@ class FrozenReadout:
             n_classes=annotations.n_classes,
         )
 
-    def logits(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Tensor:
-        """Logits while neither is weighed: half adapter, half readout, [B,C]."""
-        a, b = self.shares or HALVES
-        logits, read = self._both(model, tokens, **preference)
-        return b * logits + a * read
+    def scored(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Scored:
+        """A pass while neither is weighed: half adapter, half readout."""
+        return self._joined(*self._both(model, tokens, **preference), self.shares or HALVES)
 
     def weigh(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
         """Choose a and b, and switch the readout on; one that nothing was fitted for is left as it is.
@@ -197,19 +195,24 @@ class FrozenReadout:
         of_items = self._both(model, tokens)
         known = who if annotator_mode(self.tuner) == "output" else None
         found = []
-        for a, b in grid:
-            said = predicted(self.tuner, b * of_items[0] + a * of_items[1], known, item)
+        for shares in grid:
+            said = predicted(self.tuner, self._joined(*of_items, shares), known, item)
             if inside:
-                own = b * of_judgements[0] + a * of_judgements[1]
+                own = self._joined(*of_judgements, shares).logits
                 said = Predicted(said.items, own.log_softmax(dim=-1))
             found.append(float(judged_loss(said, batch)) * len(batch["items"]))
         return np.array(found)
 
-    def _both(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [B,C] of the adapter alone, and of the readout alone."""
-        read = self._readout_logits(model, tokens)
-        # Last, because predictions for annotators read the preferences of the latest forward pass.
-        return model(**tokens, **preference).logits.float(), read
+    def _both(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> tuple[Scored, Tensor]:
+        """A pass of the adapter alone, and the logits [B,C] of the readout alone."""
+        output, styles = recorded_pass(model, tokens, **preference)
+        return Scored(output.logits.float(), styles), self._readout_logits(model, tokens)
+
+    @staticmethod
+    def _joined(adapter: Scored, readout: Tensor, shares: tuple[float, float]) -> Scored:
+        """a · readout + b · adapter."""
+        a, b = shares
+        return Scored(b * adapter.logits + a * readout, adapter.styles)
 
     def _readout_logits(self, model: nn.Module, tokens: Batch) -> Tensor:
         """[B,C], computed once per batch: held-out batches come again every epoch, to the same frozen model."""

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from dcpc.objective import ObjectiveConfig, RunningConsensus
 from dcpc.training import step
-from dcpc.training.annotator_start import start_preferences
+from dcpc.training.annotator_start import start_annotators
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.frozen_readout import FrozenReadout
+from dcpc.training.predicted import Scored
 from dcpc.training.rule import Batch, LearningRule
 
 
@@ -60,7 +61,7 @@ class ObjectiveRule(LearningRule):
         self.readout.fit(model, batches, self.data.annotations)
         if epoch == 0 and self.readout.effects is not None and not self.annotators_started:
             self.annotators_started = True
-            start_preferences(self.readout.tuner.preferences, self.readout.effects)
+            start_annotators(self.readout.tuner.annotators, self.readout.effects)
 
     def finish(self, model: nn.Module, held_out: Iterable[Batch] | None) -> None:
         """Weigh the readout against the adapter, and let go of the training items."""
@@ -68,11 +69,11 @@ class ObjectiveRule(LearningRule):
             self.readout.weigh(model, held_out)
         self.readout = self.data = None
 
-    def logits(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Tensor:
-        """Logits of B items [B, C]; during training, readout and adapter count half each."""
+    def scored(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Scored:
+        """A pass over B items; during training, readout and adapter count half each."""
         if self.readout is None or not self.readout.fitted:
-            return super().logits(model, tokens, **preference)
-        return self.readout.logits(model, tokens, **preference)
+            return super().scored(model, tokens, **preference)
+        return self.readout.scored(model, tokens, **preference)
 
     def loss(self, model: nn.Module, batch: Batch, epoch: float) -> step.StepOutput:
         """Loss of a batch and its terms."""

@@ -15,7 +15,20 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from dcpc.training.step import annotator_mode, task_loss
-from dcpc.tuner import DCPCModel
+from dcpc.tuner import DCPCModel, Styles
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a pass over B items gave.
+
+    Attributes:
+        logits: [B, C], without any annotator.
+        styles: what the correction module made of the inputs; None without one.
+    """
+
+    logits: Tensor
+    styles: Styles | None = None
 
 
 @dataclass(frozen=True)
@@ -34,24 +47,25 @@ class Predicted:
 
 def predicted(
     tuner: DCPCModel | None,
-    logits: Tensor,
+    scored: Scored,
     annotators: Tensor | None = None,
     item_index: Tensor | None = None,
 ) -> Predicted:
-    """Predictions from the logits of the latest forward pass, which ran without annotators.
+    """Predictions from a pass that ran without annotators.
 
     Args:
         tuner: the DCPC tuner, whose annotators act on the logits; None for other adapters.
-        logits: [B, C].
+        scored: of B items.
         annotators: numbers of the judgements' annotators [J], −1 for unknown; None for items alone.
-        item_index: row of each judgement's item in `logits` [J].
+        item_index: row of each judgement's item in the pass [J].
     """
+    logits, styles = scored.logits, scored.styles
     if tuner is None or annotator_mode(tuner) != "output":
         return Predicted(logits.log_softmax(dim=-1))
-    items = tuner.population_probabilities(logits).clamp_min(1e-12).log()
+    items = tuner.population_probabilities(logits, styles).clamp_min(1e-12).log()
     if annotators is None or item_index is None:
         return Predicted(items)
-    own = tuner.annotator_logits(logits, annotators, item_index).float().log_softmax(dim=-1)
+    own = tuner.annotator_logits(logits, annotators, item_index, styles).float().log_softmax(dim=-1)
     return Predicted(items, torch.where((annotators < 0)[:, None], items[item_index], own))
 
 

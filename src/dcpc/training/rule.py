@@ -21,8 +21,8 @@ from torch.nn.functional import one_hot
 
 from dcpc.training.collator import JUDGEMENT_FIELDS
 from dcpc.training.dataset import ItemDataset
-from dcpc.training.predicted import Predicted, judged_loss, predicted
-from dcpc.training.step import StepOutput, annotator_mode, dcpc_tuner
+from dcpc.training.predicted import Predicted, Scored, judged_loss, predicted
+from dcpc.training.step import StepOutput, annotator_mode, dcpc_tuner, recorded_pass
 
 Batch = dict[str, Tensor]
 """What `ItemCollator` makes: tokens of B items, and their J judgements."""
@@ -67,9 +67,10 @@ class LearningRule:
         """Loss of a batch; `epoch` counts from 0 and is fractional within an epoch."""
         raise NotImplementedError
 
-    def logits(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Tensor:
-        """Logits of B items, [B, C]; `annotator_ids` [B] where annotators act inside the model."""
-        return model(**tokens, **preference).logits.float()
+    def scored(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Scored:
+        """A pass over B items; `annotator_ids` [B] where annotators act inside the model."""
+        output, styles = recorded_pass(model, tokens, **preference)
+        return Scored(output.logits.float(), styles)
 
     def annotator_index(self, model: nn.Module, ids: Sequence[str]) -> Tensor | None:
         """Numbers [J] of annotators, −1 for unknown ones; None where the rule and the model know none."""
@@ -94,11 +95,11 @@ class LearningRule:
             item_index: item of each judgement, [J].
         """
         tuner = dcpc_tuner(model)
-        found = predicted(tuner, self.logits(model, tokens), annotators, item_index)
+        found = predicted(tuner, self.scored(model, tokens), annotators, item_index)
         if tuner is None or annotators is None or item_index is None or annotator_mode(tuner) != "prefix":
             return found
         each = {name: value[item_index] for name, value in tokens.items()}
-        own = self.logits(model, each, annotator_ids=annotators)
+        own = self.scored(model, each, annotator_ids=annotators).logits
         return Predicted(found.items, own.log_softmax(dim=-1))
 
     @torch.no_grad()

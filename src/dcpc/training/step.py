@@ -29,7 +29,7 @@ from dcpc.objective import (
 from dcpc.training.collator import JUDGEMENT_FIELDS
 from dcpc.training.conflicts import mined_row_pairs
 from dcpc.training.tuners import tuner_of
-from dcpc.tuner import DCPCModel
+from dcpc.tuner import DCPCModel, PassRecord, Styles
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,22 @@ def check_correction(model: nn.Module, config: ObjectiveConfig) -> None:
         )
 
 
+def recorded_pass(model: nn.Module, tokens: dict[str, Tensor], **options: Any) -> tuple[Any, Styles | None]:
+    """A forward pass, and what the adapter's correction module made of the inputs (None without one).
+
+    Args:
+        model: with any adapter; one that is no DCPC adapter records nothing.
+        tokens: of B inputs.
+        **options: further arguments of the pass.
+    """
+    tuner = dcpc_tuner(model)
+    config = None if tuner is None else tuner.active_config
+    if config is None or not config.correction:
+        return model(**tokens, **options), None
+    record = PassRecord()
+    return model(**tokens, **options, record=record), record.styles
+
+
 def annotator_mode(tuner: DCPCModel) -> str:
     """Where annotators act in the active adapter: `output`, `prefix`, or `none` where it knows no annotators."""
     config = tuner.active_config
@@ -104,9 +120,11 @@ def training_loss(
     n_items = len(batch["items"])
     rows = _rows(batch, tuner, two_views=config.view_pairs and config.uses_pairs)
     wants_states = config.uses_pairs
-    outputs = model(**rows.tokens, **rows.preference, output_hidden_states=wants_states or None)
+    outputs, styles = recorded_pass(
+        model, rows.tokens, output_hidden_states=wants_states or None, **rows.preference
+    )
     logits = outputs.logits.float()  # [B, C]
-    judged = _judgement_logits(tuner, logits, rows)
+    judged = _judgement_logits(tuner, logits, rows, styles)
     targets = one_hot(rows.labels, logits.shape[-1]).float()  # [J, C]
     if consensus is not None:
         running = consensus.update(batch["items"], _item_predictions(logits, rows, n_items))
@@ -115,14 +133,14 @@ def training_loss(
     terms = {"task": task_loss(judged, targets, rows.first_item, n_items)}
     if wants_states:
         pairs = _pairs(batch, rows, config, len(logits), logits.shape[-1])
-        terms |= pair_terms(_state(outputs, logits, rows, tuner), pairs, config)
+        terms |= pair_terms(_state(outputs, logits, rows, styles), pairs, config)
     if tuner is not None and config.annotator_weight > 0 and _learns_annotators(tuner):
         terms["annotators"] = config.annotator_weight * tuner.annotator_kl() / n_judgements
     return StepOutput.of(terms, logits)
 
 
 def _learns_annotators(tuner: DCPCModel) -> bool:
-    return annotator_mode(tuner) != "none" and not tuner.preferences.held
+    return annotator_mode(tuner) != "none" and not tuner.annotators.held
 
 
 def task_loss(logits: Tensor, targets: Tensor, item_index: Tensor, n_items: int) -> Tensor:
@@ -179,9 +197,9 @@ def _rows(batch: dict[str, Tensor], tuner: DCPCModel | None, *, two_views: bool)
     return _Rows(tokens, preference, labels, annotators, item_index, first_item, 2 if two_views else 1)
 
 
-def _judgement_logits(tuner: DCPCModel | None, logits: Tensor, rows: _Rows) -> Tensor:
+def _judgement_logits(tuner: DCPCModel | None, logits: Tensor, rows: _Rows, styles: Styles | None) -> Tensor:
     if tuner is not None and annotator_mode(tuner) == "output":
-        return tuner.annotator_logits(logits, rows.annotators, rows.item_index)
+        return tuner.annotator_logits(logits, rows.annotators, rows.item_index, styles)
     return logits[rows.item_index]
 
 
@@ -224,17 +242,14 @@ def _pairs(
     return pairs
 
 
-def _state(outputs: Any, logits: Tensor, rows: _Rows, tuner: DCPCModel | None) -> BatchState:
+def _state(outputs: Any, logits: Tensor, rows: _Rows, styles: Styles | None) -> BatchState:
     hidden = (
         outputs.hidden_states if outputs.get("hidden_states") is not None else outputs.encoder_hidden_states
     )
     states = pool_layers(hidden, rows.tokens["attention_mask"]).float()
-    preference = None if tuner is None else tuner.preference
     log_p = logits.log_softmax(dim=-1)
-    if preference is None:
+    if styles is None:
         return BatchState(states, log_p)
     # An encoder-decoder's decoder layers have prefixes too, but they share the encoder's preference.
-    n = len(preference.positions)
-    return BatchState(
-        states, log_p, preference.probabilities[:n], preference.prefixes[:n], states[preference.positions]
-    )
+    n = len(styles.positions)
+    return BatchState(states, log_p, styles.probabilities[:n], styles.corrected[:n], states[styles.positions])

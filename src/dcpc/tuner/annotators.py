@@ -16,7 +16,7 @@ INITIAL_STD_FRACTION = 0.1
 STYLE_EFFECT_INIT_STD = 0.1
 
 
-class AnnotatorPreferences(nn.Module):
+class AnnotatorEffects(nn.Module):
     """Variational random effects u_a ∈ R^K of the annotators, with priors around their groups' means.
 
     Indices: 0..A-1 are annotators, A..A+G-1 the means of the groups, -1 is the null annotator (u = 0), which

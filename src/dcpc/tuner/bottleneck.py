@@ -13,18 +13,18 @@ import math
 
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.pytorch_utils import Conv1D
 
 from dcpc.tuner.config import DCPCConfig
-from dcpc.tuner.gated_layer import META_INIT_STD, GatedLayer
 from dcpc.tuner.sites import widths
+from dcpc.tuner.update_layer import META_INIT_STD, UpdateLayer
 
 
-class BottleneckLayer(GatedLayer):
-    """A, a, B, b and M behind one feed-forward layer, for every adapter.
+class BottleneckLayer(UpdateLayer):
+    """The last linear layer of a feed-forward block with A, a, B, b and M behind it, for every adapter.
 
     Args:
-        linear: the base layer, the last of its feed-forward block.
+        base_layer: the linear layer.
+        attention: see `UpdateLayer`.
     """
 
     dcpc_down: nn.ParameterDict
@@ -33,9 +33,9 @@ class BottleneckLayer(GatedLayer):
     dcpc_up_bias: nn.ParameterDict
     adapter_layer_names = ("dcpc_down", "dcpc_down_bias", "dcpc_up", "dcpc_up_bias", "dcpc_meta")
 
-    def __init__(self, linear: nn.Linear | Conv1D) -> None:
-        super().__init__(next(linear.parameters()))
-        _, self.width = widths(linear)
+    def __init__(self, base_layer: nn.Module, attention: str | None = None) -> None:
+        super().__init__(base_layer, attention)
+        _, self.width = widths(base_layer)
 
     def add_adapter(self, name: str, config: DCPCConfig) -> None:
         """Create the parameters of one adapter, on the device of the base layer."""

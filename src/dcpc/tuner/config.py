@@ -2,20 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
 
 from peft import PeftConfig
 
 from dcpc.errors import UsageError
 
-PEFT_TYPE = "DCPC"
+
+class DCPCType(StrEnum):
+    """The method's name among PEFT's, whose own enumeration is closed; an enumeration too, as PEFT reads `.value`."""
+
+    DCPC = "DCPC"
+
+
+PEFT_TYPE = DCPCType.DCPC
 MERGES = ("parallel", "concat")
 ANNOTATOR_MODES = ("none", "prefix", "output")
+DEFAULT_BOTTLENECK = 12
+"""With the readout and the annotators' effects, about as many numbers as LoRA of rank 4 trains."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {
+        "num_virtual_tokens": 0,
+        "bottleneck": DEFAULT_BOTTLENECK,
+        "carrier_dropout": 0.0,
+        "correction": False,
+        "correction_hidden": 16,
+        "readout": True,
+    },
+    "paper": {
+        "num_virtual_tokens": 16,
+        "num_corrected_tokens": 16,
+        "bottleneck": 0,
+        "carrier_dropout": 0.1,
+        "correction": True,
+        "correction_hidden": 32,
+        "merge": "concat",
+        "gate": False,
+        "readout": False,
+        "annotator_mode": "none",
+    },
+}
+"""`default` is the recommended form, and what `DCPCConfig()` makes: a bottleneck behind every feed-forward layer,
+annotators as random effects on the logits, a readout where the model classifies, and no correction module, which was
+worth nothing there (docs/research.md, row 33). `paper` is the published form: it corrects the whole prefix, inside
+one softmax with the text, and knows no annotators."""
+
+
+def preset_fields(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a preset with changes to them.
+
+    A change that names another carrier takes the place of the bottleneck of `default`, and a task that does not
+    classify has no readout, unless the changes say so.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
+    _require(name in PRESETS, f"there is no preset {name!r}", f"Presets are: {', '.join(PRESETS)}.")
+    fields = dict(PRESETS[name])
+    if changes.get("rank") or changes.get("num_virtual_tokens"):
+        fields["bottleneck"] = 0
+    if changes.get("task_type") not in (None, "SEQ_CLS"):
+        fields["readout"] = False
+    return {**fields, **changes}
 
 
 @dataclass
 class DCPCConfig(PeftConfig):
-    """Configuration of a DCPC adapter: prefixes or low-rank updates that a preference module corrects per input.
+    """Configuration of a DCPC adapter: `DCPCConfig()` is the recommended form, `preset("paper")` the published one.
 
     Letters: m prefix length, K preference styles, C classes.
 
@@ -24,12 +81,13 @@ class DCPCConfig(PeftConfig):
         rank: r of the low-rank updates of the attention's linear layers, another carrier beside or in place of the
             prefix; 0 for none.
         rank_scale: s, factor of the updates (LoRA's α / r).
-        bottleneck: width of the bottleneck behind every feed-forward layer, a third carrier; 0 for none.
+        bottleneck: width of the bottleneck behind every feed-forward layer, a third carrier; 0 for none. None is 12
+            where there is no prefix and no low-rank update, and 0 beside them.
         carrier_dropout: dropout of the dimensions of low-rank updates and bottlenecks.
         num_styles: K, the number of latent preference styles over which `p_pref` is a distribution (eq. 10).
         correction: whether the preference correction module (PCM) corrects the prefix, and gates the dimensions of
             low-rank updates and bottlenecks, per input (eq. 10-12). Off, the adapter is plain prefix tuning,
-            LoRA, or a bottleneck adapter.
+            LoRA, or a bottleneck adapter; without a prefix either, the base model's attention stays untouched.
         correction_hidden: hidden width of the PCM, whose parameters all layers share.
         num_corrected_tokens: how many of the m positions `M p_pref` corrects. m is the paper's form; 1 keeps
             the parameter count near that of P-Tuning v2.
@@ -39,8 +97,9 @@ class DCPCConfig(PeftConfig):
         gate: with `concat`, a learned scalar per head, zero at the start, scales what the prefix changes, so
             that a fresh adapter changes nothing. Without it, `concat` is prefix tuning as published.
         readout: add a linear readout of the pooled states of all layers of the frozen base model to the class
-            logits; it starts at zero, and costs a second pass. `DCPCTrainer` fits it in closed form; in other loops
-            it trains with the rest. Only for models that give one row of logits per input.
+            logits; it starts at zero, and costs a second pass. `DCPCTrainer` fits it as a convex regression; in other
+            loops it trains with the rest. Only for models that give one row of logits per input; None adds it to
+            those that classify sequences.
         annotators: ids of the known annotators, in the order of their indices; None where there are none.
         annotator_groups: the group of an annotator, by id. Ids that `annotators` does not list fall back to
             the mean preference of their group.
@@ -48,27 +107,29 @@ class DCPCConfig(PeftConfig):
             item share one forward pass), `prefix` on `p_pref` in every layer, `none` nowhere.
         annotator_dropout: probability, in training, that a known annotator is treated as unknown.
         annotator_prior_std: standard deviation of the normal prior of an annotator's preference.
-        labels: names of the C labels, in the order of the logits; stored for whoever loads the adapter.
-        target_modules: restricts the adapter to these self-attention modules: a list of name endings, or one
-            regular expression that must match the whole name. None takes every self-attention layer.
+        labels: names of the C labels, in the order of the logits; stored for whoever loads the adapter. C is their
+            number where the base model has no classification head.
+        target_modules: restricts the adapter to these modules: a list of name endings, or one regular expression that
+            must match the whole name. Names are those of self-attention modules, or, for low-rank updates and
+            bottlenecks, of linear layers too (`["q_proj", "v_proj"]`). None takes all that the carriers act on.
         modules_to_save: further modules to train and save in full. PEFT adds the classification head itself.
 
     Raises:
         UsageError: a value is out of range or two values do not fit together.
     """
 
-    num_virtual_tokens: int = field(default=16, metadata={"help": "Prefix positions m per layer."})
+    num_virtual_tokens: int = field(default=0, metadata={"help": "Prefix positions m per layer."})
     rank: int = field(default=0, metadata={"help": "Rank of updates of the attention's linear layers."})
     rank_scale: float = field(default=2.0, metadata={"help": "Factor of the low-rank updates."})
-    bottleneck: int = field(
-        default=0, metadata={"help": "Width of bottlenecks behind the feed-forward layers."}
+    bottleneck: int | None = field(
+        default=None, metadata={"help": "Width of bottlenecks behind the feed-forward layers."}
     )
     carrier_dropout: float = field(
-        default=0.1, metadata={"help": "Dropout in low-rank updates and bottlenecks."}
+        default=0.0, metadata={"help": "Dropout in low-rank updates and bottlenecks."}
     )
     num_styles: int = field(default=4, metadata={"help": "Latent preference styles K."})
-    correction: bool = field(default=True, metadata={"help": "Correct the carrier per input (eq. 10-12)."})
-    correction_hidden: int = field(default=32, metadata={"help": "Hidden width of the correction module."})
+    correction: bool = field(default=False, metadata={"help": "Correct the carrier per input (eq. 10-12)."})
+    correction_hidden: int = field(default=16, metadata={"help": "Hidden width of the correction module."})
     num_corrected_tokens: int = field(
         default=1, metadata={"help": "Prefix positions that M p_pref corrects; m is the paper's form."}
     )
@@ -81,8 +142,8 @@ class DCPCConfig(PeftConfig):
     gate: bool = field(
         default=True, metadata={"help": "concat only: learned gate per head, zero at the start."}
     )
-    readout: bool = field(
-        default=False, metadata={"help": "Let the frozen layers' pooled states add to the class logits."}
+    readout: bool | None = field(
+        default=None, metadata={"help": "Let the frozen layers' pooled states add to the class logits."}
     )
     annotators: list[str] | None = field(default=None, metadata={"help": "Ids of the known annotators."})
     annotator_groups: dict[str, str] | None = field(
@@ -110,6 +171,10 @@ class DCPCConfig(PeftConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = PEFT_TYPE
+        if self.bottleneck is None:
+            self.bottleneck = 0 if self.num_virtual_tokens or self.rank else DEFAULT_BOTTLENECK
+        if self.readout is None and self.task_type not in (None, "SEQ_CLS"):
+            self.readout = False
         for name in ("num_styles", "correction_hidden", "num_corrected_tokens"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "Give at least 1.")
         for name in ("num_virtual_tokens", "rank", "bottleneck"):
@@ -137,7 +202,7 @@ class DCPCConfig(PeftConfig):
         _require(
             not self.readout or self.task_type in (None, "SEQ_CLS"),
             f"readout adds to one row of class logits per input, but task_type is {self.task_type}",
-            "Set readout=False for tasks other than SEQ_CLS.",
+            "Set readout=False for tasks other than SEQ_CLS, or leave it out.",
         )
         self._check_annotators()
 
@@ -156,10 +221,29 @@ class DCPCConfig(PeftConfig):
             "Set correction=True or annotator_mode='output'.",
         )
         _require(
-            self.annotator_mode != "output" or self.task_type in (None, "SEQ_CLS"),
-            f"annotator_mode='output' acts on one row of logits per item, but task_type is {self.task_type}",
-            "Set annotator_mode='prefix' for tasks other than SEQ_CLS.",
+            self.annotator_mode != "output" or self.task_type in (None, "SEQ_CLS") or bool(self.labels),
+            f"annotator_mode='output' acts on one row of label logits per item, but task_type is {self.task_type} "
+            "and there are no labels",
+            "Name the labels, or set annotator_mode='prefix'.",
         )
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> DCPCConfig:
+        """A named configuration, with single fields changed.
+
+        Args:
+            name: `default` (the recommended form) or `paper` (as published).
+            **changes: fields to set differently.
+
+        Raises:
+            UsageError: there is no such preset.
+        """
+        return cls(**preset_fields(name, changes))
+
+    @property
+    def needs_machinery(self) -> bool:
+        """Whether the adapter has to act inside attention, or to know what enters it."""
+        return self.num_virtual_tokens > 0 or self.correction
 
     @property
     def models_annotators(self) -> bool:

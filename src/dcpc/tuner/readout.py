@@ -46,8 +46,9 @@ class CrossLayerReadout(nn.Module):
         """Logits [B,C] of the pooled states side by side [B,D]."""
         # In full precision also under autocast: the sum runs over thousands of numbers.
         with torch.autocast(states.device.type, enabled=False):
-            standardised = (states - self.centre) / self.spread  # [B,D]
-            return standardised @ self.weight.T + self.bias
+            precise = torch.promote_types(self.weight.dtype, torch.float32)
+            standardised = (states.to(precise) - self.centre) / self.spread  # [B,D]
+            return standardised @ self.weight.to(precise).T + self.bias
 
     def joined(self, logits: Tensor, states: Tensor) -> Tensor:
         """β · logits + α · readout, [B,C] in at least float32, of the adapter's `logits` [B,C]."""

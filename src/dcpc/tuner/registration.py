@@ -1,4 +1,4 @@
-"""Make the method known to PEFT and its attention functions known to transformers.
+"""Make the method known to PEFT.
 
 PEFT has no entry point for third-party methods, and its own registration accepts only the names that it
 ships; entering the three mappings is what makes `get_peft_model`, `PeftModel.from_pretrained` and PEFT's
@@ -14,14 +14,12 @@ from peft.mapping import (
     PEFT_TYPE_TO_TUNER_MAPPING,
 )
 
-from dcpc.tuner import attention
 from dcpc.tuner.config import PEFT_TYPE, DCPCConfig
 from dcpc.tuner.model import DCPCModel
 
 
 def register() -> None:
-    """Enter the method into PEFT's and transformers' registries; calling it again changes nothing."""
+    """Enter the method into PEFT's registries; calling it again changes nothing."""
     PEFT_TYPE_TO_CONFIG_MAPPING[PEFT_TYPE] = DCPCConfig
     PEFT_TYPE_TO_TUNER_MAPPING[PEFT_TYPE] = DCPCModel
     PEFT_TYPE_TO_PREFIX_MAPPING[PEFT_TYPE] = DCPCModel.prefix
-    attention.register()

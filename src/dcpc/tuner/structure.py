@@ -1,11 +1,12 @@
-"""The structural half of the tuner: where adapters sit, and how PEFT adds, switches and saves them."""
+"""The structural half of the tuner: where adapters sit, and how PEFT adds, switches, merges and saves them."""
 
 from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftConfig
@@ -15,18 +16,18 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from dcpc.errors import ModelError, UsageError
-from dcpc.tuner.adapter_layer import AdapterLayer
-from dcpc.tuner.annotators import AnnotatorPreferences
+from dcpc.tuner.adapter_layer import AdapterLayer, device_of
+from dcpc.tuner.annotators import AnnotatorEffects
 from dcpc.tuner.bottleneck import BottleneckLayer
-from dcpc.tuner.checkpointing import restore_checkpointing
 from dcpc.tuner.config import DCPCConfig
-from dcpc.tuner.correction import PreferenceCorrection
-from dcpc.tuner.deberta import DisentangledSelfAttention
-from dcpc.tuner.layer import CHILD, AttentionShape, PrefixLayer
 from dcpc.tuner.low_rank import LowRankLayer
-from dcpc.tuner.probing import AttentionSwitch, describe, probe
 from dcpc.tuner.readout import CrossLayerReadout
-from dcpc.tuner.sites import attention_linears, feedforward_outputs
+from dcpc.tuner.sites import Site, find_sites
+from dcpc.tuner.trial_pass import describe, state_widths
+from dcpc.tuner.update_layer import UpdateLayer
+
+if TYPE_CHECKING:
+    from dcpc.tuner.paper.machinery import Machinery
 
 # Modules that all layers share. They hang on the tuner, keyed by adapter, so that PEFT saves them.
 SHARED = ("dcpc_correction", "dcpc_annotators", "dcpc_readout")
@@ -35,13 +36,13 @@ SHARED = ("dcpc_correction", "dcpc_annotators", "dcpc_readout")
 class SharedModules(nn.ModuleDict):
     """One module per adapter; follows the base model's device after PEFT loaded weights onto another."""
 
-    def __init__(self, anchor: nn.Parameter) -> None:
+    def __init__(self, anchor: nn.Module) -> None:
         super().__init__()
         self._anchor = [anchor]
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: Any = None) -> None:
         if adapter_name in self:
-            self[adapter_name].to(device or self._anchor[0].device)
+            self[adapter_name].to(device or device_of(self._anchor[0]))
 
 
 class TunerStructure(BaseTuner):
@@ -49,7 +50,7 @@ class TunerStructure(BaseTuner):
 
     prefix = "dcpc_"
     tuner_layer_cls = AdapterLayer
-    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012 (PEFT's declaration); probing finds modules
+    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012 (PEFT's declaration); sites are found by shape
     uses_shared_state = True
 
     def inject_adapter(
@@ -60,125 +61,129 @@ class TunerStructure(BaseTuner):
         low_cpu_mem_usage: bool = False,
         state_dict: dict[str, torch.Tensor] | None = None,
     ) -> None:
-        """Add one adapter: probe the base model at the first, create shared modules, then PEFT's injection.
+        """Add one adapter: look at the base model at the first, create shared modules, then PEFT's injection.
 
         Raises:
             ModelError: the base model is not supported, or `target_modules` matches none of its layers.
         """
         config = self.peft_config[adapter_name]
-        if "shapes" not in self.__dict__:
-            self._prepare_base_model(model, config)
-        self._check_new_adapter_config(config)
-        shapes = [shape for name, shape in self.shapes.items() if _targeted(config, name)]
-        if not shapes:
-            raise ModelError(
-                f"target_modules={config.target_modules!r} matches no self-attention of {describe(model)}.",
-                fix=f"It has these: {', '.join(self.shapes)}.",
-            )
-        if config.rank > 0 and not any(_targeted(config, owner) for owner in self.linears.values()):
-            raise ModelError(
-                f"{describe(model)} has no linear layers in its self-attention that rank={config.rank} could update.",
-                fix="Use a prefix: rank=0 and num_virtual_tokens above 0.",
-            )
-        if config.bottleneck > 0 and not any(
-            _targeted(config, owner) for owner in self.feedforwards.values()
-        ):
-            raise ModelError(
-                f"{describe(model)} has no feed-forward layers that bottleneck={config.bottleneck} could sit behind.",
-                fix="Use another carrier: bottleneck=0 and num_virtual_tokens or rank above 0.",
-            )
-        device = next(model.parameters()).device
-        with torch.device(device), init_empty_weights() if low_cpu_mem_usage else nullcontext():
-            self._create_shared_modules(adapter_name, config, shapes)
-        super().inject_adapter(model, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage, state_dict)
+        if "sites" not in self.__dict__:
+            self._prepare_base_model(model)
+        if config.readout is None:
+            config.readout = _classifies(model)
+        if config.needs_machinery and self.machinery is None:
+            from dcpc.tuner.paper.machinery import Machinery  # most adapters do without it
 
-    def _prepare_base_model(self, model: nn.Module, config: DCPCConfig) -> None:
-        if any(isinstance(module, PrefixLayer) for module in model.modules()):
+            self.machinery = Machinery(model, self.dcpc_correction)
+        if self.machinery is not None:
+            self.machinery.check(config)
+        self._check_new_adapter_config(config)
+        self._check_targets(model, config)
+        device = device_of(model)
+        with torch.device(device), init_empty_weights() if low_cpu_mem_usage else nullcontext():
+            self._create_shared_modules(adapter_name, config)
+        super().inject_adapter(model, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage, state_dict)
+        if self.machinery is not None:
+            self.machinery.know_updates()
+
+    def _prepare_base_model(self, model: nn.Module) -> None:
+        if any(isinstance(module, AdapterLayer) for module in model.modules()):
             raise ModelError(
                 f"{describe(model)} carries a DCPC adapter already.",
                 fix="Use add_adapter or load_adapter on that model, or take its base model back with unload().",
             )
         self.handles: list[RemovableHandle] = []
-        # The self-attention, by name, that each linear layer belongs to.
-        self.linears: dict[str, str] = {}
-        self.feedforwards: dict[str, str] = {}
-        self.attention_switch = AttentionSwitch(model)
-        self.attention_switch.install(config.merge)
-        try:
-            self.shapes = probe(model)
-            if not any(isinstance(module, DisentangledSelfAttention) for module in model.modules()):
-                self.linears = {
-                    linear: name for name in self.shapes for linear in attention_linears(model, name)
-                }
-            self.feedforwards = {
-                linear: name
-                for name, shape in self.shapes.items()
-                for linear in feedforward_outputs(model, name, shape.width, self.shapes)
-            }
-            self._check_disentangled(model, config)
-        except ModelError:
-            self.attention_switch.restore()
-            raise
-        anchor = next(model.parameters())
+        self.sites: dict[str, Site] = find_sites(model)
+        self.machinery: Machinery | None = None
         for name in SHARED:
-            setattr(self, name, SharedModules(anchor))
+            setattr(self, name, SharedModules(model))
         self._install_hooks(model)
-
-    def _check_disentangled(self, model: nn.Module, config: DCPCConfig) -> None:
-        disentangled = any(isinstance(module, DisentangledSelfAttention) for module in model.modules())
-        if disentangled and config.rank > 0:
-            raise ModelError(
-                f"{describe(model)} sends relative positions through its projections: rank > 0 cannot gate them.",
-                fix="Use a prefix: rank=0 and num_virtual_tokens above 0.",
-            )
-        if config.merge == "concat" and disentangled:
-            raise ModelError(
-                f"{describe(model)} computes attention by itself: merge='concat' cannot reach its softmax.",
-                fix="Use merge='parallel', the default.",
-            )
 
     def _install_hooks(self, model: nn.Module) -> None:
         """Hooks on the base model that carry the forward pass; the model half of the tuner adds them."""
 
-    def _create_shared_modules(self, name: str, config: DCPCConfig, shapes: list[AttentionShape]) -> None:
-        if config.correction:
+    def _check_targets(self, model: nn.Module, config: DCPCConfig) -> None:
+        """Every carrier of the adapter must find something to act on."""
+        wanted = config.target_modules
+        if config.needs_machinery and self.machinery is not None and not self._attentions(config):
+            raise ModelError(
+                f"target_modules={wanted!r} matches no self-attention of {describe(model)}.",
+                fix=f"It has these: {', '.join(self.machinery.shapes)}.",
+            )
+        for feedforward, asked in ((False, f"rank={config.rank}"), (True, f"bottleneck={config.bottleneck}")):
+            if not (config.bottleneck if feedforward else config.rank):
+                continue
+            here = [site for site in self.sites.values() if site.feedforward == feedforward]
+            where = "feed-forward layers" if feedforward else "linear layers in its self-attention"
+            if not here:
+                raise ModelError(
+                    f"{describe(model)} has no {where} that {asked} could act on.",
+                    fix="Use another carrier: num_virtual_tokens, rank or bottleneck.",
+                )
+            if not any(self._wraps(config, site.name) for site in here):
+                raise ModelError(
+                    f"target_modules={wanted!r} matches none of the {where} of {describe(model)}.",
+                    fix=f"It has these: {', '.join(site.name for site in here)}.",
+                )
+
+    def _create_shared_modules(self, name: str, config: DCPCConfig) -> None:
+        if config.correction and self.machinery is not None:
+            from dcpc.tuner.paper.correction import PreferenceCorrection
+
+            shapes = [self.machinery.shapes[attention] for attention in self._attentions(config)]
             widths = {shape.width for shape in shapes if not shape.decoder}
             self.dcpc_correction[name] = PreferenceCorrection(
                 widths, config.correction_hidden, config.num_styles
             )
+        num_labels = len(config.labels or ()) or getattr(self.model.config, "num_labels", 0)
         if config.readout:
-            encoder = [shape.width for shape in self.shapes.values() if not shape.decoder]
-            # The embeddings are as wide as what enters the first layer, and layers as what they got.
-            self.dcpc_readout[name] = CrossLayerReadout([encoder[0], *encoder], self.model.config.num_labels)
+            self.dcpc_readout[name] = CrossLayerReadout(state_widths(self.model), num_labels)
         if config.models_annotators:
-            num_labels = self.model.config.num_labels if config.annotator_mode == "output" else None
-            self.dcpc_annotators[name] = AnnotatorPreferences(
+            self.dcpc_annotators[name] = AnnotatorEffects(
                 config.annotators or [],
                 config.annotator_groups,
                 config.num_styles,
-                num_labels,
+                num_labels if config.annotator_mode == "output" else None,
                 config.annotator_dropout,
                 config.annotator_prior_std,
             )
 
-    def _check_new_adapter_config(self, config: DCPCConfig) -> None:
-        super()._check_new_adapter_config(config)
-        merges = {other.merge for other in self.peft_config.values()}
-        if len(merges) > 1:
-            raise UsageError(
-                "Adapters on one base model must share one value of merge.",
-                fix="Load the second adapter on a base model of its own.",
-            )
+    def _attentions(self, config: DCPCConfig) -> list[str]:
+        """The self-attention modules that an adapter has a prefix layer on."""
+        if self.machinery is None or not config.needs_machinery:
+            return []
+        return [
+            name for name in self.machinery.shapes if _targeted(config, name) or self._gates(config, name)
+        ]
+
+    def _gates(self, config: DCPCConfig, attention: str) -> bool:
+        """Whether an attention's p_pref gates a wrapped layer that the adapter names by itself."""
+        if not config.correction or config.num_virtual_tokens > 0 or self.machinery is None:
+            return False
+        return any(
+            self._wraps(config, site.name) and self.machinery.attention_of(site.name, site.block) == attention
+            for site in self.sites.values()
+        )
+
+    def _wraps(self, config: DCPCConfig, linear: str) -> bool:
+        """Whether an adapter has an update of this linear layer."""
+        site = self.sites[linear]
+        if not (config.bottleneck if site.feedforward else config.rank):
+            return False
+        if _targeted(config, linear):
+            return True
+        # By the name of its attention: the block around it, or a module in that block.
+        names = {other.name.rpartition(".")[0] for other in self.sites.values() if other.block == site.block}
+        inside = {name for name in names if name.startswith(site.block)}
+        return any(_targeted(config, name) for name in (site.block, *inside))
 
     def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict[str, Any]) -> PeftConfig:
         return peft_config
 
     def _check_target_module_exists(self, peft_config: PeftConfig, key: str) -> bool:
-        if key in self.linears:
-            return peft_config.rank > 0 and _targeted(peft_config, self.linears[key])
-        if key in self.feedforwards:
-            return peft_config.bottleneck > 0 and _targeted(peft_config, self.feedforwards[key])
-        return key in self.shapes and _targeted(peft_config, key)
+        if key in self.sites:
+            return self._wraps(peft_config, key)
+        return key in self._attentions(peft_config)
 
     def _create_and_replace(
         self,
@@ -190,30 +195,19 @@ class TunerStructure(BaseTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
-        layer: Any = target._modules.get(CHILD)
-        attention = self.linears.get(current_key) or self.feedforwards.get(current_key)
-        if attention is not None:
-            if layer is None:
-                layer = (LowRankLayer if current_key in self.linears else BottleneckLayer)(target)
-                target.add_module(CHILD, layer)
-                owner = self.model.get_submodule(attention)._modules[CHILD]
-                assert isinstance(
-                    owner, PrefixLayer
-                )  # attention comes before its linear layers and feed-forward
-                owner.updates = (*owner.updates, layer)
-                self._install_linear_hooks(target, owner)
-        elif layer is None:
-            layer = PrefixLayer(self.shapes[current_key], next(target.parameters()))
-            target.add_module(CHILD, layer)
-            self._install_layer_hooks(target)
+        if current_key not in self.sites:
+            assert self.machinery is not None  # no attention is targeted without it
+            self.machinery.add(current_key, adapter_name, peft_config)
+            return
+        site = self.sites[current_key]
+        layer = target
+        if not isinstance(layer, UpdateLayer):
+            layer = (BottleneckLayer if site.feedforward else LowRankLayer)(target)
+            setattr(parent, target_name, layer)
+        if peft_config.correction and self.machinery is not None:
+            layer.attention = self.machinery.attention_of(site.name, site.block)
         layer.add_adapter(adapter_name, peft_config)
         layer.train(target.training)
-
-    def _install_linear_hooks(self, module: nn.Module, owner: PrefixLayer) -> None:
-        """Hooks on one linear layer with an update; the model half of the tuner adds them."""
-
-    def _install_layer_hooks(self, module: nn.Module) -> None:
-        """Hooks on one self-attention module; the model half of the tuner adds them."""
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
         """Make one adapter act; see PEFT's `set_adapter`.
@@ -255,13 +249,27 @@ class TunerStructure(BaseTuner):
         if self.active_adapters:
             self.set_adapter(self.active_adapters)
 
+    def add_weighted_adapter(self, *args: Any, **kwargs: Any) -> None:
+        """Not for this method.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            "DCPC adapters cannot be added up: bottlenecks, annotators and readouts are no matrices.",
+            fix="Train one adapter on all judgements, or switch between adapters with set_adapter.",
+        )
+
+    def _layers(self) -> Iterator[AdapterLayer]:
+        return (module for module in self.model.modules() if isinstance(module, AdapterLayer))
+
     def _shared_items(self) -> list[tuple[str, nn.Module]]:
         return [item for container in SHARED for item in getattr(self, container).items()]
 
     def _replace_module(
         self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module
     ) -> None:
-        # Called when a trained head takes its place back; nothing else is ever replaced.
+        # A base layer, or a trained head, takes its place back.
         setattr(parent, child_name, new_module)
 
     @classmethod
@@ -272,25 +280,51 @@ class TunerStructure(BaseTuner):
                 return key.replace(start, f"{container}.", 1)
         return super()._remove_adapter_name_from_key(key, adapter_name)
 
+    def _check_merge_allowed(self) -> None:
+        """Only low-rank updates that nothing gates, without a readout, are the same in the base weights.
+
+        Raises:
+            UsageError: naming what does not merge.
+        """
+        config: DCPCConfig = self.peft_config[self.active_adapters[0]]
+        reasons = {
+            "its correction module depends on the input": config.correction,
+            "its prefix is no part of a weight": config.num_virtual_tokens > 0,
+            "its bottlenecks are not linear": bool(config.bottleneck),
+            "its readout reads the base model without the adapter": bool(config.readout),
+        }
+        if any(reasons.values()):
+            raise UsageError(
+                "A DCPC adapter cannot be merged into the base weights: "
+                f"{', and '.join(reason for reason, holds in reasons.items() if holds)}.",
+                fix="Keep the adapter, take the base model back with unload(), or train what merges: "
+                "DCPCConfig(rank=8, readout=False).",
+            )
+        super()._check_merge_allowed()
+
     def _unload_and_optionally_merge(self, merge: bool = True, *args: Any, **kwargs: Any) -> nn.Module:
         if merge:
-            raise UsageError(
-                "A DCPC adapter cannot be merged into the base weights: what it adds depends on the input.",
-                fix="Keep the adapter, or take the base model back with unload().",
-            )
+            self._check_merge_allowed()
+            if self.active_adapters[0] in self.dcpc_annotators:
+                warnings.warn(
+                    "The annotators' effects are not part of the merged weights: the model predicts as for an "
+                    "unknown annotator.",
+                    stacklevel=2,
+                )
         for handle in self.handles:
             handle.remove()
-        for name in (*self.linears, *self.feedforwards, *self.shapes):
-            module = self.model.get_submodule(name)
-            if CHILD in module._modules:
-                del module._modules[CHILD]
-        self.attention_switch.restore()
-        restore_checkpointing(self.model)
-        return super()._unload_and_optionally_merge(merge=False)
+        if self.machinery is not None:
+            self.machinery.remove()
+        return super()._unload_and_optionally_merge(merge, *args, **kwargs)
+
+
+def _classifies(model: nn.Module) -> bool:
+    """Whether a model gives one row of class logits per text."""
+    return type(model).__name__.endswith(("ForSequenceClassification", "SentenceClassifier"))
 
 
 def _targeted(config: PeftConfig, name: str) -> bool:
-    """Whether the adapter's `target_modules` allows the self-attention called `name`."""
+    """Whether the adapter's `target_modules` names this module."""
     targets = config.target_modules
     if targets is None:
         return True

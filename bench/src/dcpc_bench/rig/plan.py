@@ -39,7 +39,7 @@ def open_plan(store: Store, suite: Suite, data_folder: Path | None) -> None:
 def _presets() -> dict[str, Any]:
     """What `dcpc` and `dcpc-paper` are: cells of one name must be of one method."""
     from dcpc.objective.config import PRESETS
-    from dcpc.training.carriers import ADAPTERS
+    from dcpc.tuner.config import PRESETS as ADAPTERS
 
     return {name: {"adapter": ADAPTERS[name], "objective": PRESETS[name]} for name in ADAPTERS}
 
@@ -53,8 +53,10 @@ def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str,
                 where=folder,
                 fix="Choose a new --output, or the settings in its plan.json.",
             )
-    if old["presets"] != new["presets"]:
-        name, there, here = _difference("presets", old["presets"], new["presets"])
+    # Fields that the folder does not name were then as they are by default.
+    here = _known(old["presets"], new["presets"])
+    if old["presets"] != here:
+        name, there, here = _difference("presets", old["presets"], here)
         raise UsageError(
             f"this folder holds a benchmark of another DCPC: `{name}` is {there} there and {here} here.",
             where=folder,
@@ -86,6 +88,13 @@ def _merged_datasets(*suites: dict[str, Any]) -> list[dict[str, Any]]:
             conditions = list(dict.fromkeys([*there["conditions"], *own]))
             merged[dataset["name"]] = there | {"conditions": conditions}
     return list(merged.values())
+
+
+def _known(old: Any, new: Any) -> Any:
+    """`new` without the fields that `old` does not have."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return {key: _known(value, new.get(key)) for key, value in old.items()}
 
 
 def _difference(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:

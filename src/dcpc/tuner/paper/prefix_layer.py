@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from dcpc.tuner.adapter_layer import CHILD, AdapterLayer
+from dcpc.tuner.adapter_layer import AdapterLayer
 from dcpc.tuner.config import DCPCConfig
-from dcpc.tuner.correction import corrected_prefix
-from dcpc.tuner.gated_layer import GatedLayer
+from dcpc.tuner.paper.correction import corrected_prefix
 
-__all__ = ["CHILD", "AttentionShape", "PrefixLayer"]
+CHILD = "dcpc"
+"""Name of the child module on a self-attention."""
 
 # Keys of a fresh prefix differ from each other, so that values that start at zero learn different things.
 KEY_INIT_STD = 0.5
@@ -41,14 +41,14 @@ class AttentionShape:
 
 
 class PrefixLayer(AdapterLayer):
-    """Prefix P and meta-matrix M of one self-attention layer, for every adapter.
+    """Prefix P and meta-matrix M of one self-attention layer, for every adapter; without positions where only updates
+    are corrected.
 
-    The tuner sets `current` before the attention runs; the attention function reads it. `updates` are those of
-    its linear layers and of the feed-forward after it, which are child modules there.
+    A child of the attention module: an attention function is given that module, and finds the layer there.
 
     Args:
         shape: the attention module's shape.
-        anchor: a parameter of the attention module, which tells the device.
+        attention: the attention module.
     """
 
     dcpc_key: nn.ParameterDict
@@ -58,11 +58,9 @@ class PrefixLayer(AdapterLayer):
     dcpc_gate: nn.ParameterDict
     adapter_layer_names = ("dcpc_key", "dcpc_value", "dcpc_meta_key", "dcpc_meta_value", "dcpc_gate")
 
-    def __init__(self, shape: AttentionShape, anchor: nn.Parameter) -> None:
-        super().__init__(anchor)
+    def __init__(self, shape: AttentionShape, attention: nn.Module) -> None:
+        super().__init__(attention)
         self.shape = shape
-        self.current: tuple[Tensor, Tensor] | None = None
-        self.updates: tuple[GatedLayer, ...] = ()
 
     def add_adapter(self, name: str, config: DCPCConfig) -> None:
         """Create the parameters of one adapter, on the device of the attention module.

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 from transformers.models.deberta_v2.modeling_deberta_v2 import DisentangledSelfAttention
 
-from dcpc.tuner.attention import prefix_attention
-from dcpc.tuner.layer import CHILD, PrefixLayer
+from dcpc.tuner.forward_pass import current_pass
+from dcpc.tuner.paper.attention import prefix_attention
 
 __all__ = ["DisentangledSelfAttention", "add_prefix"]
 
@@ -27,11 +27,11 @@ def add_prefix(
 
     The scores are scaled like the layer's own, by 1/sqrt(d · number of its score terms).
     """
-    layer = module._modules.get(CHILD)
-    if not isinstance(layer, PrefixLayer) or layer.current is None:
+    running = current_pass()
+    prefix = None if running is None else running.prefixes.pop(id(module), None)
+    if prefix is None:
         return output
-    keys, values = layer.heads(*layer.current)  # [B|1,h,m,d]
-    layer.current = None
+    keys, values = prefix  # [B|1,h,m,d]
     queries = kwargs.get("query_states")
     queries = (args[0] if args else kwargs["hidden_states"]) if queries is None else queries
     query = (

@@ -2,14 +2,16 @@
 
 A model looks its attention function up by the name in its config. The tuner sets that name from `sdpa` to
 `dcpc_parallel_sdpa` (or `dcpc_concat_...`, `..._eager`); the functions here call the model's own attention
-function and bring in the prefix that the layer's child module holds. Attention modules without such a child
+function and bring in the prefix that the forward pass holds for the module. Attention modules without one
 (cross-attention) run as before.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -19,11 +21,12 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from dcpc.errors import ModelError
-from dcpc.tuner.layer import CHILD, PrefixLayer
-from dcpc.tuner.masks import MASK_FUNCTIONS, causal_mask, widened_mask
+from dcpc.tuner.forward_pass import current_pass
+from dcpc.tuner.paper.masks import MASK_FUNCTIONS, causal_mask, widened_mask
+from dcpc.tuner.paper.prefix_layer import CHILD
 
 Recorder = Callable[[nn.Module, Tensor, Tensor, Tensor], None]
-_recorder: Recorder | None = None
+_recorder: ContextVar[Recorder | None] = ContextVar("dcpc_attention_recorder", default=None)
 
 
 def implementation_name(merge: str, base: str) -> str:
@@ -39,10 +42,14 @@ def unwrapped_name(name: str) -> str:
     return names.get(name, name)
 
 
-def set_recorder(recorder: Recorder | None) -> None:
-    """Call `recorder(module, query, key, value)` on every wrapped attention, for probing; None stops it."""
-    global _recorder
-    _recorder = recorder
+@contextmanager
+def recorded(recorder: Recorder) -> Iterator[None]:
+    """Call `recorder(module, query, key, value)` on every wrapped attention that this thread runs, for probing."""
+    token = _recorder.set(recorder)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
 
 
 def register() -> None:
@@ -66,25 +73,26 @@ def _attend(
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention of `module`, with its prefix where it has one. query [B,h,n,d], key/value [B,h_kv,kv,d]."""
-    if _recorder is not None:
-        _recorder(module, query, key, value)
+    if (recorder := _recorder.get()) is not None:
+        recorder(module, query, key, value)
     function = sdpa_attention_forward if base == "sdpa" else _eager_function(module)
     attend = partial(function, module, query, **kwargs)
-    layer = module._modules.get(CHILD)
-    if not isinstance(layer, PrefixLayer) or layer.current is None:
+    running = current_pass()
+    prefix = None if running is None else running.prefixes.pop(id(module), None)
+    if prefix is None:
         return attend(key, value, attention_mask)
-    keys, values = layer.heads(*layer.current)  # [B|1,h_kv,m,d]
-    layer.current = None
+    keys, values = prefix  # [B|1,h_kv,m,d]
     if merge == "parallel":
         output, weights = attend(key, value, attention_mask)  # [B,n,h,d]
         return output + prefix_attention(query, keys, values, kwargs.get("scaling")), weights
     widened = partial(
         _concatenated, module, function, query, key, value, attention_mask, keys, values, kwargs
     )
-    if layer.gate is None:
+    learned: Tensor | None = module._modules[CHILD].gate  # type: ignore[union-attr, assignment]
+    if learned is None:
         return widened()
     output, weights = attend(key, value, attention_mask)
-    gate = layer.gate.to(output.dtype).view(1, 1, -1, 1)  # [1,1,h,1]
+    gate = learned.to(output.dtype).view(1, 1, -1, 1)  # [1,1,h,1]
     return output + gate * (widened()[0] - output), weights
 
 

@@ -1,4 +1,4 @@
-"""The forms of the adapter whose numbers are held: every carrier, with and without module, in every annotator mode."""
+"""The forms of the adapter whose numbers are held: carriers, with and without module, in every annotator mode."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ from tiny_models import save_tiny_bert, sentiment_judgements
 
 ANNOTATORS = ("ann", "bob", "eve")
 STEPS = 3
-PREFIX: dict[str, Any] = {"num_virtual_tokens": 3, "num_corrected_tokens": 2, "carrier_dropout": 0.0}
+PREFIX: dict[str, Any] = {
+    "num_virtual_tokens": 3,
+    "num_corrected_tokens": 2,
+    "carrier_dropout": 0.0,
+    "readout": False,
+}
 BARE: dict[str, Any] = {"num_virtual_tokens": 0, "carrier_dropout": 0.0, "readout": False}
 
 
