@@ -45,7 +45,7 @@ def test_fresh_updates_change_nothing_and_trained_ones_do(
         pytest.skip("refused, see below")
     base = base_model(architecture).eval()
     before = output(base, architecture)
-    model = get_peft_model(base(task_type=None, num_virtual_tokens=0, **carrier)).eval()
+    model = get_peft_model(base, with_module(task_type=None, num_virtual_tokens=0, **carrier)).eval()
     torch.testing.assert_close(output(model, architecture), before)
     with torch.no_grad():
         for layer in updates_of(model):
@@ -115,7 +115,7 @@ def test_two_adapters_switch_and_the_other_acts_when_one_is_deleted(
 ) -> None:
     model = adapted(BERT, **{"num_virtual_tokens": 0, **first})
     ours = output(model)
-    model.add_adapter("other"(task_type="SEQ_CLS", **{"num_virtual_tokens": 0, **second}))
+    model.add_adapter("other", with_module(task_type="SEQ_CLS", **{"num_virtual_tokens": 0, **second}))
     model.set_adapter("other")
     randomise(model, seed=3)
     other = output(model.eval())
@@ -173,10 +173,10 @@ def test_what_cannot_be_done_is_refused() -> None:
     with pytest.raises(UsageError, match="correction module depends on the input"):
         adapted(BERT, rank=2, num_virtual_tokens=0).merge_and_unload()
     with pytest.raises(ModelError, match="cannot gate rank > 0"):
-        get_peft_model(base_model(DEBERTA)(rank=2))
-    model = get_peft_model(base_model(DEBERTA)())
+        get_peft_model(base_model(DEBERTA), with_module(rank=2))
+    model = get_peft_model(base_model(DEBERTA), with_module())
     with pytest.raises(ModelError, match="cannot gate rank > 0"):
-        model.add_adapter("other"(rank=2))
+        model.add_adapter("other", with_module(rank=2))
     plain = get_peft_model(base_model(DEBERTA), DCPCConfig(rank=2, readout=False))  # nothing to gate
     assert torch.isfinite(output(plain, DEBERTA)).all()
 
@@ -186,7 +186,7 @@ def test_a_model_without_feed_forward_layers_is_told() -> None:
     for layer in base.bert.encoder.layer:
         layer.output.dense = nn.Sequential(nn.LayerNorm(layer.output.dense.in_features), Narrow())
     with pytest.raises(ModelError, match=r"no feed-forward layers that bottleneck=2 could act on"):
-        get_peft_model(base(bottleneck=2))
+        get_peft_model(base, with_module(bottleneck=2))
 
 
 class Narrow(nn.Module):

@@ -34,7 +34,7 @@ def test_without_correction_it_equals_lora() -> None:
 
 def test_the_gate_follows_the_formula() -> None:
     layer = LowRankLayer(nn.Linear(5, 3))
-    layer.add_adapter("default"(rank=2, num_virtual_tokens=0, rank_scale=0.5))
+    layer.add_adapter("default", with_module(rank=2, num_virtual_tokens=0, rank_scale=0.5))
     layer.set_adapter("default")
     layer.eval()
     with torch.no_grad():

@@ -118,7 +118,7 @@ def test_two_adapters_switch_and_delete(tmp_path: Path) -> None:
 def test_deleting_the_acting_adapter_activates_the_other() -> None:
     model = adapted(BERT)
     expected = logits(model)
-    model.add_adapter("second"(task_type="SEQ_CLS", annotators=["ann"]))
+    model.add_adapter("second", with_module(task_type="SEQ_CLS", annotators=["ann"]))
     model.set_adapter("second")
     assert not torch.equal(logits(model), expected)
     with pytest.warns(UserWarning, match="Setting active adapter to default"):
@@ -128,7 +128,7 @@ def test_deleting_the_acting_adapter_activates_the_other() -> None:
 
 def test_a_second_adapter_does_not_save_the_first(tmp_path: Path) -> None:
     model = adapted(BERT)
-    model.add_adapter("second"(task_type="SEQ_CLS", annotators=["ann"]))
+    model.add_adapter("second", with_module(task_type="SEQ_CLS", annotators=["ann"]))
     model.save_pretrained(tmp_path)
     names = load_file(tmp_path / "second" / "adapter_model.safetensors")
     assert "base_model.dcpc_annotators.mean" in names
@@ -152,7 +152,7 @@ def test_unloaded_model_can_be_checkpointed_and_adapted_again() -> None:
     base.train()
     base.requires_grad_(True)
     base(**inputs(BERT), labels=torch.tensor([0, 1, 2])).loss.backward()
-    again = get_peft_model(base.eval()(task_type="SEQ_CLS"))
+    again = get_peft_model(base.eval(), with_module(task_type="SEQ_CLS"))
     assert torch.isfinite(logits(again)).all()
 
 
@@ -169,7 +169,7 @@ def test_further_modules_to_save_are_trained_and_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize("merge", ["parallel", "concat"])
 def test_half_precision_base_keeps_its_precision_and_the_adapters(merge: str) -> None:
     base = base_model(BERT).to(torch.bfloat16)
-    model = get_peft_model(base(task_type="SEQ_CLS", merge=merge, num_virtual_tokens=3))
+    model = get_peft_model(base, with_module(task_type="SEQ_CLS", merge=merge, num_virtual_tokens=3))
     randomise(model)
     model.train()
     output = model(**inputs(BERT), labels=torch.tensor([0, 1, 2]))
@@ -199,7 +199,7 @@ def test_model_without_task_type_is_adapted_too() -> None:
     batch = inputs(BERT)
     with torch.no_grad():
         expected = base(**batch).last_hidden_state
-        model = get_peft_model(base())
+        model = get_peft_model(base, with_module())
         torch.testing.assert_close(model(**batch).last_hidden_state, expected)
         randomise(model)
         assert (model(**batch).last_hidden_state - expected).abs().max() > 1e-3
@@ -229,7 +229,7 @@ def test_model_without_token_ids_is_refused_by_name() -> None:
         ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=32)
     )
     with pytest.raises(ModelError, match=r"ViTForImageClassification \(vit\).*[\s\S]*BERT"):
-        get_peft_model(vit())
+        get_peft_model(vit, with_module())
     assert not vit.config._attn_implementation.startswith("dcpc")
 
 
@@ -243,7 +243,7 @@ def test_model_without_attention_is_refused() -> None:
             return self.embedding(input_ids).mean(dim=1)
 
     with pytest.raises(ModelError, match="no self-attention"):
-        get_peft_model(Bag()())
+        get_peft_model(Bag(), with_module())
 
 
 @pytest.mark.parametrize("merge", ["parallel", "concat"])
@@ -251,13 +251,13 @@ def test_other_attention_kernels_are_refused(merge: str) -> None:
     base = base_model(BERT)
     base.config._attn_implementation = "flash_attention_2"
     with pytest.raises(ModelError, match="flash_attention_2"):
-        get_peft_model(base(task_type="SEQ_CLS", merge=merge))
+        get_peft_model(base, with_module(task_type="SEQ_CLS", merge=merge))
 
 
 def test_deberta_refuses_concat_and_keeps_working() -> None:
     base = base_model(architecture("DeBERTa-v2"))
     with pytest.raises(ModelError, match="parallel"):
-        get_peft_model(base(task_type="SEQ_CLS", merge="concat"))
+        get_peft_model(base, with_module(task_type="SEQ_CLS", merge="concat"))
 
 
 def test_changed_attention_implementation_is_noticed() -> None:
@@ -271,8 +271,8 @@ def test_models_that_share_a_config_object_are_independent() -> None:
     base = base_model(BERT)
     twin = type(base)(base.config).eval()
     plain = logits(twin)
-    expected = logits(get_peft_model(twin(task_type="SEQ_CLS")))
-    first = get_peft_model(base(task_type="SEQ_CLS"))
+    expected = logits(get_peft_model(twin, with_module(task_type="SEQ_CLS")))
+    first = get_peft_model(base, with_module(task_type="SEQ_CLS"))
     randomise(first)
     assert torch.equal(expected, plain)
     assert not torch.equal(logits(first), plain)
@@ -281,7 +281,7 @@ def test_models_that_share_a_config_object_are_independent() -> None:
 def test_adapting_an_adapted_base_model_again_is_refused() -> None:
     model = adapted(BERT)
     with pytest.raises(ModelError, match="already"):
-        get_peft_model(model.base_model.model(task_type="SEQ_CLS"))
+        get_peft_model(model.base_model.model, with_module(task_type="SEQ_CLS"))
     assert torch.isfinite(logits(model)).all()
 
 
@@ -297,7 +297,7 @@ def test_weights_can_be_loaded_into_an_existing_adapter(tmp_path: Path) -> None:
 
 
 def test_a_fresh_adapter_learns() -> None:
-    model = get_peft_model(base_model(BERT)(task_type="SEQ_CLS"))
+    model = get_peft_model(base_model(BERT), with_module(task_type="SEQ_CLS"))
     model.train()
     start = {n: p.detach().clone() for n, p in model.named_parameters() if "dcpc" in n}
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
@@ -316,8 +316,8 @@ def test_merging_and_two_adapters_at_once_are_refused() -> None:
     model = adapted(BERT)
     with pytest.raises(UsageError, match="cannot be merged"):
         model.merge_and_unload()
-    model.add_adapter("second"(task_type="SEQ_CLS"))
+    model.add_adapter("second", with_module(task_type="SEQ_CLS"))
     with pytest.raises(UsageError, match="at once"):
         model.base_model.set_adapter(["default", "second"])
     with pytest.raises(UsageError, match="merge"):
-        model.add_adapter("third"(task_type="SEQ_CLS", merge="concat"))
+        model.add_adapter("third", with_module(task_type="SEQ_CLS", merge="concat"))

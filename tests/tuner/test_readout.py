@@ -37,7 +37,7 @@ def filled(model: PeftModel) -> nn.Module:
 def test_a_fresh_readout_changes_nothing() -> None:
     base = base_model(BERT).eval()
     before = logits(base)
-    model = get_peft_model(base(task_type="SEQ_CLS", readout=True)).eval()
+    model = get_peft_model(base, with_module(task_type="SEQ_CLS", readout=True)).eval()
     torch.testing.assert_close(logits(model), before)
 
 
@@ -104,7 +104,7 @@ def test_it_is_refused_where_there_are_no_class_logits() -> None:
 
 
 def test_logits_of_another_form_are_refused() -> None:
-    model = get_peft_model(base_model(BERT)(readout=True)).eval()
+    model = get_peft_model(base_model(BERT), with_module(readout=True)).eval()
     model.base_model.model.classifier = nn.Linear(32, 7)
     with pytest.raises(UsageError, match=r"one row of 3 class logits per input.* shape \[3, 7\]"):
         model(**inputs(BERT))
