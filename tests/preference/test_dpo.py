@@ -109,6 +109,7 @@ def test_one_vote_per_pair_and_no_effects_is_trls_loss(tmp_path: Path, chat: boo
             num_virtual_tokens=4,
             annotators=["r", "s", "t"],
             annotator_mode="prefix",
+            correction=True,
         ),
     ],
     ids=["lora", "prefix", "low-rank", "bottleneck", "raters-in-prefix"],

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from dcpc.errors import ModelError, UsageError
 from dcpc.preference.likelihood import PreferenceScale, vote_log_probabilities, with_errors
-from dcpc.tuner.annotators import AnnotatorPreferences
+from dcpc.tuner.annotators import AnnotatorEffects
 
 WEIGHTS, DESCRIPTION = "raters.safetensors", "raters.json"
 INITIAL_ERROR_LOG_ODDS = math.log(0.05 / 0.95)
@@ -137,9 +137,9 @@ class RaterModel(nn.Module):
             nn.Parameter(torch.tensor(INITIAL_ERROR_LOG_ODDS)) if has_errors else None
         )  # ε_0
         self.register_buffer("scales", torch.tensor(self.config.scales), persistent=False)  # [E]
-        self.effects: AnnotatorPreferences | None = None
+        self.effects: AnnotatorEffects | None = None
         if self.raters and self.config.scales:
-            self.effects = AnnotatorPreferences(
+            self.effects = AnnotatorEffects(
                 self.raters,
                 self.groups or None,
                 num_styles=len(self.config.scales),
