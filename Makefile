@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint style install clean
+.PHONY: demo test lint style wheels install clean
 
 install: $(STAMP)
 
@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml bench/pyproject.toml constraints.txt
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/dcpc-bench demo --output runs/demo --force
+	$(BIN)/dcpc-bench demo --output runs/demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
@@ -23,6 +23,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+wheels: $(STAMP)
+	$(BIN)/python scripts/check_wheels.py
 
 style: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -14,7 +14,7 @@ from typing import Literal
 from dcpc.errors import UsageError
 from dcpc.names import first_of
 
-Kind = Literal["train", "inspect", "demo"]
+Kind = Literal["train", "inspect"]
 """The command whose output a folder holds."""
 
 MANIFEST = ".dcpc-output.json"

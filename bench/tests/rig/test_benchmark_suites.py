@@ -17,7 +17,7 @@ PLAIN = "datasets: [d]\nmethods: [lora, dcpc]\nreference: dcpc\n"
 
 def test_the_suites_of_the_package_name_known_methods_and_pools() -> None:
     assert suite_names() == [
-        *("smoke", "real-small", "real-full", "shift-small", "shift-rte", "shift-full", "ablation"),
+        *("demo", "smoke", "real-small", "real-full", "shift-small", "shift-rte", "shift-full", "ablation"),
     ]
     for name in suite_names():
         check_names(load_suite(name))

@@ -7,61 +7,104 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcpc.cli import options
-
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
-    from dcpc_bench.demo.results import Results
+    from dcpc_bench.report.comparisons import Difference
+    from dcpc_bench.report.content import Content
+
+MOST_WORKERS = 4
+"""Trainings side by side; each holds a base model of its own."""
 
 
 def command(
-    output: Annotated[Path, typer.Option(help="Folder for adapters, predictions and the page.")] = Path(
+    output: Annotated[Path, typer.Option(help="Folder for results; a stopped run goes on there.")] = Path(
         "demo"
     ),
-    force: options.Force = False,
     seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings per method.")] = 3,
-    items: Annotated[int, typer.Option(min=48, max=20_000, help="Training reviews.")] = 640,
+    items: Annotated[int, typer.Option(min=48, max=640, help="Training reviews.")] = 640,
 ) -> None:
     """Compare P-Tuning v2, LoRA and DCPC on generated reviews that simulated annotators disagree on."""
+    import os
     import time
 
-    from rich.console import Console
-
-    from dcpc.files import check_output_folder
-
-    check_output_folder(output, "demo", force=force)
-    console = Console(highlight=False)
-    console.print(f"{items} reviews, one label each from 12 annotators; 3 methods, {seeds} seed(s).")
-    started = time.perf_counter()
+    from rich import console as rich_console
 
     from dcpc.models import minilm_path
-    from dcpc_bench.demo.demo import run_demo
 
     minilm_path()  # a missing base model must be told before anything is generated
-    results = run_demo(output, items=items, n_seeds=seeds, console=console, force=force)
-    console.print(summary_table(results))
-    console.print(results.statement, style="bold")
+    console = rich_console.Console(highlight=False)
+    console.print(f"{items} reviews, one label each from 12 annotators; 3 methods, {seeds} seed(s).")
+    started = time.perf_counter()
+    run_demo(output, seeds, items, min(os.cpu_count() or 1, MOST_WORKERS), console)
     console.print(
         f"Took {time.perf_counter() - started:.0f} s. Open the page: {output / 'report.html'}", soft_wrap=True
     )
 
 
-def summary_table(results: Results) -> Table:
-    """The comparison for the terminal, one row per method."""
-    from rich.table import Table
+def run_demo(output: Path, seeds: int, items: int, workers: int, console: Console) -> None:
+    """Run the suite `demo`, write its report, and print the means and who won.
 
-    table = Table(title="Accuracy on clean test labels, %")
-    for name in ("Method", "Mean", "95 % interval", "Every seed", "Parameters", "Seconds"):
-        table.add_column(name, justify="left" if name == "Method" else "right")
-    for own in results.summary.to_dict("records"):
-        seeds = results.runs.loc[results.runs["method"] == own["method"], "accuracy"]
-        table.add_row(
-            own["method"],
-            f"{100 * own['accuracy']:.1f}",
-            f"{100 * own['low']:.1f}–{100 * own['high']:.1f}",
-            "  ".join(f"{100 * accuracy:.1f}" for accuracy in seeds),
-            f"{own['trainable_parameters']:,}",
-            f"{own['seconds']:.0f}",
-        )
-    return table
+    Args:
+        output: the store's folder.
+        seeds: trainings per method.
+        items: training reviews.
+        workers: trainings at a time; 0 runs them in this process.
+        console: rich's, to print on.
+
+    Raises:
+        UsageError: the folder holds something else.
+    """
+    from dcpc.errors import UsageError
+    from dcpc_bench.report import write_report
+    from dcpc_bench.rig import overview
+    from dcpc_bench.rig.runner import run_suite
+    from dcpc_bench.rig.suite import load_suite, make_suite
+
+    if output.is_dir() and any(output.iterdir()) and not (output / "plan.json").exists():
+        raise UsageError("the folder is not empty.", where=output, fix="Choose a new --output.")
+    content = load_suite("demo").model_dump()
+    suite = make_suite(content | {"seeds": seeds, "caps": content["caps"] | {"train": items}})
+    records = run_suite(suite, output, workers=workers)
+    made = write_report(output, reference=suite.reference)
+    console.print(overview.results(suite, records.values()))
+    console.print(statement_of(made), style="bold")
+
+
+def statement_of(content: Content) -> str:
+    """Who is ahead in accuracy on the clean labels, in plain words."""
+    table = next(t for t in content.tables if t.metric.name == "accuracy")
+    means = dict(zip(table.methods, table.overall, strict=True))
+    return winner_statement(means, table.pooled, content.reference)
+
+
+def winner_statement(accuracy: dict[str, float], differences: list[Difference], reference: str) -> str:
+    """One or two sentences: whether the reference won, and whether the seeds and items suffice to say so.
+
+    Args:
+        accuracy: mean by method.
+        differences: the reference against each other method.
+        reference: its name.
+    """
+    best = max((name for name in accuracy if name != reference), key=lambda name: accuracy[name])
+    ours, theirs = accuracy[reference], accuracy[best]
+    against = next(d.result for d in differences if d.other == best)
+    bounds = f"{_points(against.low, unit=False)} to {_points(against.high)}"
+    interval = f"{_points(against.difference)}, 95 % interval {bounds}"
+    scores = f"{100 * ours:.1f} % of the clean test labels right, {best} {100 * theirs:.1f} %"
+    if abs(ours - theirs) < 1e-9:
+        return f"{reference} did not win: it and {best} tie. {reference} got {scores} ({interval})."
+    if ours < theirs:
+        firm = "" if against.high < 0 else " The interval includes zero, so this may be luck."
+        return f"{reference} did not win: {best} is ahead. {reference} got {scores} ({interval}).{firm}"
+    unsure = [d.other for d in differences if d.result.low <= 0]
+    if not unsure:
+        return f"{reference} won: it got {scores} ({interval})."
+    return (
+        f"{reference} has the highest mean, but its lead over {' and '.join(unsure)} is within the range of luck: "
+        f"it got {scores} ({interval})."
+    )
+
+
+def _points(difference: float, *, unit: bool = True) -> str:
+    return f"{100 * difference:+.1f}{' points' if unit else ''}".replace("-", "−")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dcpc.files import atomic_file
-from dcpc_bench.report.content import make_content
+from dcpc_bench.report.content import Content, make_content
 from dcpc_bench.report.longform import write_long_form
 from dcpc_bench.report.markdown import to_markdown
 from dcpc_bench.report.page import report_page
@@ -14,8 +14,8 @@ from dcpc_bench.rig.store import writing
 from dcpc_bench.statistics.significance import REPLICATES
 
 
-def write_report(folder: Path, *, reference: str, replicates: int = REPLICATES) -> None:
-    """Write `results.parquet`, `cells.parquet`, `results.md` and `report.html` from a store, finished or not.
+def write_report(folder: Path, *, reference: str, replicates: int = REPLICATES) -> Content:
+    """Write `results.parquet`, `cells.parquet`, `results.md` and `report.html` from a store; returns what they say.
 
     Each file appears whole or not at all; the store is only read.
 
@@ -39,3 +39,4 @@ def write_report(folder: Path, *, reference: str, replicates: int = REPLICATES) 
         ):
             with atomic_file(folder / name) as path:
                 path.write_text(text, encoding="utf-8")
+    return content

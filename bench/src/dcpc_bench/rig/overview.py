@@ -39,6 +39,8 @@ def budgets(suite: Suite) -> RenderableType:
         effort, epochs = ("its own", "–") if own else (effort, f"{training.epochs:g}")
         if method.searched_as:
             effort = f"as {method.searched_as}"
+        if name in (suite.settings or {}):
+            effort = "given"
         table.add_row(name, method.on, "–" if own else str(size), effort, epochs)
     tasks = cells(suite)
     n, n_searches = len(tasks), len({task.search.key for task in tasks})

@@ -13,12 +13,12 @@ import pandas as pd
 from dcpc.data.annotations import Annotations
 from dcpc.data.readers import read_annotations
 from dcpc.errors import DataError, UsageError
+from dcpc_bench.reviews import judged_reviews, review_items
 from dcpc_bench.rig.suite import Dataset
-from dcpc_bench.shifts import CleanItems, simulate
+from dcpc_bench.shifts import CleanItems
 
 GENERATED = "generated-reviews"
-"""The data set that needs no file: the demo's reviews, judged by its twelve annotators, three per review."""
-GENERATED_ITEMS = 300
+"""The data set that needs no file; see `dcpc_bench.reviews`."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def load_source(dataset: Dataset, data_folder: Path | None) -> Source:
     from dcpc_bench.source_tasks.loaders import task_at
 
     if _is_generated(dataset):
-        return _generated()
+        items = review_items()
+        return Source(judged_reviews(items, GENERATED), items)
     path = find_path(dataset, data_folder)
     task = None if path is None or dataset.columns or dataset.format else task_at(path)
     if task in ("record", "alpaca"):
@@ -139,14 +140,3 @@ def relabel(annotations: Annotations, dataset: Dataset) -> Annotations:
 def _bin_names(edges: list[float]) -> tuple[str, ...]:
     between = [f"above {low:g} to {high:g}" for low, high in pairwise(edges)]
     return (f"up to {edges[0]:g}", *between, f"above {edges[-1]:g}")
-
-
-def _generated() -> Source:
-    from dcpc_bench.demo.data import DemoData
-
-    data = DemoData.generate(GENERATED_ITEMS, 0, test_items=0)
-    judged, _ = simulate(
-        data.train_items, data.pool, n_annotators=len(data.pool.groups), labels_per_item=3, seed=0
-    )
-    table = judged.table.drop(columns="clean_label")
-    return Source(Annotations(table, judged.labels, "nominal", GENERATED), data.train_items)

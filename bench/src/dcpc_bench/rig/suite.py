@@ -129,6 +129,7 @@ class Suite(_Strict):
         seeds: how many; seed s draws the split, the budget or the pool, and the training.
         caps, training, search: see there.
         backbone: the adapter that carries the targets, losses and heads: lora or p-tuning-v2.
+        settings: method → its setting, chosen beforehand; a method that is named here is not searched.
         pools: name in a condition → parameters of the annotator pool; `pool` names its kind.
         annotators: A of simulated pools.
         labels_per_item: judgements per item of simulated pools.
@@ -145,6 +146,7 @@ class Suite(_Strict):
     training: Training = Field(default_factory=Training)
     search: Search = Field(default_factory=Search)
     backbone: Backbone = "lora"
+    settings: dict[str, dict[str, Any]] | None = None
     pools: dict[str, dict[str, Any]] = Field(default_factory=dict)
     annotators: int = Field(default=12, gt=1)
     labels_per_item: int = Field(default=1, gt=0)
@@ -197,7 +199,7 @@ class Suite(_Strict):
 def suite_names() -> list[str]:
     """The suites that come with the package."""
     folder = files("dcpc_bench") / "suites"
-    order = ("smoke", "real-small", "real-full", "shift-small", "shift-rte", "shift-full", "ablation")
+    order = ("demo", "smoke", "real-small", "real-full", "shift-small", "shift-rte", "shift-full", "ablation")
     found = {entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
     return [name for name in order if name in found] + sorted(found - set(order))
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from dcpc_bench.demo.vocabulary import ADJECTIVES, ADVERBS, CONTRASTS, OPENERS, TOPICS, VERDICTS
+from dcpc_bench.reviews.vocabulary import ADJECTIVES, ADVERBS, CONTRASTS, OPENERS, TOPICS, VERDICTS
 
 T = TypeVar("T")
 
