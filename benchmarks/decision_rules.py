@@ -19,7 +19,7 @@ from rows import Rows
 
 from dcpc.data import Annotations
 from dcpc.evaluation.decision import best_offsets, decide, fit_offsets
-from dcpc.evaluation.summary import evaluate_distribution
+from dcpc.evaluation.measure import evaluate_distribution
 from dcpc_bench.method import TrainingSettings
 from dcpc_bench.methods import METHODS
 from dcpc_bench.rig.cases import make_case

@@ -20,7 +20,7 @@ from rows import Rows
 from scipy.special import softmax
 
 from dcpc.evaluation.decision import decide, fit_offsets
-from dcpc.evaluation.summary import evaluate_distribution
+from dcpc.evaluation.measure import evaluate_distribution
 from dcpc.models import load_base_model
 from dcpc.pooling import mean_of_tokens
 from dcpc.regression.logistic import Judged

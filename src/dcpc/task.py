@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dcpc.data.annotations import ITEM_COLUMNS, Scale
 from dcpc.errors import ModelError, UsageError
-from dcpc.evaluation.decision import DecisionRule
+from dcpc.evaluation.decision import FEWEST_ITEMS, DecisionRule
 from dcpc.settings import first_problem
 
 TASK_FILE = "task.json"
@@ -70,7 +70,7 @@ class Task(BaseModel):
     def how_it_decides(self) -> str:
         """What labels are decided for by default, to follow `decides`."""
         if self.decision is None:
-            return "for the most probable label: it carries no decision rule fitted on held-out judgements"
+            return f"for the most probable label: it carries no rule fitted on {FEWEST_ITEMS} held-out items or more"
         judgements, items = f"{self.decision.judgements:,}", f"{self.decision.items:,}"
         return f"for macro-F1, by a rule fitted on {judgements} held-out judgements of {items} items"
 

@@ -19,8 +19,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from dcpc.errors import DataError, UsageError
 from dcpc.evaluation import distribution as D
 from dcpc.evaluation import evaluate_distribution, majority_labels, per_annotator_error
-from dcpc.evaluation.calibration import brier, expected_calibration_error
-from dcpc.evaluation.ordinal import wasserstein
+from dcpc.evaluation.distribution import brier, expected_calibration_error, wasserstein
 
 ITEMS, C, VOTES = 60, 4, 5
 

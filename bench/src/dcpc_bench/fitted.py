@@ -54,8 +54,8 @@ class Fitted(ABC):
             annotators: ids, J of them; those that training did not see get the item's distribution.
         """
 
-    def rule(self, validation: Annotations) -> DecisionRule:
-        """How labels are decided for, fitted on noisy validation judgements."""
+    def rule(self, validation: Annotations) -> DecisionRule | None:
+        """How labels are decided for, fitted on noisy validation judgements; None where they are too few."""
         return fit_rule(self.probabilities(validation.items), validation)
 
 
@@ -82,6 +82,6 @@ class FittedAdapter(Fitted):
 
         return predict_judgements(self.adapter, items, item_codes, annotators)
 
-    def rule(self, validation: Annotations) -> DecisionRule:
+    def rule(self, validation: Annotations) -> DecisionRule | None:
         """The rule that the adapter carries, fitted on the same judgements when it was trained."""
-        return self.adapter.task.decision or super().rule(validation)
+        return self.adapter.task.decision

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dcpc.evaluation.summary import evaluate_distribution
+from dcpc.evaluation.measure import evaluate_distribution
 from dcpc_bench.rig.store import STORE_VERSION
 
 METHODS = (

@@ -20,7 +20,7 @@ from fake_methods import FakeMethod, cut_off, fake_suite, install, killed
 
 from dcpc.errors import DataError, UsageError
 from dcpc.evaluation.decision import decide, fit_offsets
-from dcpc.evaluation.summary import evaluate_distribution
+from dcpc.evaluation.measure import evaluate_distribution
 from dcpc.tuner.config import PRESETS as ADAPTERS
 from dcpc_bench.rig import runner, workers
 from dcpc_bench.rig.rerun import begin_rerun, end_rerun, unfinished_rerun

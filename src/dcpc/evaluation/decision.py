@@ -3,8 +3,8 @@
 The most probable label is the best decision for accuracy: a temperature on the probabilities does not change it, and
 a bias per label would follow the accidents of the held-out labels. It is not the best for macro-F1: on unbalanced
 sets a well shrunk model then votes for the majority class alone. For that goal one additive offset per label is
-fitted in two steps: noisy validation labels say how far the probabilities can be trusted, and the offsets are best for
-the labels that the probabilities, so corrected, lead to expect:
+fitted in two steps: noisy validation labels say how far the probabilities can be trusted, and the offsets are best
+for the labels that the probabilities, so corrected, lead to expect:
 
     q(p) = softmax(τ ln p)                           τ by maximum a posteriori
     decision(p) = argmax_c (ln p_c + o_c)            o = argmax E_{y ~ q} macro-F1(decision(p), y)
@@ -33,6 +33,9 @@ from dcpc.probabilities import SMALLEST
 Goal = Literal["macro-f1", "accuracy"]
 """What decisions are to be good for: `macro-f1` weighs every label the same, `accuracy` every item."""
 
+FEWEST_ITEMS = 10
+"""Held-out items below which no rule is fitted: two gain nothing in macro-F1 and cost accuracy, ten already bring two
+thirds of what a hundred do (docs/metrics.md)."""
 PRIOR_PRECISION = 20.0
 """Of the normal prior of ln τ around zero: probabilities are believed until labels object."""
 LARGEST_LOG_TEMPERATURE = 4.0
@@ -59,12 +62,14 @@ class DecisionRule(BaseModel):
     judgements: int
 
 
-def fit_rule(probabilities: ArrayLike, held_out: Annotations) -> DecisionRule:
+def fit_rule(probabilities: ArrayLike, held_out: Annotations) -> DecisionRule | None:
     """The rule for distributions of held-out items, float [I, C], and the judgements of these items.
 
     Every judgement counts once. The judgements are noisy ones of items that training did not see; never clean labels,
-    nor those of a test.
+    nor those of a test. None where there are fewer than `FEWEST_ITEMS`.
     """
+    if held_out.n_items < FEWEST_ITEMS:
+        return None
     p = np.asarray(probabilities)[held_out.item_codes]  # [J, C]
     offsets = fit_offsets(p, held_out.label_codes)
     return DecisionRule(offsets=offsets.tolist(), items=held_out.n_items, judgements=held_out.n_judgements)
@@ -83,12 +88,12 @@ def chosen_goal(rule: DecisionRule | None, goal: str | None = None) -> Goal:
             continue
         if known == "macro-f1" and rule is None:
             raise UsageError(
-                "the adapter carries no decision rule for macro-F1: there were no held-out judgements to fit one on.",
-                fix="Decide by the most probable label (--decide accuracy), or train with validation items.",
+                "the adapter carries no decision rule for macro-F1: too few items were held out, or none.",
+                fix=f"Decide for accuracy, or train with at least {FEWEST_ITEMS} validation items.",
             )
         return known
     raise UsageError(
-        f"decisions cannot be made for `{goal}`.", fix=f"Goals are: {', '.join(get_args(Goal))}."
+        f"there is nothing called `{goal}` to decide for.", fix=f"Goals are: {', '.join(get_args(Goal))}."
     )
 
 

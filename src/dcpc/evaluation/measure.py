@@ -1,17 +1,22 @@
-"""The one way to measure predictions: `dcpc evaluate`, the Python API and the benchmark all call it."""
+"""The one way to measure predictions: `dcpc evaluate`, the Python API and the benchmark all call `measure`.
+
+Its parts can be had alone: a distribution against all judgements, and the error of single annotators.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from dcpc.data.annotations import Annotations
-from dcpc.evaluation.annotators import mean_annotator_error, per_annotator_error
+from dcpc.data.annotations import Annotations, Scale
+from dcpc.data.counts import soft_labels
+from dcpc.errors import UsageError
+from dcpc.evaluation import distribution
 from dcpc.evaluation.decision import DecisionRule, decide_labels
-from dcpc.evaluation.distribution import expected_jensen_shannon
-from dcpc.evaluation.inputs import check_probabilities
-from dcpc.evaluation.summary import evaluate_distribution
+from dcpc.evaluation.inputs import check_codes, check_counts, check_probabilities
+from dcpc.evaluation.majority import majority_scores
 
 
 class Measured(NamedTuple):
@@ -64,7 +69,7 @@ def measure(
     figures = evaluate_distribution(p, counts, annotations.scale, decisions)
     argmax = evaluate_distribution(p, counts, annotations.scale)
     figures |= {f"{name}_argmax": argmax[name] for name in ("macro_f1", "accuracy")}
-    expected = expected_jensen_shannon(p, counts.sum(axis=1))  # [I]
+    expected = distribution.expected_jensen_shannon(p, counts.sum(axis=1))  # [I]
     figures["expected_jensen_shannon"] = float(expected.mean())
     if not annotations.has_annotators:
         return Measured(figures, decisions, None)
@@ -75,3 +80,90 @@ def measure(
         figures[f"{prefix}judgement_error"] = float((label != annotations.label_codes).mean())
         figures[f"{prefix}mean_annotator_error"] = mean_annotator_error(errors)
     return Measured(figures, decisions, personal != annotations.label_codes)
+
+
+def evaluate_distribution(
+    probabilities: ArrayLike,
+    counts: ArrayLike,
+    scale: Scale,
+    predicted: ArrayLike | None = None,
+) -> dict[str, float]:
+    """Every metric of a predicted label distribution against all judgements of the items.
+
+    Args:
+        probabilities: predicted distribution per item, float [I, C].
+        counts: judgements per item and label, [I, C]; every item has at least one.
+        scale: the label scale; `ordinal` adds the Wasserstein distance.
+        predicted: one label position per item, int [I], where the decision is not the most probable label
+            (see `dcpc.evaluation.decision`).
+
+    Returns:
+        Name to value. Higher is better: `macro_f1`, `accuracy` (against the majority), `soft_micro_f1`. Lower
+        is better: `cross_entropy` (nats), `jensen_shannon` (bits), `manhattan`, `ece`, `brier`, and for
+        ordinal scales `wasserstein` (label steps). Counts: `items` (all), `ties` (items without a majority,
+        left out of the first two).
+
+    Raises:
+        UsageError: shapes do not fit together, or a row is no distribution.
+        DataError: no items, or an item without a judgement.
+    """
+    p = check_probabilities(probabilities)  # [I, C]
+    votes = check_counts(counts, p.shape)  # [I, C]
+    q = soft_labels(votes)  # [I, C]
+    guess = p.argmax(axis=1) if predicted is None else check_codes(predicted, len(p), p.shape[1], "predicted")
+    majority = majority_scores(guess, votes)
+    values = {
+        "macro_f1": majority.macro_f1,
+        "accuracy": majority.accuracy,
+        "cross_entropy": float(np.mean(distribution.cross_entropy(p, q))),
+        "jensen_shannon": float(np.mean(distribution.jensen_shannon(p, q))),
+        "manhattan": float(np.mean(distribution.manhattan(p, q))),
+        "soft_micro_f1": float(np.mean(distribution.soft_micro_f1(p, q))),
+        "ece": distribution.expected_calibration_error(p, q),
+        "brier": float(np.mean(distribution.brier(p, q))),
+    }
+    if scale == "ordinal":
+        values["wasserstein"] = float(np.mean(distribution.wasserstein(p, q)))
+    return values | {"items": float(len(p)), "ties": float(majority.ties)}
+
+
+def per_annotator_error(
+    predicted: ArrayLike,
+    label_codes: ArrayLike,
+    annotator_codes: ArrayLike,
+    n_annotators: int | None = None,
+) -> np.ndarray:
+    """Share of each annotator's judgements that differ from the prediction, float [A], from 0 to 1.
+
+    One row per judgement, so it takes a consensus (`predicted_of_item[annotations.item_codes]`) as well as a
+    prediction made for the annotator who judged. `np.nanmean` of the result weighs every annotator the same.
+
+    Args:
+        predicted: predicted label position per judgement, int [J].
+        label_codes: label position that the annotator gave, int [J].
+        annotator_codes: position of the annotator, int [J]; judgements with −1 (unknown) are left out.
+        n_annotators: A; by default one more than the highest position.
+
+    Returns:
+        Error rate per annotator; NaN for annotators without a judgement.
+
+    Raises:
+        UsageError: the three arrays do not have one length.
+    """
+    guess, label, annotator = (np.asarray(x) for x in (predicted, label_codes, annotator_codes))
+    if not guess.shape == label.shape == annotator.shape or guess.ndim != 1:
+        raise UsageError(
+            "per-annotator error needs one predicted label, one label and one annotator per judgement, "
+            f"got shapes {guess.shape}, {label.shape} and {annotator.shape}"
+        )
+    known = annotator >= 0
+    size = n_annotators if n_annotators is not None else int(annotator.max(initial=-1)) + 1
+    wrong = np.bincount(annotator[known], weights=(guess != label)[known], minlength=size)  # [A]
+    total = np.bincount(annotator[known], minlength=size)  # [A]
+    return np.divide(wrong, total, out=np.full(size, np.nan), where=total > 0)
+
+
+def mean_annotator_error(errors: np.ndarray) -> float:
+    """Mean over annotators of `per_annotator_error` [A], every annotator weighing the same; NaN without any."""
+    known = errors[np.isfinite(errors)]
+    return float(known.mean()) if len(known) else float("nan")

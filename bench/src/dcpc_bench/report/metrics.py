@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dcpc.evaluation.calibration import brier
-from dcpc.evaluation.distribution import cross_entropy, jensen_shannon
+from dcpc.evaluation.distribution import brier, cross_entropy, jensen_shannon
 from dcpc_bench.report.results import Cell, TestItems
 from dcpc_bench.statistics.significance import Statistic, macro_f1, weighted_mean, weighted_ratio
 
