@@ -1,8 +1,8 @@
 """Distances between a predicted label distribution p and the annotators' distribution q, one per item, and whether
 predicted probabilities mean what they say, judged by the single votes and not by the majority.
 
-Unless said otherwise, functions take p and q as float [I, C] with rows that sum to 1 and return float [I]; the score of
-a set is the mean over its items, every item weighing the same however many judgements it has (the convention of the
+Unless said otherwise, functions take p and q as float [I, C] with rows that sum to 1 and return float [I]; the score
+of a set is the mean over its items, every item weighing the same however many judgements it has (the convention of the
 Learning with Disagreements shared tasks, Leonardelli et al. 2023).
 """
 
