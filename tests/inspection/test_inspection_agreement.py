@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dcpc.inspection.agreement import bootstrap_alpha, krippendorff_alpha, measure_agreement
-from dcpc.inspection.entropy import label_entropy
+from dcpc.inspection.agreement import bootstrap_alpha, krippendorff_alpha, label_entropy, measure_agreement
 
 REAL = {
     "md_agreement": False,

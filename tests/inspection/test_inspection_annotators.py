@@ -9,12 +9,37 @@ import pandas as pd
 import pytest
 
 from dcpc.data.annotations import Annotations
-from dcpc.inspection.affinity import shuffled_within_items
-from dcpc.inspection.bias import measure_bias
-from dcpc.inspection.conflicts import same_item_conflicts
-from dcpc.inspection.decomposition import decompose
-from dcpc.inspection.demographics import compare_columns
-from dcpc.inspection.groups import find_groups
+from dcpc.inspection import annotators
+from dcpc.inspection import groups as grouping
+from dcpc.inspection.annotators import AnnotatorBias, Decomposition
+from dcpc.inspection.groups import ColumnTest, Groups, annotator_columns, connected_parts, sampled_pairs
+from dcpc.inspection.items import same_item_conflicts as conflicts_of
+from dcpc.inspection.judgements import shared_judgements, shuffled_within_items
+
+
+def find_groups(annotations: Annotations) -> Groups:
+    shared = shared_judgements(annotations)
+    pairs = sampled_pairs(shared, connected_parts(shared))
+    return grouping.find_groups(pairs, annotations.annotators, len(np.unique(shared.annotators)))
+
+
+def compare_columns(annotations: Annotations) -> list[ColumnTest]:
+    shared = shared_judgements(annotations)
+    return grouping.compare_columns(
+        sampled_pairs(shared, connected_parts(shared)), annotator_columns(annotations)
+    )
+
+
+def decompose(annotations: Annotations) -> Decomposition:
+    return annotators.decompose(shared_judgements(annotations))
+
+
+def measure_bias(annotations: Annotations) -> list[AnnotatorBias]:
+    return annotators.measure_bias(shared_judgements(annotations), annotations.annotators, annotations.labels)
+
+
+def same_item_conflicts(annotations: Annotations) -> pd.DataFrame:
+    return conflicts_of(annotations, shared_judgements(annotations))
 
 
 def raters(

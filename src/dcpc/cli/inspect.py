@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from dcpc.inspection import Inspection
 
 
+MOST_INDENTED = 50_000
+"""Items up to which report.json is laid out for reading."""
+
+
 def command(
     data: options.Data,
     output: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
@@ -25,9 +29,12 @@ def command(
     labels: options.Labels = None,
     texts: Annotated[bool, typer.Option("--texts/--no-texts", help="Show item texts in the report.")] = True,
     pairs: Annotated[
-        bool,
-        typer.Option("--pairs/--no-pairs", help="Look for near-duplicates and paraphrases labelled apart."),
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--pairs/--no-pairs",
+            help="Look for near-duplicates and paraphrases labelled apart; default: among 15,000 items at most.",
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(help="Folder for embeddings, found again by their text's hash; default: ~/.cache/dcpc."),
@@ -56,7 +63,9 @@ def command(
     )
     with atomic_folder(output, "inspect", force=force) as folder:
         (folder / "report.html").write_text(inspection_page(result), encoding="utf-8")
-        report = json.dumps(to_json(result), ensure_ascii=False, indent=1)
+        # With an indent Python writes JSON ten times slower, and nobody reads a file of that size.
+        indent = 1 if len(result.item_ids) <= MOST_INDENTED else None
+        report = json.dumps(to_json(result), ensure_ascii=False, indent=indent)
         (folder / "report.json").write_text(report, encoding="utf-8")
     _print_summary(console, result)
     options.show_notes(
@@ -68,7 +77,7 @@ def command(
 def _print_summary(console: Console, result: Inspection) -> None:
     from rich.markup import escape
 
-    from dcpc.inspection.page import read_alpha, verdict
+    from dcpc.inspection import wording
     from dcpc.report.page import format_count, format_number, format_percent
 
     overlap, agreement = result.overlap, result.agreement
@@ -85,10 +94,7 @@ def _print_summary(console: Console, result: Inspection) -> None:
         (f"alpha ({agreement.metric})", f"{format_number(agreement.alpha)}{interval}"),
         ("pairwise agreement", format_percent(agreement.pairwise, 1)),
         ("unanimous items", format_percent(result.entropy.unanimous)),
-        (
-            "groups found",
-            ", ".join(str(len(m)) for m in result.groups.members) or f"none: {result.groups.reason}",
-        ),
+        ("groups found", _groups(result)),
         ("consensus models differ on", _differing(result)),
         ("conflict pairs listed", format_count(len(result.conflicts))),
     ]
@@ -96,9 +102,18 @@ def _print_summary(console: Console, result: Inspection) -> None:
         table.add_row(name, escape(value))
     console.print(table)
     verb = "Alpha" if agreement.alpha is None else "Alpha is"
-    console.print(f"{verb} {read_alpha(agreement.alpha)}.", soft_wrap=True)
-    console.print(escape(verdict(result.decomposition)), soft_wrap=True)
+    console.print(escape(f"{verb} {wording.read_alpha(agreement, overlap)}."), soft_wrap=True)
+    console.print(escape(wording.verdict(result.decomposition)), soft_wrap=True)
+    if result.preferences is not None:
+        console.print(escape(" ".join(wording.preference_sentences(result.preferences))), soft_wrap=True)
     console.print(f"[dim]{escape(result.scale_reason)}[/]", soft_wrap=True)
+
+
+def _groups(result: Inspection) -> str:
+    from dcpc.inspection import wording
+
+    found = ", ".join(f"{len(members):,}" for members in result.groups.members)
+    return ". ".join(filter(None, [found or f"none: {result.groups.reason}", wording.sample_of_groups(result.groups)]))
 
 
 def _differing(result: Inspection) -> str:

@@ -116,9 +116,8 @@ class Annotations:
     @cached_property
     def counts(self) -> np.ndarray:
         """How often each item got each label, int [I, C]."""
-        counts = np.zeros((self.n_items, self.n_classes), dtype=np.int64)
-        np.add.at(counts, (self.item_codes, self.label_codes), 1)
-        return counts
+        cells = self.item_codes.astype(np.int64) * self.n_classes + self.label_codes
+        return np.bincount(cells, minlength=self.n_items * self.n_classes).reshape(self.n_items, self.n_classes)
 
     @property
     def soft_labels(self) -> np.ndarray:

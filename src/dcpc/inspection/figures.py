@@ -8,13 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dcpc.inspection.bias import AnnotatorBias
-from dcpc.inspection.entropy import Entropy
-from dcpc.inspection.overlap import Spread
-from dcpc.report import figure_to_svg
+from dcpc.inspection.agreement import Entropy, Spread
+from dcpc.inspection.annotators import AnnotatorBias
+from dcpc.inspection.preferences import Preferences
+from dcpc.report import figure_to_svg, plain
 from dcpc.report.figures import PALETTE
 
 _MOST_LABELS = 30
+_MOST_RATERS = 25
+_RATER_PANELS = (("ties", "calls a tie"), ("longer", "the longer"), ("first", "the first side"))
 
 
 def _axes(height: float = 2.3) -> tuple[Figure, Axes]:
@@ -53,7 +55,7 @@ def label_plot(counts: dict[str, int]) -> Markup:
     shown = list(counts.items())
     if len(shown) > _MOST_LABELS:
         shown = sorted(shown, key=lambda pair: -pair[1])[:_MOST_LABELS]
-    names = [name if len(name) <= 22 else name[:21] + "…" for name, _ in shown]
+    names = [plain(name if len(name) <= 22 else name[:21] + "…") for name, _ in shown]
     total = max(sum(counts.values()), 1)
     figure, axes = _axes(height=0.55 + 0.22 * max(len(shown), 4))
     axes.barh(np.arange(len(shown)), [n for _, n in shown], color=PALETTE[0])
@@ -110,7 +112,7 @@ def confusion_plot(confusion: np.ndarray, labels: tuple[str, ...], *, annotator:
     figure = Figure(figsize=(2.6, 2.4), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [label if len(label) <= 10 else label[:9] + "…" for label in labels]
+    names = [plain(label if len(label) <= 10 else label[:9] + "…") for label in labels]
     axes.set_xticks(range(len(labels)), names, rotation=90 if max(map(len, names)) > 4 else 0)
     axes.set_yticks(range(len(labels)), names)
     axes.set_xlabel("said")
@@ -119,6 +121,37 @@ def confusion_plot(confusion: np.ndarray, labels: tuple[str, ...], *, annotator:
         for (row, column), share in np.ndenumerate(shares):
             colour = "#ffffff" if share > 0.55 else "#101010"
             axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_title(annotator if len(annotator) <= 24 else annotator[:23] + "…", fontsize=10)
+    axes.set_title(plain(annotator if len(annotator) <= 24 else annotator[:23] + "…"), fontsize=10)
     alt = f"Confusion of {annotator}: the same label as the others in {np.trace(confusion) / confusion.sum():.0%}."
+    return figure_to_svg(figure, alt)
+
+
+def rater_plot(preferences: Preferences) -> Markup:
+    """The raters with the most votes: how often they call a tie, choose the longer and the first, with intervals."""
+    raters = preferences.raters[:_MOST_RATERS]
+    figure = Figure(figsize=(7.2, 0.75 + 0.19 * max(len(raters), 4)), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    heights = np.arange(len(raters))
+    names = [plain(r.rater if len(r.rater) <= 14 else r.rater[:13] + "…") for r in raters]
+    for axes, (name, title) in zip(panels, _RATER_PANELS, strict=True):
+        axes.spines[["top", "right"]].set_visible(False)
+        pool = getattr(preferences, name).share
+        if pool is not None:
+            axes.axvline(pool, color="#808080", lw=0.8)
+        for height, rater in zip(heights, raters, strict=True):
+            share = getattr(rater, name)
+            if share.share is not None:
+                colour = PALETTE[1] if name in rater.unlike else PALETTE[0]
+                axes.plot([share.low, share.high], [height, height], color=colour, lw=1.4)
+                marker = "D" if name in rater.unlike else "o"
+                axes.plot(share.share, height, marker, color=colour, markersize=4)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+        axes.set_title(title, fontsize=10)
+    panels[0].set_yticks(heights, names)
+    panels[0].invert_yaxis()
+    alt = (
+        f"Interval plot of the {len(raters)} raters with the most votes: share of ties, of votes for the longer "
+        "response and of votes for the first side. The same figures are in the table of annotators."
+    )
     return figure_to_svg(figure, alt)

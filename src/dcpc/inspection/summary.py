@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,26 +13,44 @@ import numpy as np
 import pandas as pd
 
 import dcpc
-from dcpc.data.annotations import Annotations, item_texts
+from dcpc.data.annotations import Annotations
 from dcpc.errors import DCPCError
-from dcpc.inspection.agreement import Agreement, measure_agreement
-from dcpc.inspection.bias import AnnotatorBias, measure_bias
-from dcpc.inspection.conflicts import same_item_conflicts, with_prior
-from dcpc.inspection.consensus import Consensus, measure_consensus
-from dcpc.inspection.decomposition import Decomposition, decompose
-from dcpc.inspection.demographics import ColumnTest, compare_columns
-from dcpc.inspection.entropy import Entropy, measure_entropy
-from dcpc.inspection.groups import Groups, find_groups
-from dcpc.inspection.overlap import Overlap, measure_overlap
-
-MOST_ITEMS = 30
-"""Most divided items that are listed."""
+from dcpc.inspection import wording
+from dcpc.inspection.agreement import (
+    Agreement,
+    Entropy,
+    Overlap,
+    measure_agreement,
+    measure_entropy,
+    measure_overlap,
+)
+from dcpc.inspection.annotators import AnnotatorBias, Decomposition, decompose, measure_bias
+from dcpc.inspection.explorer import Explorer, make_explorer
+from dcpc.inspection.groups import (
+    ColumnTest,
+    Groups,
+    annotator_columns,
+    compare_columns,
+    connected_parts,
+    find_groups,
+    sampled_pairs,
+)
+from dcpc.inspection.items import (
+    Consensus,
+    measure_consensus,
+    most_divided,
+    same_item_conflicts,
+    shown_texts,
+    with_prior,
+)
+from dcpc.inspection.judgements import shared_judgements
+from dcpc.inspection.preferences import Preferences, measure_preferences
 
 MOST_MINED = 200
 """Conflict pairs of two different items that are listed, one per pair of items, the most similar ones."""
 
-MOST_EXAMPLE_LABELS = 6
-"""Labels that are written out where their order is to be named."""
+MOST_EMBEDDED = 15_000
+"""Items among which near-duplicates are looked for unless all are asked for: embedding takes minutes per 10,000."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,9 @@ class Inspection:
         notes: what the reader changed and what could not be computed, one sentence each.
         divided: the items people disagree on most: `item_id`, `entropy`, the label counts and, unless hidden,
             `text`.
-        conflicts: conflict pairs, columns as `conflicts.COLUMNS` (and `text_a`, `text_b` unless hidden).
+        conflicts: conflict pairs, columns as `items.CONFLICT_COLUMNS` (and `text_a`, `text_b` unless hidden).
+        preferences: habits of raters, where judgements are votes between two responses.
+        explorer: what the page's tables of items and annotators are made of.
         item_ids: the I items, in the order of `entropy.per_item` and `consensus.labels`.
     """
 
@@ -65,14 +84,16 @@ class Inspection:
     consensus: Consensus
     divided: pd.DataFrame
     conflicts: pd.DataFrame
-    item_ids: tuple[str, ...]
+    preferences: Preferences | None
+    explorer: Explorer
+    item_ids: pd.Index
 
 
 def inspect_annotations(
     annotations: Annotations,
     *,
     texts: bool = True,
-    pairs: bool = True,
+    pairs: bool | None = None,
     scale_given: bool = False,
     cache: str | Path | None = None,
     seed: int = 0,
@@ -84,8 +105,8 @@ def inspect_annotations(
     Args:
         annotations: what a reader returned; at least one judgement.
         texts: keep texts in the result; false leaves only item ids.
-        pairs: also mine near-duplicates and paraphrases labelled apart; says so in `notes` if the extras for it
-            are not installed.
+        pairs: also mine near-duplicates and paraphrases labelled apart; None: among at most `MOST_EMBEDDED` items,
+            drawn at random. Says so in `notes` if the extras for it are not installed.
         scale_given: whether the user named the scale; false if the reader told it from the labels.
         cache: folder in which the embeddings of `pairs` are kept; None: they are computed and forgotten.
         seed: of every bootstrap, shuffle and sample.
@@ -94,25 +115,50 @@ def inspect_annotations(
     """
     progress("Counting")
     overlap, entropy = measure_overlap(annotations), measure_entropy(annotations)
+    judgements, people = shared_judgements(annotations), annotations.annotators
     progress("Agreement")
-    agreement = measure_agreement(annotations, seed=seed)
+    agreement, preferences = measure_agreement(annotations, seed=seed), measure_preferences(annotations)
     progress("Annotators against the others")
-    bias, decomposition = measure_bias(annotations), decompose(annotations, seed=seed)
+    bias = measure_bias(judgements, people, annotations.labels)
+    decomposition = decompose(judgements, seed=seed)
     progress("Groups of annotators")
-    groups, columns = find_groups(annotations, seed=seed), compare_columns(annotations, seed=seed)
+    part = connected_parts(judgements)
+    sampled = sampled_pairs(judgements, part, seed=seed)
+    groups = find_groups(sampled, people, len(bias), seed=seed)
+    attributes = annotator_columns(annotations)
+    columns = compare_columns(sampled, attributes, seed=seed)
     progress("Consensus models")
     consensus = measure_consensus(annotations, seed=seed)
     progress("Conflict pairs")
-    notes = [*annotations.notes, *_limits(overlap)]
+    notes = [
+        *annotations.notes,
+        *wording.limits(overlap, int(part.max(initial=-1)) + 1),
+        *wording.remarkable(bias),
+        *wording.alike_names(people),
+        *(preferences.notes if preferences else ()),
+    ]
     prior = decomposition.preference if decomposition.preference is not None else 0.5
-    conflicts = same_item_conflicts(annotations, prior=prior)
-    if pairs and annotations.n_items > 1:
-        conflicts = _with_mined(annotations, conflicts, prior, notes, cache, bars)
+    conflicts = same_item_conflicts(annotations, judgements, prior=prior, seed=seed)
+    if pairs is not False and annotations.n_items > 1:
+        among = annotations if pairs else _few_items(annotations, notes, seed)
+        conflicts = _with_mined(among, conflicts, prior, notes, cache, bars)
+    divided = most_divided(annotations, entropy.per_item, texts=texts)
+    listed = pd.concat([divided["item_id"], conflicts["item_a"], conflicts["item_b"]])
+    explorer = make_explorer(
+        annotations,
+        bias=bias,
+        groups=groups,
+        columns=attributes,
+        preferences=preferences,
+        listed=annotations.item_ids.get_indexer(pd.Index(listed.unique())),
+        texts=texts,
+        seed=seed,
+    )
     return Inspection(
         source=annotations.source,
         scale=annotations.scale,
         labels=annotations.labels,
-        scale_reason=explain_scale(annotations, given=scale_given),
+        scale_reason=wording.explain_scale(annotations, given=scale_given),
         notes=tuple(notes),
         overlap=overlap,
         agreement=agreement,
@@ -122,46 +168,11 @@ def inspect_annotations(
         columns=columns,
         decomposition=decomposition,
         consensus=consensus,
-        divided=most_divided(annotations, entropy, texts=texts),
+        divided=divided,
         conflicts=_with_texts(annotations, conflicts) if texts else conflicts,
-        item_ids=tuple(str(item) for item in annotations.item_ids),
-    )
-
-
-def most_divided(annotations: Annotations, entropy: Entropy, *, texts: bool) -> pd.DataFrame:
-    """The items of highest entropy, ties by more judgements, at most `MOST_ITEMS`; unanimous items are left out."""
-    sizes = annotations.counts.sum(axis=1)
-    rank = np.lexsort((-sizes, -np.nan_to_num(entropy.per_item)))
-    rank = rank[np.nan_to_num(entropy.per_item[rank]) > 1e-9][:MOST_ITEMS]
-    counts = [
-        {label: int(n) for label, n in zip(annotations.labels, annotations.counts[row], strict=True) if n}
-        for row in rank
-    ]
-    table = pd.DataFrame(
-        {"item_id": annotations.item_ids[rank], "entropy": entropy.per_item[rank], "labels": counts}
-    )
-    if texts:
-        table["text"] = _shown_texts(annotations).reindex(table["item_id"]).to_numpy()
-    return table
-
-
-def explain_scale(annotations: Annotations, *, given: bool) -> str:
-    """Why labels are on their scale, by the rules of `dcpc.data.scales`, and how to set another."""
-    scale, labels = annotations.scale, annotations.labels
-    if given:
-        return f"The scale was set: {scale}."
-    if scale == "preference":
-        return "The scale is preference, because the table has two responses; `--scale nominal` sets another."
-    if scale == "ordinal":
-        return (
-            f"The labels are more than two numbers, so they were read as ordinal, from {labels[0]} to {labels[-1]}. "
-            "Where numbers are only names of classes, say `--scale nominal`: alpha and the leanings then change."
-        )
-    reason = "There are fewer than three labels" if len(labels) < 3 else "The labels are not all numbers"
-    shown = labels if len(labels) <= MOST_EXAMPLE_LABELS else (*labels[:2], "…", labels[-1])
-    return (
-        f"{reason}, so they were read as nominal. Where they have an order, name them from low to high: "
-        f"`--scale ordinal --labels {shlex.quote(','.join(shown))}`."
+        preferences=preferences,
+        explorer=explorer,
+        item_ids=annotations.item_ids,
     )
 
 
@@ -170,7 +181,7 @@ def to_json(inspection: Inspection) -> dict[str, Any]:
     values = {
         field.name: getattr(inspection, field.name)
         for field in dataclasses.fields(inspection)
-        if field.name not in {"entropy", "consensus", "item_ids"}
+        if field.name not in {"entropy", "consensus", "explorer", "item_ids"}
     }
     entropy, consensus = inspection.entropy, inspection.consensus
     values["entropy"] = {
@@ -185,7 +196,7 @@ def to_json(inspection: Inspection) -> dict[str, Any]:
         "notes": consensus.notes,
     }
     values["items"] = {
-        "item_id": inspection.item_ids,
+        "item_id": [str(item) for item in inspection.item_ids],
         "entropy": entropy.per_item,
         **{name: consensus.labels[name].tolist() for name in consensus.labels},
     }
@@ -210,22 +221,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _limits(overlap: Overlap) -> list[str]:
-    notes = []
-    if overlap.labels_per_item.high == 1:
-        notes.append(
-            "Every item has one label: agreement, bias, groups and preference cannot be measured. Have at least a "
-            "part of the items labelled by two annotators or more."
-        )
-    elif overlap.single_label_items:
-        notes.append(f"{overlap.single_label_items:,} items have one label and say nothing about agreement.")
-    if overlap.annotators == 0:
-        notes.append("Annotators are not named: bias, groups and preference cannot be measured.")
-    if overlap.repeated:
-        notes.append(f"{overlap.repeated:,} judgements repeat an annotator's earlier one on the same item.")
-    return notes
-
-
 def _with_mined(
     annotations: Annotations,
     conflicts: pd.DataFrame,
@@ -246,15 +241,23 @@ def _with_mined(
     return pd.concat([conflicts, mined], ignore_index=True) if len(mined) else conflicts
 
 
-def _with_texts(annotations: Annotations, conflicts: pd.DataFrame) -> pd.DataFrame:
-    texts = _shown_texts(annotations)
-    return conflicts.assign(
-        text_a=texts.reindex(conflicts["item_a"]).to_numpy(),
-        text_b=texts.reindex(conflicts["item_b"]).to_numpy(),
+def _few_items(annotations: Annotations, notes: list[str], seed: int) -> Annotations:
+    """A random part of the items, where there are more than can be embedded in a few minutes."""
+    n_items = annotations.n_items
+    if n_items <= MOST_EMBEDDED:
+        return annotations
+    notes.append(
+        f"Near-duplicates and paraphrases were looked for among a random {MOST_EMBEDDED:,} of the {n_items:,} items; "
+        "--pairs looks among all."
     )
+    keep = np.zeros(n_items, dtype=bool)
+    keep[np.random.default_rng(seed).permutation(n_items)[:MOST_EMBEDDED]] = True
+    return annotations.where(keep[annotations.item_codes])
 
 
-def _shown_texts(annotations: Annotations) -> pd.Series:
-    """Each item's text, with its second text or responses below it, cut at 600 characters; index: item id."""
-    texts = pd.Series(item_texts(annotations.items), index=annotations.item_ids, dtype="str").str.strip()
-    return texts.where(texts.str.len() <= 600, texts.str.slice(0, 600) + "…")
+def _with_texts(annotations: Annotations, conflicts: pd.DataFrame) -> pd.DataFrame:
+    sides = {}
+    for side in ("a", "b"):
+        items = annotations.item_ids.get_indexer(pd.Index(conflicts[f"item_{side}"]))
+        sides[f"text_{side}"] = shown_texts(annotations, items)
+    return conflicts.assign(**sides)

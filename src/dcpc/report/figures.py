@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import warnings
+from collections.abc import Callable
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
@@ -22,7 +23,7 @@ def figure_to_svg(figure: Figure, alt: str) -> Markup:
 
     Text stays text. Black turns into the page's own text colour, so the figure reads on light, dark and
     paper; backgrounds are transparent. Make figures with `matplotlib.figure.Figure(figsize=(width, height),
-    layout="constrained")`, not with pyplot; a width of 5 inches or less stays readable on a phone.
+    layout="constrained")`, not with pyplot, and pass text from data through `plain`; a width of 5 inches or less stays readable on a phone.
 
     Args:
         figure: the figure; it is not changed.
@@ -40,17 +41,33 @@ def figure_to_svg(figure: Figure, alt: str) -> Markup:
     return Markup(_label(_unique_ids(_page_colours(svg[0]), prefix), prefix, alt))
 
 
+def plain(text: str) -> str:
+    """Text from data as matplotlib shows it unchanged: what stands between dollar signs is no formula."""
+    return text.replace("$", r"\$")
+
+
+def _in_tags(svg: str, change: Callable[[str], str]) -> str:
+    """Change what stands inside tags only: text between them is somebody's data, whatever it looks like."""
+    return re.sub(r"<[^>]*>", lambda tag: change(tag[0]), svg)
+
+
 def _page_colours(svg: str) -> str:
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font: ([^;\"]*?)'[^;\"]*", r"font: \1sans-serif", svg)
-    return svg.replace(_INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, count=1, flags=re.DOTALL)
+
+    def change(tag: str) -> str:
+        return re.sub(r"font: ([^;\"]*?)'[^;\"]*", r"font: \1sans-serif", tag).replace(_INK, "currentColor")
+
+    return _in_tags(svg, change)
 
 
 def _unique_ids(svg: str, prefix: str) -> str:
     # Several figures share one page, and matplotlib calls each of them figure_1.
-    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
-    svg = re.sub(r'href="#', f'href="#{prefix}-', svg)
-    return svg.replace("url(#", f"url(#{prefix}-")
+    def change(tag: str) -> str:
+        tag = re.sub(r'\bid="', f'id="{prefix}-', tag)
+        tag = re.sub(r'href="#', f'href="#{prefix}-', tag)
+        return tag.replace("url(#", f"url(#{prefix}-")
+
+    return _in_tags(svg, change)
 
 
 def _label(svg: str, prefix: str, alt: str) -> str:
