@@ -10,7 +10,9 @@ from dcpc.inspection.wording import read_alpha
 from inspection.conftest import make
 
 
-def agreement(alpha: float | None, *, low: float | None = None, high: float | None = None, items: int = 50) -> Agreement:
+def agreement(
+    alpha: float | None, *, low: float | None = None, high: float | None = None, items: int = 50
+) -> Agreement:
     return Agreement(alpha, low, high, "nominal", 0.5, items)
 
 

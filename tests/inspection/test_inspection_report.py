@@ -50,7 +50,9 @@ def test_json_holds_every_part_and_no_nan(two_camps) -> None:
 
 def test_the_page_is_self_contained_and_every_figure_has_an_alternative(two_camps) -> None:
     html = inspection_page(inspect_annotations(two_camps, pairs=False))
-    assert not re.search(r"https?://|<link|<img|<iframe|\ssrc=|@import", re.sub(r'xmlns(:\w+)?="[^"]*"', "", html))
+    assert not re.search(
+        r"https?://|<link|<img|<iframe|\ssrc=|@import", re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)
+    )
     assert html.count("<script") == 2  # the data, which does not run, and what the policy names by its hash
     assert "default-src 'none'" in html
     assert (

@@ -113,7 +113,9 @@ def _groups(result: Inspection) -> str:
     from dcpc.inspection import wording
 
     found = ", ".join(f"{len(members):,}" for members in result.groups.members)
-    return ". ".join(filter(None, [found or f"none: {result.groups.reason}", wording.sample_of_groups(result.groups)]))
+    return ". ".join(
+        filter(None, [found or f"none: {result.groups.reason}", wording.sample_of_groups(result.groups)])
+    )
 
 
 def _differing(result: Inspection) -> str:

@@ -59,7 +59,9 @@ def measure_overlap(annotations: Annotations) -> Overlap:
     n_annotators = len(annotations.annotators)
     if n_annotators:
         named = annotations.annotator_codes >= 0
-        keys = annotations.item_codes[named].astype(np.int64) * n_annotators + annotations.annotator_codes[named]
+        keys = (
+            annotations.item_codes[named].astype(np.int64) * n_annotators + annotations.annotator_codes[named]
+        )
         distinct = np.unique(keys)
         repeated = int(named.sum()) - len(distinct)
         per_annotator = spread(np.bincount(distinct % n_annotators, minlength=n_annotators))

@@ -125,7 +125,7 @@ def _rows(
     extremity = _spread_ratio(own / n[:, None], others / n[:, None], steps)
     result = [
         AnnotatorBias(
-            annotator=str(annotators[position]),
+            annotator=str(annotators[int(position)]),
             judgements=int(n[row]),
             agreement=float(agreed[row] / n[row]),
             chance=float(chance[row]),
@@ -170,7 +170,9 @@ class Decomposition:
     model: str = MODEL
 
 
-def decompose(judgements: Judgements, *, shuffles: int = 39, blocks: int = 20, seed: int = 0) -> Decomposition:
+def decompose(
+    judgements: Judgements, *, shuffles: int = 39, blocks: int = 20, seed: int = 0
+) -> Decomposition:
     """The share of within-item variance that is each annotator's own leaning.
 
     Assumption: a preference is a leaning that an annotator shows on all items alike. Tastes about some items only
@@ -252,7 +254,9 @@ class _Moments:
         if not gone_rows.any():
             return self
         columns = ("rows", "items", "annotators", "labels")
-        part = replace(self.judgements, **{name: getattr(self.judgements, name)[gone_rows] for name in columns})
+        part = replace(
+            self.judgements, **{name: getattr(self.judgements, name)[gone_rows] for name in columns}
+        )
         gone = _moments(part, self.judgements.scores(), self.probes, self.scale)
         return replace(
             self,

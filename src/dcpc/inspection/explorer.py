@@ -48,7 +48,9 @@ class Explorer:
     def script_json(self) -> str:
         """The data as JSON that is inert inside a `<script type="application/json">` element."""
         text = json.dumps(self.data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return text.replace("<", "\\u003c")  # "</script>" and "<!--" in a text would end or change the element
+        return text.replace(
+            "<", "\\u003c"
+        )  # "</script>" and "<!--" in a text would end or change the element
 
 
 def make_explorer(
@@ -140,15 +142,15 @@ def _annotators(
     result: dict[str, Any] = {
         "id": ids,
         "judgements": judged.tolist(),
-        "agreement": [_rounded(b and b.agreement) for b in known],
-        "chance": [_rounded(b and b.chance) for b in known],
+        "agreement": _field(known, "agreement"),
+        "chance": _field(known, "chance"),
         "leaning": [-1 if b is None else label[b.leaning] for b in known],
-        "excess": [_rounded(b and b.excess) for b in known],
-        "z": [_rounded(b and b.z, 1) for b in known],
+        "excess": _field(known, "excess"),
+        "z": _field(known, "z", 1),
     }
     if annotations.scale == "ordinal":
-        result["leniency"] = [_rounded(b and b.leniency) for b in known]
-        result["extremity"] = [_rounded(b and b.extremity) for b in known]
+        result["leniency"] = _field(known, "leniency")
+        result["extremity"] = _field(known, "extremity")
     if preferences is not None and preferences.raters:
         raters = {r.rater: r for r in preferences.raters}
         for name in ("ties", "longer", "first"):
@@ -171,6 +173,10 @@ def _groups(
         "group": [group_of.get(str(annotations.annotators[position]), -1) for position in people],
         "attributes": attributes,
     }
+
+
+def _field(bias: Sequence[AnnotatorBias | None], name: str, digits: int = 3) -> list[float | None]:
+    return [None if b is None else _rounded(getattr(b, name), digits) for b in bias]
 
 
 def _rounded(value: float | None, digits: int = 3) -> float | None:

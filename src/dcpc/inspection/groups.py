@@ -83,7 +83,9 @@ class Pairs:
         sums = sum(np.bincount(items, weights=column, minlength=len(sizes)) ** 2 for column in residuals.T)
         item_mean = (sums - squares) / np.maximum(sizes * (sizes - 1), 1)  # [I']
         products = np.einsum("rd,rd->r", residuals[self.left], residuals[self.right])
-        return np.bincount(self.pair, weights=products - item_mean[items[self.left]], minlength=len(self.first))
+        return np.bincount(
+            self.pair, weights=products - item_mean[items[self.left]], minlength=len(self.first)
+        )
 
     def _residuals(self, labels: np.ndarray) -> np.ndarray:
         """Label scores less their item's mean, over the annotator's spread, [J', D].
@@ -117,7 +119,9 @@ def sampled_pairs(judgements: Judgements, part: np.ndarray, seed: int = 0) -> Pa
     low, high = min(FEWEST_SAMPLED, len(ranked)), len(ranked)
     while low < high:  # the largest number of annotators whose pairs fit
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if _records(judgements, rank < middle) <= MOST_RECORDS else (low, middle - 1)
+        low, high = (
+            (middle, high) if _records(judgements, rank < middle) <= MOST_RECORDS else (low, middle - 1)
+        )
     kept = np.sort(ranked[:low])
     data = _part(judgements, np.isin(judgements.annotators, kept))
     if (data.sizes * (data.sizes - 1) // 2).sum() > MOST_RECORDS:
@@ -282,9 +286,12 @@ def _cluster(pairs: Pairs, labels: np.ndarray, sizes: range) -> list[tuple[float
     excess = pairs.excess(labels)
     n_annotators = pairs.judgements.n_annotators
     affinity = sparse.coo_matrix(
-        (excess / (pairs.overlap + SHRINKAGE), (pairs.first, pairs.second)), shape=(n_annotators, n_annotators)
+        (excess / (pairs.overlap + SHRINKAGE), (pairs.first, pairs.second)),
+        shape=(n_annotators, n_annotators),
     )
-    vectors = _leading_eigenvectors((affinity + affinity.T).tocsr().astype(np.float32), sizes[-1] - 1)  # strongest first
+    vectors = _leading_eigenvectors(
+        (affinity + affinity.T).tocsr().astype(np.float32), sizes[-1] - 1
+    )  # strongest first
     clusters = []
     for k in sizes:
         points = vectors[:, : k - 1]
@@ -309,7 +316,7 @@ def _leading_eigenvectors(matrix: sparse.csr_matrix, count: int) -> np.ndarray:
         try:
             values, vectors = eigsh(matrix, k=count, which="LA", tol=0.03, ncv=24, maxiter=30, v0=start)
         except ArpackNoConvergence as stopped:
-            values, vectors = stopped.eigenvalues, stopped.eigenvectors
+            values, vectors = np.real(stopped.eigenvalues), np.real(stopped.eigenvectors)
         missing = count - len(values)
         values, vectors = np.r_[np.zeros(missing), values], np.c_[np.zeros((n, missing)), vectors]
     order = np.argsort(-values)
@@ -317,7 +324,7 @@ def _leading_eigenvectors(matrix: sparse.csr_matrix, count: int) -> np.ndarray:
 
 
 def connected_parts(judgements: Judgements) -> np.ndarray:
-    """The part of each judgement, int [J'], the largest is 0: annotators of two parts share no item, even indirectly."""
+    """The part of each judgement, int [J'], the largest is 0: annotators of two parts share no item."""
     items, who, n_annotators = judgements.items, judgements.annotators, judgements.n_annotators
     n = n_annotators + judgements.n_items
     edges = sparse.coo_matrix((np.ones(len(items), dtype=np.int8), (who, n_annotators + items)), shape=(n, n))

@@ -150,7 +150,7 @@ def most_divided(annotations: Annotations, entropy: np.ndarray, *, texts: bool) 
 
 
 def shown_texts(annotations: Annotations, items: np.ndarray, most: int = MOST_CHARACTERS) -> list[str]:
-    """The text of the items at some positions, with its second text or responses below it, cut at `most` characters."""
+    """The texts of items at some positions, second text or responses below, cut at `most` characters."""
     texts = (text.strip() for text in item_texts(annotations.items.iloc[items]))
     return [text if len(text) <= most else text[:most] + "…" for text in texts]
 

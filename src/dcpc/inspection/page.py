@@ -41,7 +41,8 @@ def inspection_page(inspection: Inspection) -> str:
         busiest_tied=_busiest_tied(inspection.bias),
         bias=striking(inspection.bias)[:MOST_ANNOTATORS],
         clear_bias=sum(
-            abs(b.z) > wording.bonferroni_z(len(inspection.bias) * len(inspection.labels)) for b in inspection.bias
+            abs(b.z) > wording.bonferroni_z(len(inspection.bias) * len(inspection.labels))
+            for b in inspection.bias
         ),
         verdict=wording.verdict(inspection.decomposition),
         alpha_reading=wording.read_alpha(inspection.agreement, inspection.overlap),
@@ -122,8 +123,10 @@ def _differing(inspection: Inspection) -> list[dict[str, Any]]:
     rows = np.flatnonzero(inspection.consensus.differs)
     entropy = np.nan_to_num(inspection.entropy.per_item[rows])
     rows = rows[np.argsort(-entropy, kind="stable")[:MOST_DIFFERING]]
+    labels = inspection.consensus.labels.iloc[rows]
     return [
-        {"item_id": inspection.item_ids[row], **inspection.consensus.labels.iloc[row].to_dict()} for row in rows
+        {"item_id": item, **{str(model): label for model, label in row.items()}}
+        for item, row in zip(labels.index, labels.to_dict("records"), strict=True)
     ]
 
 

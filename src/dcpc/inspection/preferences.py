@@ -219,12 +219,11 @@ class _Votes:
 def _triangles(winner: np.ndarray, loser: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Cyclic triples, and triples with all three pairs decided, that each of n responses is in, [n] and [n].
 
-    With A the majority's direction (A_ij = 1 if i beats j) and U = A + Aᵀ: node i is in Σ_k (A²)_ik A_ki cycles and in
-    Σ_k (U²)_ik U_ik / 2 triples. Pairs without a majority, and responses against themselves, are no edges.
+    With A the majority's direction (A_ij = 1 if i beats j) and U = A + Aᵀ: node i is in Σ_k (A²)_ik A_ki cycles and
+    in Σ_k (U²)_ik U_ik / 2 triples. Pairs without a majority, and responses against themselves, are no edges.
     """
     net = sparse.coo_matrix((np.ones(len(winner)), (winner, loser)), shape=(n, n)).tocsr()
-    net = net - net.T
-    beats = (net > 0).astype(np.float64)
+    beats = (net - net.T).maximum(0).sign()
     either = beats + beats.T
     cyclic = (beats @ beats).multiply(beats.T).sum(axis=1)
     triples = (either @ either).multiply(either).sum(axis=1) / 2

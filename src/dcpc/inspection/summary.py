@@ -115,7 +115,7 @@ def inspect_annotations(
     """
     progress("Counting")
     overlap, entropy = measure_overlap(annotations), measure_entropy(annotations)
-    judgements, people = shared_judgements(annotations), annotations.annotators
+    judgements, people = shared_judgements(annotations), annotations.annotators.tolist()
     progress("Agreement")
     agreement, preferences = measure_agreement(annotations, seed=seed), measure_preferences(annotations)
     progress("Annotators against the others")

@@ -19,6 +19,12 @@ from dcpc.report.page import format_number, format_percent
 MOST_EXAMPLE_LABELS = 6
 """Labels that are written out where their order is to be named."""
 
+_HABITS = (
+    ("ties", "call ties"),
+    ("longer", "choose the longer response"),
+    ("first", "choose the first side"),
+)
+
 _FEWEST_JUDGEMENTS = 10
 """Judgements of one annotator below which no remark is made about their habits."""
 
@@ -32,8 +38,8 @@ def read_alpha(agreement: Agreement, overlap: Overlap) -> str:
         return "cannot be computed: only one label was used"
     if agreement.items < FEWEST_FOR_INTERVAL:
         return f"from {count(agreement.items, 'item')} only, too few to say anything"
-    top, share = max(overlap.label_counts.items(), key=lambda pair: pair[1])
-    share /= max(overlap.judgements, 1)
+    top, times = max(overlap.label_counts.items(), key=lambda pair: pair[1])
+    share = times / max(overlap.judgements, 1)
     if alpha < 0.667 and share >= 0.9 and (agreement.pairwise or 0) >= 0.8:
         return (
             f'low because "{top}" has {format_percent(share)} of the judgements, which leaves little to agree on '
@@ -144,7 +150,8 @@ def remarkable(bias: Sequence[AnnotatorBias]) -> list[str]:
     against = [b for b in enough if b.chance > 0 and _below_chance(b) < -bound]
     if against:
         shown = _some(
-            f"{b.annotator} ({format_percent(b.agreement)} instead of {format_percent(b.chance)})" for b in against
+            f"{b.annotator} ({format_percent(b.agreement)} instead of {format_percent(b.chance)})"
+            for b in against
         )
         notes.append(
             f"Agreement with the others below that of independent labels: {shown}. Look for a scale that is turned "
@@ -194,7 +201,11 @@ def preference_sentences(preferences: Preferences) -> list[str]:
         what = "side a" if p.position == "side a" else "the side shown first"
         sentences.append(f"{_with_interval(p.first)} go to {what}.")
     if p.same_vote.n:
-        sides = f"; if both choose a side, it is the same in {_with_interval(p.same_side)}" if p.same_side.n else ""
+        sides = (
+            f"; if both choose a side, it is the same in {_with_interval(p.same_side)}"
+            if p.same_side.n
+            else ""
+        )
         sentences.append(f"Two raters of one pair vote alike in {_with_interval(p.same_vote)}{sides}.")
     if p.cycles.n:
         sentences.append(
@@ -206,10 +217,10 @@ def preference_sentences(preferences: Preferences) -> list[str]:
         sentences.append(f"Inside raters it is {own}.")
     if p.swapped.n:
         sentences.append(
-            f"{count(p.swapped.n, 'pair')} {'was' if p.swapped.n == 1 else 'were'} judged in both orders by one rater: "
-            f"the vote was the same in {_with_interval(p.swapped)}."
+            f"Judged in both orders by one rater: {count(p.swapped.n, 'pair')}, the vote was the same in "
+            f"{_with_interval(p.swapped)}."
         )
-    for name, what in (("ties", "call ties"), ("longer", "choose the longer response"), ("first", "choose the first side")):
+    for name, what in _HABITS:
         unlike = sum(name in rater.unlike for rater in p.raters)
         if unlike:
             sentences.append(
@@ -222,7 +233,8 @@ def preference_sentences(preferences: Preferences) -> list[str]:
 def _with_interval(share: Share) -> str:
     if share.low is None:
         return format_percent(share.share)
-    return f"{format_percent(share.share)} [{format_number(100 * share.low, 0)}, {format_number(100 * (share.high or 0), 0)}]"
+    low, high = (format_number(None if end is None else 100 * end, 0) for end in (share.low, share.high))
+    return f"{format_percent(share.share)} [{low}, {high}]"
 
 
 def bonferroni_z(tests: int) -> float:

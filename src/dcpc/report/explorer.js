@@ -8,6 +8,7 @@
   const compareText = new Intl.Collator(undefined, { numeric: true }).compare;
   const count = (n) => n.toLocaleString("en");
   const percent = (x) => (x === null || Number.isNaN(x) ? "–" : `${Math.round(100 * x)} %`.replace("-", "−"));
+  const signed = (x) => (x > 0 && Math.round(100 * x) ? `+${percent(x)}` : percent(x));
   const number = (x, digits) => (x === null || Number.isNaN(x) ? "–" : x.toFixed(digits).replace("-", "−"));
 
   // ---- The judgements, by item (start[i] … start[i + 1]) and by annotator (of[first[a]] …).
@@ -325,7 +326,7 @@
     }
     const body = [];
     const facts = [[count(annotators.judgements[a]), "judgements"], [percent(annotators.agreement[a]), "agreement with the others"], [percent(annotators.chance[a]), "by chance, for labels used this often"]];
-    if (annotators.leaning[a] >= 0) facts.push([`${labels[annotators.leaning[a]]} (+${percent(annotators.excess[a])}, z ${number(annotators.z[a], 1)})`, "leans to"]);
+    if (annotators.leaning[a] >= 0) facts.push([`${labels[annotators.leaning[a]]} (${signed(annotators.excess[a])}, z ${number(annotators.z[a], 1)})`, "leans to"]);
     if (annotators.leniency) facts.push([number(annotators.leniency[a], 2), "leniency, steps"], [number(annotators.extremity[a], 2), "extremity"]);
     if (annotators.ties) {
       facts.push([percent(annotators.ties[a]), "ties"], [percent(annotators.longer[a]), "for the longer"], [percent(annotators.first[a]), "for the first side"]);
@@ -341,7 +342,7 @@
     const used = labels.map((_, c) => c).filter((c) => own[c] || others[c] > 0.005 * shared);
     const mostUsed = data.ordinal && used.length <= 30 ? used : used.sort((x, y) => Math.abs(own[y] - others[y]) - Math.abs(own[x] - others[x])).slice(0, 30);
     body.push(plainTable(`Labels on ${count(shared)} shared items`, ["label", "this annotator", "the others", "difference"],
-      mostUsed.map((c) => [labels[c], percent(own[c] / shared), percent(others[c] / shared), percent((own[c] - others[c]) / shared)]), [1, 2, 3]));
+      mostUsed.map((c) => [labels[c], percent(own[c] / shared), percent(others[c] / shared), signed((own[c] - others[c]) / shared)]), [1, 2, 3]));
     const closeness = data.ordinal ? "closeness" : "agreement";
     const partners = [...common].map(([b, pair]) => ({ b, ...pair, shrunk: pair.excess / (pair.items + 5) }));
     const rowsOf = (list) => list.slice(0, 5).map((p) => [personLink(p.b), count(p.items), percent(p.near / p.items), percent((p.near - p.excess) / p.items)]);

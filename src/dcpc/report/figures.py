@@ -23,7 +23,8 @@ def figure_to_svg(figure: Figure, alt: str) -> Markup:
 
     Text stays text. Black turns into the page's own text colour, so the figure reads on light, dark and
     paper; backgrounds are transparent. Make figures with `matplotlib.figure.Figure(figsize=(width, height),
-    layout="constrained")`, not with pyplot, and pass text from data through `plain`; a width of 5 inches or less stays readable on a phone.
+    layout="constrained")`, not with pyplot, and pass text from data through `plain`. A width of 5 inches or less
+    stays readable on a phone.
 
     Args:
         figure: the figure; it is not changed.
