@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import PeftModel
 from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from dcpc.errors import ModelError, TrainingError, UsageError
+from dcpc.errors import ModelError, UsageError
 from dcpc.files import atomic_folder
 from dcpc.models import load_base_model
-from dcpc.task import Task
+from dcpc.task import WEIGHTS_FILE, Task, read_config
 from dcpc.training.dataset import tokenize_items
 from dcpc.training.rule import LearningRule
+from dcpc.weights import check_base, check_file, check_weights, check_whole
 
 if TYPE_CHECKING:
     from dcpc.data.annotations import Annotations
@@ -182,37 +183,26 @@ def load_adapter(folder: str | Path, *, trust_remote_code: bool = False) -> Trai
     """Load what `TrainedAdapter.save` or `dcpc train` wrote, ready to predict.
 
     Raises:
-        ModelError: if a file is missing or altered, or the base model cannot be loaded.
+        ModelError: if a file is missing or altered, weights are missing or no numbers, or the base model cannot be
+            loaded or is another one.
     """
     folder = Path(folder)
     task = Task.read(folder)
+    names = check_file(folder / WEIGHTS_FILE, read_config(folder))
     base, tokenizer = load_base_model(task.base_model, task.labels, trust_remote_code=trust_remote_code)
+    check_base(base, task.base_sha256, task.base_model, folder)
     try:
         with quiet_libraries():
             model = PeftModel.from_pretrained(base, str(folder))
-    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            check_whole(model, names, folder)
+    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"the weights lack {error.args[0]}" if isinstance(error, KeyError) else str(error)
         raise ModelError(
-            f"the adapter does not fit its base model {task.base_model}: {' '.join(str(error).split())[:200]}",
+            f"the adapter does not fit its base model {task.base_model}: {' '.join(reason.split())[:200]}",
             where=folder,
             fix="Restore the folder's files, or train again.",
         ) from error
     return TrainedAdapter(model.eval(), tokenizer, task)
-
-
-def check_weights(model: nn.Module) -> None:
-    """Every number that was trained must be one: a diverged adapter would predict the first label everywhere.
-
-    Raises:
-        TrainingError: naming the first tensor that has a value which is not finite.
-    """
-    saved = isinstance(model, PeftModel)
-    trained = get_peft_model_state_dict(model) if saved else dict(model.named_parameters())
-    for name, tensor in trained.items():
-        if not torch.isfinite(tensor).all():
-            raise TrainingError(
-                f"the training has diverged: {name} holds values that are not finite numbers.",
-                fix="Lower learning_rate, or look for broken inputs; there is no adapter to save.",
-            )
 
 
 @contextmanager
@@ -223,5 +213,7 @@ def quiet_libraries() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Could not find a config file")
         warnings.filterwarnings("ignore", message="Unable to fetch remote file")
         warnings.filterwarnings("ignore", message=".*pin_memory.*")
+        # What is missing is an error, see `dcpc.weights`.
+        warnings.filterwarnings("ignore", message="Found missing adapter keys")
         warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
         yield

@@ -20,12 +20,12 @@ from transformers import (
     set_seed,
 )
 
-from dcpc.adapter import TrainedAdapter, check_weights, quiet_libraries
+from dcpc.adapter import TrainedAdapter, quiet_libraries
 from dcpc.data import Annotations
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.pairs import JudgementPairs, embedding_cache, mine_judgement_pairs
-from dcpc.errors import UsageError
-from dcpc.evaluation.decision import fit_rule
+from dcpc.errors import ModelError, TrainingError, UsageError
+from dcpc.evaluation.decision import DecisionRule, fit_rule
 from dcpc.models import load_base_model, located
 from dcpc.prediction import predict_distribution
 from dcpc.recipe import VALIDATION_SHARE
@@ -38,6 +38,7 @@ from dcpc.training.holdout import hold_out
 from dcpc.training.rule import LearningRule
 from dcpc.training.step import check_correction, dcpc_tuner
 from dcpc.training.trainer import DCPCTrainer
+from dcpc.weights import base_fingerprint, check_weights
 
 MAX_LENGTH = 256
 """Tokens after which texts are cut, unless said otherwise."""
@@ -108,13 +109,14 @@ def train_adapter(
         arguments = _arguments(carrier, training or {}, Path(checkpoints), validation is not None, progress)
         options = {**(base_options or {}), "trust_remote_code": trust_remote_code}
 
-        def build() -> tuple[nn.Module, PreTrainedTokenizerBase]:
+        def build() -> tuple[nn.Module, PreTrainedTokenizerBase, str | None]:
             base, tokenizer = load_base_model(base_model, train.labels, **options)
+            fingerprint = base_fingerprint(base)
             with quiet_libraries():
-                return _attached(carrier, base, train, arguments, adapter or {}), tokenizer
+                return _attached(carrier, base, train, arguments, adapter or {}), tokenizer, fingerprint
 
         set_seed(arguments.seed)
-        model, tokenizer = build()
+        model, tokenizer, fingerprint = build()
         if rule is not None:
             rule.make_peer = lambda: build()[0]
         index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
@@ -138,6 +140,7 @@ def train_adapter(
         scale=train.scale,
         max_length=max_length,
         inputs=[name for name in ITEM_COLUMNS if name in train.table],
+        base_sha256=fingerprint,
     )
     trained = TrainedAdapter(
         # With bf16 the Trainer has put its autocast around `forward`, and predictions shall be made under the same.
@@ -149,11 +152,28 @@ def train_adapter(
         rule=trainer.rule,
         steps=trainer.state.global_step,
     )
-    check_weights(trained.model)
-    if validation is not None:
-        held_out = predict_distribution(trained, validation.items, batch_size=arguments.eval_batch_size)
-        trained.task = task.model_copy(update={"decision": fit_rule(held_out, validation)})
+    trained.task = task.model_copy(update={"decision": _decision(trained, train, validation)})
     return trained
+
+
+def _decision(
+    trained: TrainedAdapter, train: Annotations, held_out: Annotations | None
+) -> DecisionRule | None:
+    """The rule by which the adapter decides; None where no items, or too few, are held out.
+
+    Raises:
+        TrainingError: weights or predictions are no numbers.
+    """
+    check_weights(trained.model)
+    items = train.items[:1] if held_out is None else held_out.items
+    try:
+        probabilities = predict_distribution(trained, items)
+    except ModelError as error:
+        raise TrainingError(
+            "the training has diverged: predictions are not finite numbers.",
+            fix="Lower learning_rate, or look for broken inputs; there is no adapter to save.",
+        ) from error
+    return None if held_out is None else fit_rule(probabilities, held_out)
 
 
 def _divided(

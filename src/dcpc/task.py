@@ -37,6 +37,8 @@ class Task(BaseModel):
         decision: how labels are decided for macro-F1, fitted on held-out judgements; None where there were none.
         weights_sha256: of the adapter's weights, to notice an altered file; None before it is saved.
         config_sha256: of `adapter_config.json`, likewise.
+        base_sha256: of a sample of the base model's weights (`dcpc.weights.base_fingerprint`), to notice another
+            model under the same name; None where it cannot be told.
         version: of this file's format. 1 (which files before 0.2 do not say) knew no decision rule.
     """
 
@@ -50,6 +52,7 @@ class Task(BaseModel):
     decision: DecisionRule | None = None
     weights_sha256: str | None = None
     config_sha256: str | None = None
+    base_sha256: str | None = None
     version: int = 1
 
     @model_validator(mode="after")
@@ -126,7 +129,7 @@ class Task(BaseModel):
                     where=folder,
                     fix="Copy the whole folder, or train again.",
                 )
-        config = _read_json(folder / CONFIG_FILE)
+        config = read_config(folder)
         if not (folder / TASK_FILE).exists():
             return cls._from_config(config, folder)
         try:
@@ -180,6 +183,15 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_config(folder: Path) -> dict:
+    """The adapter's PEFT configuration as it is written.
+
+    Raises:
+        ModelError: it is no JSON object.
+    """
+    return _read_json(folder / CONFIG_FILE)
 
 
 def _read_json(path: Path) -> dict:

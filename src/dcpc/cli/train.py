@@ -99,11 +99,15 @@ def command(
     division = hold_out(annotations, settings.validation_share, settings.training["seed"])
     if group_column is not None:
         settings.adapter["annotator_groups"] = annotator_groups(division.train, group_column)
-    with _kept(checkpoints):
-        trained = _train(division, settings, checkpoints, resume, force, trust_remote_code)
-    trained.task = trained.task.model_copy(update={"group_column": group_column})
-    trained.save(output, force=force)
-    checkpoints.remove()
+    with checkpoints.locked():
+        check_output_folder(
+            output, "train", force=force
+        )  # another training may have ended while this one read
+        with _kept(checkpoints):
+            trained = _train(division, settings, checkpoints, resume, force, trust_remote_code)
+        trained.task = trained.task.model_copy(update={"group_column": group_column})
+        trained.save(output, force=force)
+        checkpoints.remove()
     print_summary(annotations, division, trained, output)
     print_notes(division, trained)
 

@@ -2,8 +2,8 @@
 predicted probabilities mean what they say, judged by the single votes and not by the majority.
 
 Unless said otherwise, functions take p and q as float [I, C] with rows that sum to 1 and return float [I]; the score
-of a set is the mean over its items, every item weighing the same however many judgements it has (the convention of the
-Learning with Disagreements shared tasks, Leonardelli et al. 2023).
+of a set is the mean over its items, every item weighing the same however many judgements it has (the convention of
+the Learning with Disagreements shared tasks, Leonardelli et al. 2023).
 """
 
 from __future__ import annotations

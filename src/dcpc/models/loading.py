@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
+import torch
 from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -60,9 +62,16 @@ def load_base_model(
             return SentenceClassifier.from_pretrained(
                 MINILM if located(name) == MINILM else path, config=config, **kwargs
             )
-        return AutoModelForSequenceClassification.from_pretrained(
-            path, config=config, trust_remote_code=trust_remote_code, **kwargs
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            path,
+            config=config,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # a head for other classes is replaced by a new one
+            **kwargs,
         )
+        _start_alike(model, report, name)
+        return model
 
     return _loaded(name, load, trust_remote_code, names)
 
@@ -192,6 +201,38 @@ def pools_by_mean(path: str) -> bool:
     if not pooling.is_file():
         return False
     return bool(json.loads(pooling.read_text(encoding="utf-8")).get("pooling_mode_mean_tokens"))
+
+
+def _start_alike(model: PreTrainedModel, report: Mapping[str, Any], name: str) -> None:
+    """Weights that the base model's files lack, outside of the head: the same whenever it is loaded.
+
+    An adapter is saved with its head, but not with the pooler that many encoders have between the two; drawn anew, it
+    would make other predictions of every adapter that is loaded.
+
+    Raises:
+        ModelError: weights of another shape than the configuration says, outside of the head.
+    """
+    mismatched = {key for key, *_ in report["mismatched_keys"]}
+    for key in sorted(key for key in mismatched if not _is_of_head(key)):
+        raise ModelError(
+            f"the weights do not fit the configuration: {key} has another shape.",
+            where=name,
+            fix="Get the model's files anew: config.json and the weights are of different models.",
+        )
+    weights, std = dict(model.named_parameters()), getattr(model.config, "initializer_range", None) or 0.02
+    with torch.no_grad():
+        for key in sorted(key for key in report["missing_keys"] if key in weights and not _is_of_head(key)):
+            weight = weights[key]
+            if weight.dim() < 2:
+                weight.fill_(float(key.endswith("weight")))  # of a norm; biases are 0
+                continue
+            drawn = torch.Generator().manual_seed(crc32(key.encode()))
+            weight.copy_(torch.randn(weight.shape, generator=drawn) * std)
+
+
+def _is_of_head(key: str) -> bool:
+    """Whether a weight belongs to what PEFT saves with a classifier: modules whose names end like this."""
+    return any(part.endswith(("classifier", "score")) for part in key.split("."))
 
 
 def _check_vocabulary(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -12,12 +12,13 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations
@@ -49,6 +50,38 @@ class Checkpoints:
     def __init__(self, output: Path) -> None:
         absolute = Path(os.path.abspath(output))  # `.` has no name; a link keeps its own
         self.folder = absolute.parent / f"{absolute.name}-checkpoints"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other trainings away from the output and its checkpoints, also those that begin at the same time.
+
+        The lock goes with the process that holds it, however that ends.
+
+        Raises:
+            UsageError: another training holds it, or the folder cannot be written to.
+        """
+        path = self.folder.with_name(f".{self.folder.name}.lock")
+        lock = FileLock(path, timeout=0)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as error:
+            raise UsageError(
+                "another training writes to this output.",
+                where=self.folder.with_name(self.folder.name.removesuffix("-checkpoints")),
+                fix="Wait until it has ended, or choose another --output.",
+            ) from error
+        except OSError as error:
+            raise UsageError(
+                f"cannot write here ({error.strerror}).",
+                where=path.parent,
+                fix="Choose an output you may write to.",
+            ) from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # while it is held: nobody else has it
+            lock.release()
 
     def found(self) -> list[Path]:
         """The checkpoints that are there, newest first."""
