@@ -12,9 +12,10 @@ from pathlib import Path
 from pages import write_page
 
 from dcpc_bench.report.content import make_content
-from dcpc_bench.report.longform import write_long_form
-from dcpc_bench.report.markdown import to_markdown
+from dcpc_bench.report.document import to_markdown
+from dcpc_bench.report.long_form import write_long_form
 from dcpc_bench.report.records import read_results
+from dcpc_bench.report.wording import report
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "results.md"
@@ -26,7 +27,7 @@ HEAD = """\
 Tables of the benchmark suites. [Metrics and statistics](metrics.md) says what each number means. A store holds every
 cell with its settings, cost, and predictions per test item; beside it is the long form (`results.parquet`: suite,
 dataset, condition, method, seed, metric, value; `cells.parquet`: parameters, steps, seconds, memory, device,
-setting, commit). `python -m dcpc_bench.report results/NAME` makes the page with figures and all metrics
+setting, commit). `dcpc-bench report results/NAME` makes the page with figures and all metrics
 (`report.html`). `dcpc-bench run NAME --output results/NAME` makes the store.
 Three are parts of a suite with more seeds, of `real-small` and twice of `shift-small`:
 
@@ -49,7 +50,7 @@ def page(results: Path) -> str:
         read = read_results(store)
         write_long_form(read, store)
         content = make_content(read, read.plan["suite"]["reference"])
-        sections.append("\n" + to_markdown(content, title=store.name, level=2, brief=True))
+        sections.append("\n" + to_markdown(store.name, report(content, store), level=2, brief=True))
     return HEAD + "".join(sections)
 
 

@@ -16,14 +16,13 @@ from pages import write_page
 
 from dcpc_bench.report.comparisons import Difference
 from dcpc_bench.report.content import Content, make_content
-from dcpc_bench.report.families import Family, strength_of
-from dcpc_bench.report.markdown import headline_count
+from dcpc_bench.report.document import markdown_table
+from dcpc_bench.report.headlines import is_variant
 from dcpc_bench.report.metrics import TESTED, Metric
 from dcpc_bench.report.records import read_results
-from dcpc_bench.report.results import Column, Results
-from dcpc_bench.report.rows import markdown_table
-from dcpc_bench.report.summary import is_variant
+from dcpc_bench.report.results import Column, Family, Results, strength_of
 from dcpc_bench.report.tables import MetricTable
+from dcpc_bench.report.wording import headline_count
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

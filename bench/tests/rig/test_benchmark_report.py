@@ -14,16 +14,16 @@ import pytest
 from synthetic_store import write_store
 
 from dcpc.errors import DataError, UsageError
-from dcpc_bench.report import write_report
-from dcpc_bench.report.__main__ import main
+from dcpc_bench.cli import main
+from dcpc_bench.report import document, write_report
 from dcpc_bench.report.content import Content, make_content
-from dcpc_bench.report.longform import cells_frame, results_frame
-from dcpc_bench.report.markdown import to_markdown
+from dcpc_bench.report.headlines import is_variant
+from dcpc_bench.report.long_form import cells_frame, results_frame
 from dcpc_bench.report.metrics import TESTED
 from dcpc_bench.report.records import read_results
 from dcpc_bench.report.results import Column
-from dcpc_bench.report.summary import is_variant
 from dcpc_bench.report.tables import complete_block
+from dcpc_bench.report.wording import report
 
 GAINS = {"dcpc": 0.6, "lora": 0.0, "full": 0.1, "dcpc-paper": 0.2}
 
@@ -37,6 +37,10 @@ def content_of(folder: Path, reference: str = "dcpc", **options: object) -> Cont
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Content:
     folder = tmp_path_factory.mktemp("store")
     return content_of(folder, datasets=("a", "b", "c"), conditions=("budget=1", "budget=all"), n_items=300)
+
+
+def to_markdown(content: Content) -> str:
+    return document.to_markdown("store", report(content, Path("store")))
 
 
 def table(content: Content, metric: str, family: str = "budget=1"):
@@ -74,7 +78,7 @@ def test_means_are_those_of_the_cells_and_compared_scores_are_the_recorded_ones(
 
 def test_a_better_method_wins_and_a_worse_one_loses_as_plainly(whole: Content) -> None:
     for h in whole.headlines:
-        assert h.verdict == "win", (h.table.anchor, h.adjusted)
+        assert h.verdict == "win", (h.table.metric.name, h.adjusted)
         assert h.difference.other != "dcpc-paper"
     turned = make_content(whole.results, "lora", replicates=200)
     verdicts = [h.verdict for h in turned.headlines]
@@ -201,7 +205,6 @@ def test_every_link_of_the_page_leads_somewhere_and_nothing_is_loaded(tmp_path: 
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
-    assert len([i for i in ids if i.startswith("cell-")]) == 2 * 2 * 4 * 3
     assert not re.search(r"https?://|<link|<script|src=", re.sub(r'xmlns(:\w+)?="[^"]*"', "", page))
     assert "b &amp; &lt;b&gt;" in page
 
@@ -248,12 +251,16 @@ def test_a_store_that_no_run_would_go_on_with_is_not_reported(tmp_path: Path) ->
 def test_the_command_writes_the_page_and_explains_a_folder_without_a_store(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path)]) == 2
+    with pytest.raises(SystemExit) as stop:
+        main(["report", str(tmp_path)])
+    assert stop.value.code == 2
     assert "no records of a benchmark" in capsys.readouterr().err
     with pytest.raises(UsageError):
         write_report(tmp_path, reference="dcpc")
     write_store(tmp_path, datasets=("a",), methods=("dcpc", "lora"))
-    assert main([str(tmp_path), "--reference", "lora"]) == 0
+    with pytest.raises(SystemExit) as stop:
+        main(["report", str(tmp_path), "--reference", "lora"])
+    assert not stop.value.code
     assert "Reference: lora." in (tmp_path / "results.md").read_text()
 
 

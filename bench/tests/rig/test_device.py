@@ -16,8 +16,8 @@ from synthetic_store import write_store
 
 from dcpc.training import precision
 from dcpc_bench.method import TrainingSettings
-from dcpc_bench.report import rows
 from dcpc_bench.report.records import read_results
+from dcpc_bench.report.wording import cost_table
 from dcpc_bench.rig import overview
 from dcpc_bench.rig.device import device_name, keep_one_gpu, peak_memory
 
@@ -54,9 +54,8 @@ def test_costs_are_medians_over_the_cells_of_a_device(tmp_path: Path) -> None:
     method = results.methods[0]
     own = [c for c in results.cells if c.method == method]
     moved = [replace(c, device="GPU", seconds=1.0) if c is own[0] else c for c in results.cells]
-    mixed = rows.cost_rows(replace(results, cells=tuple(moved)))
-    header = rows.cost_header()
-    found = [dict(zip(header, row, strict=True)) for row in mixed if row[0] == method]
+    frame = cost_table(replace(results, cells=tuple(moved))).frame
+    found = frame[frame["method"] == method].to_dict("records")
     assert {(r["device"], r["cells"]) for r in found} == {("GPU", "1"), ("cpu", str(len(own) - 1))}
     assert next(r for r in found if r["device"] == "GPU")["seconds"] == "1.0"
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dcpc.evaluation.multiplicity import holm
-from dcpc_bench.report.families import Family
 from dcpc_bench.report.metrics import Metric
-from dcpc_bench.report.results import Column
+from dcpc_bench.report.results import Column, Family
 from dcpc_bench.report.scores import Scores
 from dcpc_bench.statistics.pooling import SetDifference, pooled_difference
 from dcpc_bench.statistics.significance import Comparison, compare_over_seeds

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from dcpc_bench.report.families import Family, families
-from dcpc_bench.report.few_judgements import remaining
+import numpy as np
+
+from dcpc.evaluation.distribution import expected_jensen_shannon
+from dcpc_bench.report.headlines import Headline, headlines
 from dcpc_bench.report.metrics import METRICS, TESTED
-from dcpc_bench.report.results import Results
+from dcpc_bench.report.results import Column, Family, Results, families
 from dcpc_bench.report.scores import Scores
-from dcpc_bench.report.spread import Spread, spreads
-from dcpc_bench.report.summary import Headline, headlines
 from dcpc_bench.report.tables import MetricTable, metric_table
-from dcpc_bench.rig.evenness import Budget, uneven
+from dcpc_bench.rig.budgets import Budget, uneven
 from dcpc_bench.statistics.significance import REPLICATES
 
 CONSTANT = 0.01
@@ -30,7 +30,6 @@ class Content:
         families: kinds of training data.
         tables: one per metric and family that has values; those of tested metrics first in each family.
         headlines: reference against the best other method.
-        spreads: of the seeds, by table anchor; for tested metrics.
     """
 
     results: Results
@@ -39,7 +38,6 @@ class Content:
     families: list[Family]
     tables: list[MetricTable]
     headlines: list[Headline]
-    spreads: dict[str, list[Spread]]
 
     def of_family(self, family: Family, *, tested: bool) -> list[MetricTable]:
         """The family's tables of tested metrics, or of the others."""
@@ -64,7 +62,7 @@ class Content:
             *_single_seeds(results),
             *_constant(results),
             *_edges(results),
-            *remaining(results, self.families, self.reference),
+            *_few_judgements(results, self.families, self.reference),
         ]
 
 
@@ -81,8 +79,7 @@ def make_content(results: Results, reference: str, *, replicates: int = REPLICAT
     kinds = families(results.columns)
     found = [metric_table(scores, metric, family, reference) for family in kinds for metric in METRICS]
     tables = [table for table in found if table is not None]
-    steady = {t.anchor: spreads(scores, t, reference) for t in tables if t.pooled}
-    return Content(results, scores, reference, kinds, tables, headlines(tables, reference), steady)
+    return Content(results, scores, reference, kinds, tables, headlines(tables, reference))
 
 
 def _missing(results: Results) -> list[str]:
@@ -156,3 +153,36 @@ def _unequal(content: Content) -> list[str]:
         f"Some methods have fewer seeds than others in: {', '.join(short)}. Tables give the number of seeds where it "
         "is below the column's."
     ]
+
+
+def _few_judgements(results: Results, kinds: list[Family], method: str) -> list[str]:
+    """A sentence on the Jensen-Shannon divergence of a method that its own predictions lead to expect.
+
+    Means over seeds, then over the columns of a family. Columns that have one judgement per test item, as clean
+    labels are, do not count: nobody disagrees there. Empty where no column is left.
+    """
+    parts = []
+    for family in kinds:
+        found = [shares for column in family.columns if (shares := _remaining(results, column, method))]
+        if found:
+            expected, measured = np.mean(found, axis=0)
+            parts.append(f"{expected:.4f} of {measured:.4f} bits ({family.name})")
+    if not parts:
+        return []
+    return [
+        f"Even if the predictions of {method} were right, part of their Jensen-Shannon divergence would remain, as "
+        f"test items have few judgements: {', '.join(parts)}. Only what lies above can be learned."
+    ]
+
+
+def _remaining(results: Results, column: Column, method: str) -> tuple[float, float] | None:
+    found = []
+    for seed, cell in results.of(column, method).items():
+        test = results.splits.get((column, seed))
+        if test is not None and test.judgements.max() > 1:
+            expected = expected_jensen_shannon(cell.distribution, test.judgements).mean()
+            found.append((expected, cell.metrics["jensen_shannon"]))
+    if not found:
+        return None
+    expected, measured = np.mean(found, axis=0)
+    return float(expected), float(measured)

@@ -1,4 +1,4 @@
-"""Plots of one table: mean ranks with their critical difference, and the spread over seeds."""
+"""Plots of the page: mean ranks with their critical difference, and a metric against the strength of a shift."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from matplotlib.ticker import MaxNLocator
 
 from dcpc.report import figure_to_svg
 from dcpc.report.figures import PALETTE
+from dcpc_bench.report.content import Content
+from dcpc_bench.report.metrics import Metric
+from dcpc_bench.report.results import Column, Family, strength_of
 from dcpc_bench.report.scores import Scores
 from dcpc_bench.report.tables import MetricTable
+from dcpc_bench.statistics.significance import Comparison, compare_over_seeds
 
+MOST_SHOWN = 6
+"""Methods in colour; the rest is grey."""
+MARKERS = "os^DvPX*"
 GREY = "#8c959f"
 ROW = 0.22
 """Inches for one method."""
@@ -79,26 +86,82 @@ def rank_plot(table: MetricTable, reference: str) -> Markup | None:
     return figure_to_svg(figure, alt)
 
 
-def spread_plot(scores: Scores, table: MetricTable, reference: str) -> Markup | None:
-    """Each seed's score minus the method's mean on that set, all sets together; None with single seeds."""
-    deviations = {}
-    for method in table.methods:
-        own = [np.array(list(scores.points(table.metric, c, method).values())) for c in table.columns]
-        several = [v - v.mean() for v in own if len(v) > 1]
-        if several:
-            deviations[method] = several
-    if not deviations:
+def shown_methods(content: Content, family: Family, metric: Metric) -> list[str]:
+    """The reference, its paper form, and the best of the others: what the plots of a family show in colour."""
+    table = next((t for t in content.tables if t.family == family and t.metric == metric), None)
+    ranked = table.ranked if table else []
+    first = [m for m in (content.reference, f"{content.reference}-paper") if m in content.results.methods]
+    return list(dict.fromkeys([*first, *ranked, *content.results.methods]))[:MOST_SHOWN]
+
+
+def interval_of(scores: Scores, metric: Metric, column: Column, method: str) -> Comparison | None:
+    """A method's own mean on a column with its 95 % interval, over seeds and test items."""
+    cells = scores.results.of(column, method)
+    known = [(seed, found) for seed, cell in cells.items() if (found := scores.of(metric, cell)) is not None]
+    if not known:
         return None
-    sds = {m: float(np.sqrt(np.mean([v.var(ddof=1) for v in d]))) for m, d in deviations.items()}
-    methods = sorted(sds, key=lambda m: sds[m])
-    figure, axes = method_axes(methods, reference)
-    factor = table.metric.factor
-    for row, method in enumerate(methods):
-        values = factor * np.concatenate(deviations[method])
-        colour = colour_of(method, reference)
-        axes.hlines(row, -factor * sds[method], factor * sds[method], color=colour, linewidth=5, alpha=0.35)
-        axes.plot(values, np.full(len(values), row), "o", color=colour, markersize=2.5)
-    axes.axvline(0, color=GREY, linewidth=0.6)
-    axes.set_xlabel(f"{table.metric.title}: seed minus the mean over seeds")
-    named = ", ".join(f"{m} {table.metric.show(sds[m])}" for m in methods)
-    return figure_to_svg(figure, f"Standard deviation over seeds, {table.metric.title}: {named}.")
+    points, samples = np.array([f[0] for _, f in known]), np.stack([f[1] for _, f in known], axis=1)
+    return compare_over_seeds(points, samples, scores.n_items(column, [seed for seed, _ in known]))
+
+
+def shift_plot(content: Content, family: Family, dataset: str, metric: Metric) -> Markup | None:
+    """A metric against the strength of a shift on one data set; None for a family without strengths.
+
+    The zero-conflict control, where the store has it, is strength 0. The reference and the best of the others are in
+    colour, the rest is grey.
+    """
+    columns = [c for c in family.columns if c.dataset == dataset and strength_of(c.condition) is not None]
+    if not columns:
+        return None
+    control = [c for c in content.results.columns if c == Column(dataset, "clean")]
+    order = control + sorted(columns, key=lambda c: strength_of(c.condition) or 0.0)
+    every = {
+        method: [
+            (100 * (strength_of(c.condition) or 0.0), found)
+            for c in order
+            if (found := interval_of(content.scores, metric, c, method)) is not None
+        ]
+        for method in content.results.methods
+    }
+    means = [found.difference for own in every.values() for _, found in own]
+    if not means:
+        return None
+    lowest, highest = _picture(means)
+    shown = shown_methods(content, family, metric)
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    said = []
+    for method in sorted(every, key=lambda m: m in shown):  # the grey ones below
+        if not every[method]:
+            continue
+        x, y, low, high = np.array([(x, f.difference, f.low, f.high) for x, f in every[method]]).T
+        scaled = metric.factor * np.stack([y, *np.clip([low, high], lowest, highest)])  # [3, strengths]
+        if method not in shown:
+            axes.plot(x, scaled[0], color=GREY, linewidth=0.6, alpha=0.6)
+            continue
+        number = shown.index(method)
+        # The reference has the colour that it has in the other figures.
+        colour = (PALETTE[1], PALETTE[0], *PALETTE[2:])[number]
+        width = 2.2 if method == content.reference else 1.4
+        axes.plot(
+            x, scaled[0], color=colour, marker=MARKERS[number], markersize=4, linewidth=width, label=method
+        )
+        apart = (number - len(shown) / 2) * 0.5  # so that intervals stay readable
+        axes.vlines(x + apart, scaled[1], scaled[2], color=colour, linewidth=1)
+        said += [f"{method} {metric.show(f.difference)} at {x:g} %" for x, f in every[method]]
+    title = f"{dataset}, {family.name}"
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_xlabel("share of training labels that differ, %")
+    axes.set_ylabel(metric.title)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    n_grey = len(set(every) - set(shown))
+    rest = f"; {n_grey} other methods in grey" if n_grey else ""
+    return figure_to_svg(figure, f"{metric.title} on {title}: {', '.join(said)}{rest}.")
+
+
+def _picture(means: list[float]) -> tuple[float, float]:
+    """How far bars are drawn: the intervals of two seeds are so long that lines beside them would be flat."""
+    low, high = min(means), max(means)
+    beyond = 0.35 * max(high - low, 0.02 * abs(high))
+    return max(low - beyond, 0.0), high + beyond

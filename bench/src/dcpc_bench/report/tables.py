@@ -8,9 +8,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from dcpc_bench.report.comparisons import Difference, differences, differences_by_set, level_with_best
-from dcpc_bench.report.families import Family
 from dcpc_bench.report.metrics import Metric
-from dcpc_bench.report.results import Column
+from dcpc_bench.report.results import Column, Family
 from dcpc_bench.report.scores import Scores
 from dcpc_bench.statistics.ranks import Ranking, rank_methods
 
@@ -51,11 +50,6 @@ class MetricTable:
     complete: list[Column]
     pooled: list[Difference]
     by_set: list[Difference]
-
-    @property
-    def anchor(self) -> str:
-        """Where the page shows it."""
-        return f"table-{self.metric.name}-{self.family.name.replace('=', '-')}"
 
     @property
     def ranked(self) -> list[str]:

@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dcpc_bench.rig.budgets import Budget, uneven
 from dcpc_bench.rig.device import most_common
-from dcpc_bench.rig.evenness import Budget, uneven
 from dcpc_bench.rig.search import rungs
 from dcpc_bench.rig.store import Record
 from dcpc_bench.rig.suite import Suite

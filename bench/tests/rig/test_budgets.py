@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcpc_bench.rig.evenness import Budget, uneven
+from dcpc_bench.rig.budgets import Budget, uneven
 
 
 def cell(method: str, parameters: float, steps: float = 48, dataset: str = "a") -> Budget:
