@@ -1,0 +1,134 @@
+"""Training on written replies: one Trainer for every adapter, with writers acting through the styles.
+
+Why not TRL's `SFTTrainer` (1.16): its packing keeps `input_ids` and `labels` alone, so a packed row no longer knows its
+writers; with packing or padding-free batches it refuses a collator of one's own; it learns assistant turns alone only
+for the chat templates that it has rewritten itself; and its loss has no room for the writers' prior. What it does have
+beyond this file (a fused head, context parallelism) is for sizes at which one adapter for many writers is not trained.
+Rows of `ReplyCollator` are what it takes, though: see docs/write.md for using the tuner with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler
+
+from dcpc.objective import ObjectiveConfig
+from dcpc.tasks.write.batches import PackingCollator, ReplyCollator, ReplyDataset
+from dcpc.tasks.write.loss import reply_log_likelihoods, reply_loss, writers_act
+from dcpc.training.arguments import DCPCTrainingArguments
+from dcpc.training.length_order import LongestFirst
+from dcpc.training.rule import Batch, LearningRule
+from dcpc.training.step import StepOutput
+from dcpc.training.trainer import DCPCTrainer
+
+
+class WritingRule(LearningRule):
+    """Log-likelihood of replies as their writers', and the writers' prior.
+
+    L = −1/N Σ log p(token | prompt, reply so far, writer) + w · KL(q(u) ‖ p(u)) / N, over the N reply tokens.
+
+    Args:
+        n_tokens: N, reply tokens of the training set.
+        objective: gives w (`annotator_weight`; 1 is the evidence bound) and the decay of averaged weights.
+        n_held_out: mean number of reply tokens of a validation example.
+    """
+
+    def __init__(self, n_tokens: int, objective: ObjectiveConfig, n_held_out: float = 1.0) -> None:
+        self.n_tokens, self.n_held_out = n_tokens, n_held_out
+        self.annotator_weight, self.ema_decay = objective.annotator_weight, objective.ema_decay
+
+    def prior(self, model: nn.Module) -> Tensor | None:
+        """The second term; None where no writers act."""
+        tuner = writers_act(model)
+        if tuner is None or self.annotator_weight == 0:
+            return None
+        return self.annotator_weight * tuner.annotator_kl() / self.n_tokens
+
+    def loss(self, model: nn.Module, batch: Batch, epoch: float) -> StepOutput:
+        """Loss of one batch by itself: a mean over its reply tokens."""
+        return self.terms(model, batch, None, 1)
+
+    def terms(
+        self, model: nn.Module, batch: Batch, n_tokens: Tensor | int | None, n_batches: int
+    ) -> StepOutput:
+        """Loss of one of `n_batches` batches whose sum is the loss of `n_tokens` tokens."""
+        terms = {"task": reply_loss(model, batch, n_tokens)}
+        prior = self.prior(model)
+        if prior is not None:
+            terms["annotators"] = prior / n_batches
+        return StepOutput.of(terms, terms["task"].detach())
+
+    def validation_loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Σ −log p of the batch's replies, as their writers', over its examples and the mean length of all.
+
+        The Trainer averages it over examples, so that what it reports is the mean over all held-out tokens.
+        """
+        likelihoods, _ = reply_log_likelihoods(model, batch)
+        return -likelihoods.sum() / (len(likelihoods) * self.n_held_out)
+
+
+class WritingTrainer(DCPCTrainer):
+    """`DCPCTrainer` for replies: its loss counts tokens over all batches that are accumulated.
+
+    Args:
+        model: a causal language model with an adapter.
+        args: training arguments.
+        train_dataset: replies.
+        eval_dataset: held-out replies, or None.
+        collators: for training and for validation.
+        **kwargs: as for `DCPCTrainer`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: DCPCTrainingArguments,
+        train_dataset: ReplyDataset,
+        eval_dataset: ReplyDataset | None,
+        collators: tuple[ReplyCollator | PackingCollator, ReplyCollator],
+        **kwargs: Any,
+    ) -> None:
+        held_out = 1.0 if not eval_dataset else eval_dataset.n_learned / len(eval_dataset)
+        self.writing = WritingRule(train_dataset.n_learned, args.objective_config(), held_out)
+        self._collators = collators
+        super().__init__(
+            model, args, train_dataset, eval_dataset, rule=self.writing, data_collator=collators[0], **kwargs
+        )
+        # The Trainer then counts the reply tokens of all accumulated batches, and leaves dividing by them to us.
+        self.model_accepts_loss_kwargs = True
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Loss of one batch, as its share in that of all accumulated batches."""
+        if not isinstance(model, nn.parallel.DistributedDataParallel):
+            model = self.accelerator.unwrap_model(model)
+        n_batches = self.args.gradient_accumulation_steps if num_items_in_batch is not None else 1
+        output = self.writing.terms(model, inputs, num_items_in_batch, n_batches)
+        self._steps += 1
+        for name, term in output.terms.items():
+            self._sums[name] += float(term.detach()) * n_batches
+        loss = output.loss
+        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+            loss = loss * self.accelerator.num_processes  # processes average gradients, tokens are those of all
+        return (loss, {"logits": output.logits}) if return_outputs else loss
+
+    def get_eval_dataloader(self, eval_dataset: Dataset | str | None = None) -> Any:
+        """Held-out replies are padded, never packed."""
+        training, self.data_collator = self.data_collator, self._collators[1]
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            self.data_collator = training
+
+    def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler | None:
+        if isinstance(eval_dataset, ReplyDataset):
+            return LongestFirst([range(length) for length in eval_dataset.lengths])
+        return super()._get_eval_sampler(eval_dataset)
