@@ -132,7 +132,7 @@ def train_adapter(
             carrier=carrier,
             callbacks=[*callbacks, *([BestWeights()] if in_memory else [])],
         )
-        seconds = _run(trainer, resume if isinstance(resume, bool) else str(resume), progress)
+        seconds = run_trainer(trainer, resume if isinstance(resume, bool) else str(resume), progress)
     task = Task(
         base_model=located(base_model),
         method=carrier.name,
@@ -192,7 +192,7 @@ def _divided(
     return annotations, validation
 
 
-def _run(trainer: DCPCTrainer, resume: bool | str, progress: bool) -> float:
+def run_trainer(trainer: DCPCTrainer, resume: bool | str, progress: bool) -> float:
     """Train, with a progress bar or without one; the seconds that it took."""
     trainer.remove_callback(PrinterCallback)
     bars = _QuietProgress()

@@ -200,15 +200,19 @@ def describe_run(
         validation: held-out judgements.
         settings: anything that JSON or `str` can write; mappings among them are taken apart.
     """
-    parts = [value if isinstance(value, Mapping) else {name: value} for name, value in settings.items()]
-    given = {name: value for part in parts for name, value in part.items() if name not in _WITHOUT_EFFECT}
     return {
         "data": _hash(train),
         "validation": validation and _hash(validation),
         "labels": list(train.labels),
         "scale": train.scale,
-        **given,
+        **given_settings(settings),
     }
+
+
+def given_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that change what is trained, by name; mappings among them are taken apart."""
+    parts = [value if isinstance(value, Mapping) else {name: value} for name, value in settings.items()]
+    return {name: value for part in parts for name, value in part.items() if name not in _WITHOUT_EFFECT}
 
 
 def is_whole(checkpoint: Path) -> bool:

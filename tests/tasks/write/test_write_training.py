@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
-from tiny_writers import save_tiny_llama, two_styles
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -20,6 +19,7 @@ from dcpc.tasks.write.prompts import PromptFormat
 from dcpc.tasks.write.start import start_styles
 from dcpc.training.step import dcpc_tuner
 from dcpc.tuner import DCPCConfig
+from tiny_writers import save_tiny_llama, two_styles
 
 WRITERS = ["loud", "soft"]
 CARRIERS: dict[str, dict[str, Any]] = {

@@ -1,11 +1,11 @@
 """Writing: instructions whose answers come from writers of different style.
 
-    read_replies      replies.py, chats.py     a table -> prompts, replies, writers
-    PromptFormat      prompts.py               a chat -> tokens, in the chat template
-    train_writers     fit.py, training.py      replies -> an adapter; writers act through styles (start.py)
-    write_replies     generation.py            prompts, writers -> replies
-    evaluate_writing  evaluation.py            an adapter, held-out replies -> likelihoods, chrF, ROUGE, style
-    Judge             judge.py                 two replies -> which is better, asked of a model behind an endpoint
+read_replies      replies.py, chats.py     a table -> prompts, replies, writers
+PromptFormat      prompts.py               a chat -> tokens, in the chat template
+train_writers     fit.py, training.py      replies -> an adapter; writers act through styles (start.py)
+write_replies     generation.py            prompts, writers -> replies
+evaluate_writing  evaluation.py            an adapter, held-out replies -> likelihoods, chrF, ROUGE, style
+Judge             judge.py                 two replies -> which is better, asked of a model behind an endpoint
 """
 
 from dcpc.tasks.write.adapter import WritingAdapter, is_writing_adapter, load_writing_adapter

@@ -19,7 +19,7 @@ from dcpc.errors import ModelError
 from dcpc.models import load_language_model
 from dcpc.settings import first_problem
 from dcpc.task import CONFIG_FILE, TASK_FILE, WEIGHTS_FILE, sha256
-from dcpc.tasks.write.loss import writers_act
+from dcpc.tasks.write.loss import writers_act, writers_of
 from dcpc.tasks.write.prompts import PromptFormat
 
 MODEL_CARD = """
@@ -90,8 +90,7 @@ class WritingAdapter:
     @property
     def writers(self) -> list[str]:
         """The writers whose styles it knows; none where all have one style."""
-        tuner = writers_act(self.model)
-        return [] if tuner is None else list(tuner.active_config.annotators or [])
+        return writers_of(self.model)
 
     def format(self) -> PromptFormat:
         """How chats become this adapter's prompts; counts what it cuts from now on."""

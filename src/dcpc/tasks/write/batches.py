@@ -45,9 +45,7 @@ class ReplyDataset(Dataset[dict[str, Any]]):
             replies.prompts, replies.responses, replies.writer_ids, strict=True
         ):
             said = {"role": "assistant", "content": response}
-            made = (
-                [format.example(prompt, response)] if last_only else format.examples([*prompt, said])
-            )
+            made = [format.example(prompt, response)] if last_only else format.examples([*prompt, said])
             self.examples += made
             self.writers += [known.get(name or "", UNKNOWN)] * len(made)
 
@@ -74,12 +72,12 @@ class ReplyDataset(Dataset[dict[str, Any]]):
 class ReplyCollator:
     """Pads B examples to the longest: `input_ids`, `attention_mask`, `labels` [B,n] and `annotator_ids` [B].
 
-    Labels are told by position, not by the padding's id: where that is the end token, as in many causal models, the end
-    of a reply is learned all the same.
+    Labels are told by position, not by the padding's id: where that is the end token, as in many causal models, the
+    end of a reply is learned all the same.
 
     Args:
         pad_id: token of the padding; anything, as nothing attends to it.
-        side: where the padding goes. On the left, replies end together, and logits are needed for the last tokens only.
+        side: where the padding goes. On the left, replies end together, and only the last tokens need logits.
     """
 
     pad_id: int
@@ -106,8 +104,8 @@ class ReplyCollator:
 class PackingCollator:
     """Lays the examples of a batch end to end: one row for each writer, B' rows.
 
-    Positions begin anew with every example, by which the attention keeps them apart (there is no attention mask). A row
-    has one writer, because a forward pass has one writer a row.
+    Positions begin anew with every example, by which the attention keeps them apart (there is no attention mask). A
+    row has one writer, because a forward pass has one writer a row.
 
     Args:
         pad_id: token that fills rows up; it begins an example of its own, which is not learned.

@@ -5,7 +5,7 @@
 | `nll` | −log p per token of held-out replies, in nats: as their writer's, and as the dominant style's | ours |
 | `chrf` | character n-gram F-score of generated replies against held-out ones, 0 to 100 (Popović 2015) | sacrebleu |
 | `rouge1`, `rougeL` | F1 of shared words, and of the longest common subsequence, 0 to 1 (Lin 2004) | rouge-score |
-| `style_accuracy` | share of generated replies that a classifier of styles takes for the right writer's | scikit-learn |
+| `style_accuracy` | share of generated replies that a classifier of styles gives to the right writer | scikit-learn |
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def evaluate_writing(
             **overlap,
         )
 
-    who = np.array([OTHERS if name is None else name for name in replies.writer_ids], dtype=object)
+    who = np.array([OTHERS if name is None else name for name in replies.writer_ids])
     by_writer = {str(name): scores(who == name) for name in dict.fromkeys(sorted(who))}
     return WritingScores(scores(np.ones(len(who), dtype=bool)), by_writer, ceiling, generated, tuple(notes))
 
@@ -174,7 +174,7 @@ def check_libraries() -> None:
         UsageError: naming the command that installs them.
     """
     try:
-        import rouge_score.rouge_scorer
+        import rouge_score.rouge_scorer  # noqa: F401
         import sacrebleu.metrics  # noqa: F401
     except ImportError as error:
         raise UsageError(
@@ -209,18 +209,20 @@ def style_hits(
         Hits, float [R], NaN where the writer is unknown; the accuracy on the held-out replies themselves; or None
         twice and why styles cannot be told.
     """
-    who = np.array([name or "" for name in replies.writer_ids], dtype=object)
+    who = np.array([name or "" for name in replies.writer_ids])
     rows = np.flatnonzero(who != "")
-    names, counts = np.unique(who[rows].astype(str), return_counts=True)
+    names, counts = np.unique(who[rows], return_counts=True)
     if len(names) < 2:
         return None, None, "Styles cannot be told: the held-out replies are of fewer than two writers."
     groups = replies.table["item_id"].to_numpy()[rows]
     n_folds = min(FOLDS, len(np.unique(groups)))
     if n_folds < 2 or counts.min() < 2:
-        return None, None, "Styles cannot be told: there is a writer with one held-out reply, or one prompt only."
-    texts = np.array([replies.responses[row] for row in rows], dtype=object)
-    found = np.array([generated[row] for row in rows], dtype=object)
-    labels = who[rows].astype(str)
+        return (
+            None,
+            None,
+            "Styles cannot be told: there is a writer with one held-out reply, or one prompt only.",
+        )
+    texts, found, labels = np.array(replies.responses)[rows], np.array(generated)[rows], who[rows]
     right, ceiling = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     for train, test in GroupKFold(n_folds).split(texts, labels, groups):
         if len(np.unique(labels[train])) < 2:

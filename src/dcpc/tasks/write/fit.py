@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,17 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from dcpc.adapters import quiet_libraries
 from dcpc.data.splits import TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
 from dcpc.errors import DataError, ModelError, UsageError
-from dcpc.fit import _run
+from dcpc.fit import run_trainer
 from dcpc.models import load_language_model, located
 from dcpc.tasks.write.adapter import WritingAdapter, WritingTask
 from dcpc.tasks.write.batches import PackingCollator, ReplyCollator, ReplyDataset
-from dcpc.tasks.write.loss import writers_act
+from dcpc.tasks.write.loss import writers_act, writers_of
 from dcpc.tasks.write.packing import why_not_packed
 from dcpc.tasks.write.prompts import PromptFormat
 from dcpc.tasks.write.replies import Replies
@@ -120,7 +118,7 @@ def train_writers(
         tuner = writers_act(model)
         if tuner is not None:
             start_styles(tuner, train, arguments.seed)
-        index = {name: number for number, name in enumerate([] if tuner is None else train.writers)}
+        index = {name: number for number, name in enumerate(writers_of(model))}
         data = ReplyDataset(train, format, index)
         notes = format.cuts.notes(format.max_length)
         held_out = None if validation is None else ReplyDataset(validation, format, index)
@@ -134,8 +132,7 @@ def train_writers(
         if validation is not None and checkpoints is None:
             callbacks = [*callbacks, BestWeights()]  # the best epoch is kept in memory
         trainer = WritingTrainer(model, arguments, data, held_out, collators, callbacks=list(callbacks))
-        started = time.perf_counter()
-        _run(trainer, resume if isinstance(resume, bool) else str(resume), progress)
+        seconds = run_trainer(trainer, resume if isinstance(resume, bool) else str(resume), progress)
     task = WritingTask(
         base_model=located(base_model),
         method=method,
@@ -147,7 +144,7 @@ def train_writers(
         model.eval(),
         tokenizer,
         task,
-        time.perf_counter() - started,
+        seconds,
         trainer.state.log_history,
         tuple(notes),
     )
@@ -177,17 +174,17 @@ def hold_out_replies(replies: Replies, share: float, seed: int) -> tuple[Replies
         replies = replies.where(trains.to_numpy())
         if validation is not None:
             return replies, validation
-    items = replies.table["item_id"].unique()
-    n_held = round(share * len(items))
+    prompts = replies.table["item_id"].unique()
+    n_held = round(share * len(prompts))
     if n_held == 0:
         return replies, None
-    if n_held == len(items):
+    if n_held == len(prompts):
         raise DataError(
-            f"{len(items)} prompts cannot be divided into {share:.0%} for validation and the rest.",
+            f"{len(prompts)} prompts cannot be divided into {share:.0%} for validation and the rest.",
             where=replies.source,
             fix="Add prompts, or switch validation off with --set validation_share=0.",
         )
-    held = np.random.default_rng(seed).permutation(items)[:n_held]
+    held = np.random.default_rng(seed).permutation(prompts)[:n_held]
     is_held = replies.table["item_id"].isin(held).to_numpy()
     return replies.where(~is_held), replies.where(is_held)
 
@@ -235,7 +232,7 @@ def _base(
     return base, tokenizer
 
 
-def _context(base: nn.Module, max_length: int) -> int:
+def _context(base: PreTrainedModel, max_length: int) -> int:
     """`max_length`, but no more than the base model has positions for."""
     positions = getattr(base.config.get_text_config(), "max_position_embeddings", None)
     return max_length if positions is None else min(max_length, positions)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +24,18 @@ def writers_act(model: nn.Module) -> DCPCModel | None:
     tuner = dcpc_tuner(model)
     config = None if tuner is None else tuner.active_config
     return tuner if config is not None and config.models_annotators else None
+
+
+def writers_of(model: nn.Module) -> list[str]:
+    """The writers whose styles an adapter knows, in the order of their numbers; none where no writers act."""
+    tuner = writers_act(model)
+    config = None if tuner is None else tuner.active_config
+    return [] if config is None else list(config.annotators or [])
+
+
+def base_of(model: nn.Module) -> Any:
+    """The base model under an adapter, or the model itself."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def inputs_of(model: nn.Module, batch: Mapping[str, Tensor], *, as_writers: bool = True) -> dict[str, Tensor]:
@@ -43,15 +56,15 @@ def inputs_of(model: nn.Module, batch: Mapping[str, Tensor], *, as_writers: bool
 def reply_loss(model: nn.Module, batch: Mapping[str, Tensor], n_tokens: Tensor | int | None = None) -> Tensor:
     """Sum of −log p(token | what stands before it, writer) over the replies' tokens, divided by `n_tokens`.
 
-    It is the base model's own loss with labels of −100 on everything else, computed from the logits of the last tokens
-    only where the model can leave the others out.
+    It is the base model's own loss with labels of −100 on everything else. Where the model can leave logits out, only
+    those of the last tokens are computed.
 
     Args:
         model: a causal language model, as a rule with an adapter.
         batch: from `ReplyCollator` or `PackingCollator`.
         n_tokens: by default the number of the batch's reply tokens, so that the loss is their mean.
     """
-    inputs = inputs_of(model, batch)
+    inputs: dict[str, Any] = inputs_of(model, batch)
     inputs |= _last_logits(model, inputs["labels"])
     if n_tokens is not None:
         inputs["num_items_in_batch"] = n_tokens
@@ -90,7 +103,7 @@ def _shifted(labels: Tensor) -> Tensor:
 
 def _last_logits(model: nn.Module, labels: Tensor) -> dict[str, Any]:
     """Arguments by which a model computes only the logits from the first reply token's on; none where it cannot."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = base_of(model)
     if "logits_to_keep" not in inspect.signature(base.forward).parameters:
         return {}
     learned = (labels != IGNORED).any(dim=0).nonzero()  # positions that have a label in some row

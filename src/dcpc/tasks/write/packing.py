@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dcpc.tasks.write.batches import PackingCollator, ReplyCollator
-from dcpc.tasks.write.loss import reply_loss
+from dcpc.tasks.write.loss import base_of, reply_loss
 from dcpc.training.step import dcpc_tuner
 
 TOLERANCE = 1e-3
@@ -28,7 +28,7 @@ def why_not_packed(model: nn.Module) -> str | None:
     config = None if tuner is None else tuner.active_config
     if config is not None and config.correction:
         return "the correction module pools over a row, and would mix the prompts in it"
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = base_of(model)
     if "position_ids" not in inspect.signature(base.forward).parameters:
         return f"{type(base).__name__} takes no positions, by which packed replies are told apart"
     size = base.config.get_text_config().vocab_size
@@ -45,6 +45,6 @@ def why_not_packed(model: nn.Module) -> str | None:
         ]
     finally:
         model.train(was_training)
-    if not torch.isclose(*losses, rtol=TOLERANCE):
+    if not torch.isclose(losses[0], losses[1], rtol=TOLERANCE):
         return f"the attention of {type(base).__name__} lets a reply see those before it in its row"
     return None

@@ -35,7 +35,8 @@ class Replies:
     Attributes:
         table: one row per reply, a fresh RangeIndex: `item_id`, `prompt` (a `Chat`: all turns before the reply),
             `response` (missing where the data have no replies), where known `annotator_id` (missing for unknown
-            writers) and `split`, then the file's other columns.
+            writers) and `split`, then the file's other columns. Prompts alone, read without item ids, have the
+            number of their row in `row`.
         source: the file or data set, for messages.
         notes: what was skipped or changed, one sentence each, to be shown to the user.
     """
@@ -74,12 +75,16 @@ class Replies:
         return [None if pd.isna(name) else name for name in self.table["annotator_id"]]
 
     @property
-    def items(self) -> Replies:
-        """One row for each distinct prompt, without replies and writers."""
-        table = self.table.drop_duplicates("item_id").drop(
-            columns=["response", "annotator_id"], errors="ignore"
-        )
-        return replace(self, table=table.reset_index(drop=True))
+    def fingerprint(self) -> str:
+        """SHA-256 of prompts, replies and writers, in hexadecimal."""
+        rows = zip(self.prompts, self.responses, self.writer_ids, strict=True)
+        return hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
+
+    def answered_once(self) -> Replies:
+        """The prompts that are to be answered: one row an item where the data have ids of items, else every row."""
+        if "row" in self.table:
+            return self
+        return replace(self, table=self.table.drop_duplicates("item_id").reset_index(drop=True))
 
     def where(self, rows: np.ndarray) -> Replies:
         """The replies that a boolean mask over R selects."""
@@ -128,6 +133,8 @@ def read_replies(
             "no reply is left to learn from.", where=raw.source, fix=f"{' '.join(notes)} Check the export."
         )
     frame = _with_ids(raw, pd.DataFrame(table), kept)
+    if not with_replies and "item_id" not in raw.frame:
+        frame["row"] = raw.places[kept]
     others = raw.frame.iloc[kept].drop(columns=list(COLUMNS), errors="ignore").reset_index(drop=True)
     replies = Replies(frame.join(others, rsuffix="_"), raw.source, (*raw.notes, *notes))
     return replace(replies, notes=(*replies.notes, *_writer_notes(replies))) if with_replies else replies
@@ -183,7 +190,7 @@ def _rows(raw: RawTable, with_replies: bool) -> tuple[list[dict], list[int], lis
         )
     table, kept, empty, open_ended = [], [], 0, 0
     for row, cells in enumerate(frame.to_dict("records")):
-        prompt = source(raw, row, cells)
+        prompt = source(raw, row, {str(name): value for name, value in cells.items()})
         response = cells.get("response")
         response = None if response is None else str(response)
         if response is None and "response" not in frame:
@@ -228,8 +235,8 @@ def _divided(raw: RawTable, row: int, chat: Chat, with_replies: bool) -> tuple[C
     """The turns before the last reply, that reply, and whether turns came after it."""
     if not with_replies:
         # What is to be answered stands last; a reply that is there already is not part of the prompt.
-        answered = chat[-1]["role"] == "assistant"
-        return (chat[:-1], chat[-1]["content"], False) if answered and len(chat) > 1 else (chat, None, False)
+        is_answered = chat[-1]["role"] == "assistant" and len(chat) > 1
+        return (chat[:-1], chat[-1]["content"], False) if is_answered else (chat, None, False)
     replies = [position for position, turn in enumerate(chat) if turn["role"] == "assistant" and position > 0]
     if not replies:
         raise DataError(
@@ -303,4 +310,3 @@ def _writer_notes(replies: Replies) -> list[str]:
     if unknown:
         notes.append(f"{count(unknown, 'reply', 'replies')} by unknown writers: learned as anybody's.")
     return notes
-

@@ -79,6 +79,8 @@ def nearest_styles(replies: Replies, writers: list[str], n_styles: int, seed: in
     vectors = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True, max_features=20_000)
     grams = vectors.fit_transform(texts)
     size = min(TOPICS, *(length - 1 for length in grams.shape))
-    points = TruncatedSVD(max(size, 1), random_state=seed).fit_transform(grams) if size > 0 else grams.toarray()
+    points = (
+        TruncatedSVD(max(size, 1), random_state=seed).fit_transform(grams) if size > 0 else grams.toarray()
+    )
     means = normalize(np.stack([points[who == name].mean(axis=0) for name in writers]))
     return KMeans(n_styles, n_init=4, random_state=seed).fit_predict(means)

@@ -1,17 +1,15 @@
 """Training on written replies: one Trainer for every adapter, with writers acting through the styles.
 
-Why not TRL's `SFTTrainer` (1.16): its packing keeps `input_ids` and `labels` alone, so a packed row no longer knows its
-writers; with packing or padding-free batches it refuses a collator of one's own; it learns assistant turns alone only
-for the chat templates that it has rewritten itself; and its loss has no room for the writers' prior. What it does have
-beyond this file (a fused head, context parallelism) is for sizes at which one adapter for many writers is not trained.
-Rows of `ReplyCollator` are what it takes, though: see docs/write.md for using the tuner with it.
+Why not TRL's `SFTTrainer` (1.16): its packing keeps `input_ids` and `labels` alone, so a packed row no longer knows
+its writers; with packing or padding-free batches it refuses a collator of one's own; it learns assistant turns alone
+only for the chat templates that it has rewritten itself; and its loss has no room for the writers' prior. It takes
+the batches of `ReplyCollator`, though: docs/write.md shows how.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
@@ -94,9 +92,10 @@ class WritingTrainer(DCPCTrainer):
         held_out = 1.0 if not eval_dataset else eval_dataset.n_learned / len(eval_dataset)
         self.writing = WritingRule(train_dataset.n_learned, args.objective_config(), held_out)
         self._collators = collators
-        super().__init__(
-            model, args, train_dataset, eval_dataset, rule=self.writing, data_collator=collators[0], **kwargs
-        )
+        # Elsewhere data are items with judgements; what is read of them there, the rule reads.
+        train: Any = train_dataset
+        held: Any = eval_dataset
+        super().__init__(model, args, train, held, rule=self.writing, data_collator=collators[0], **kwargs)
         # The Trainer then counts the reply tokens of all accumulated batches, and leaves dividing by them to us.
         self.model_accepts_loss_kwargs = True
 
@@ -105,24 +104,27 @@ class WritingTrainer(DCPCTrainer):
         model: nn.Module,
         inputs: dict[str, Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
+        **given: Any,
     ) -> Any:
-        """Loss of one batch, as its share in that of all accumulated batches."""
+        """Loss of one batch, as its share in that of all accumulated batches (`num_items_in_batch` tokens)."""
+        n_tokens = given.get("num_items_in_batch")
         if not isinstance(model, nn.parallel.DistributedDataParallel):
             model = self.accelerator.unwrap_model(model)
-        n_batches = self.args.gradient_accumulation_steps if num_items_in_batch is not None else 1
-        output = self.writing.terms(model, inputs, num_items_in_batch, n_batches)
+        n_batches = self.args.gradient_accumulation_steps if n_tokens is not None else 1
+        output = self.writing.terms(model, inputs, n_tokens, n_batches)
         self._steps += 1
         for name, term in output.terms.items():
             self._sums[name] += float(term.detach()) * n_batches
         loss = output.loss
-        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
-            loss = loss * self.accelerator.num_processes  # processes average gradients, tokens are those of all
+        if self.args.average_tokens_across_devices and n_tokens is not None:
+            # Processes average their gradients, and the tokens are those of all processes.
+            loss = loss * self.accelerator.num_processes
         return (loss, {"logits": output.logits}) if return_outputs else loss
 
     def get_eval_dataloader(self, eval_dataset: Dataset | str | None = None) -> Any:
         """Held-out replies are padded, never packed."""
-        training, self.data_collator = self.data_collator, self._collators[1]
+        training, padding = self._collators
+        self.data_collator: Any = padding
         try:
             return super().get_eval_dataloader(eval_dataset)
         finally:

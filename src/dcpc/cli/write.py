@@ -1,0 +1,285 @@
+"""What `dcpc train`, `predict` and `evaluate` do where the task is writing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcpc.cli import options
+from dcpc.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dcpc.recipe import Recipe
+    from dcpc.tasks.write import Generation, Replies, WritingAdapter, WritingScores
+    from dcpc.tasks.write.evaluation import WriterScores
+    from dcpc.training.checkpoints import Checkpoints
+
+LARGEST_CROSS = 100_000
+"""Replies above which writing every writer's reply to every prompt is refused."""
+
+FIGURES = {
+    "n_replies": ("replies", "{:,}"),
+    "nll": ("NLL per token", "{:.4f}"),
+    "nll_dominant": ("… as nobody's", "{:.4f}"),
+    "chrf": ("chrF", "{:.1f}"),
+    "rouge1": ("ROUGE-1", "{:.3f}"),
+    "rouge_l": ("ROUGE-L", "{:.3f}"),
+    "style_accuracy": ("style accuracy", "{:.1%}"),
+}
+"""How figures are called in the table, and written."""
+
+
+def train(
+    data: str,
+    output: Path,
+    settings: Recipe,
+    max_length: int | None,
+    *,
+    system: str | None,
+    packing: bool,
+    columns: str | None,
+    format: str | None,
+    resume: bool,
+    force: bool,
+    trust_remote_code: bool,
+) -> None:
+    """Train an adapter on replies, and print what was done.
+
+    Args:
+        data, output, columns, format, resume, force, trust_remote_code: as `dcpc train` takes them.
+        settings: checked, with a base model and a seed.
+        max_length: tokens of prompt and reply together, where the user gave it.
+        system: system prompt for chats that have none.
+        packing: see `train_writers`.
+    """
+    from dcpc.files import atomic_folder, check_output_folder
+    from dcpc.tasks.write import hold_out_replies, read_replies
+    from dcpc.tasks.write.fit import MAX_LENGTH
+    from dcpc.training.checkpoints import Checkpoints
+
+    check_output_folder(output, "train", force=force)
+    checkpoints = Checkpoints(output)
+    checkpoints.check(resume=resume, force=force)
+    replies = read_replies(data, format=format, columns=options.parse_columns(columns))
+    options.show_notes(replies.notes)
+    parts = hold_out_replies(replies, settings.validation_share, settings.training["seed"])
+    own = {"max_length": max_length or MAX_LENGTH, "system": system, "packing": packing}
+    with atomic_folder(output, "train", force=force) as folder:
+        adapter = _trained(parts, settings, own, checkpoints, resume, force, trust_remote_code)
+        adapter.save(folder)
+    checkpoints.remove()
+    options.show_notes(adapter.notes)
+    _print_training(replies, parts, adapter, output)
+
+
+def _trained(
+    parts: tuple[Replies, Replies | None],
+    settings: Recipe,
+    own: dict[str, Any],
+    checkpoints: Checkpoints,
+    resume: bool,
+    force: bool,
+    trust_remote_code: bool,
+) -> WritingAdapter:
+    from dcpc.cli.train import _kept
+    from dcpc.tasks.write import train_writers
+    from dcpc.training.checkpoints import given_settings
+
+    run = {
+        "data": parts[0].fingerprint,
+        "validation": parts[1] and parts[1].fingerprint,
+        **given_settings({**settings.model_dump(), **own}),
+    }
+    with _kept(checkpoints):
+        checkpoint, notes = checkpoints.begin(run, resume=resume, force=force)
+        options.show_notes(notes)
+        return train_writers(
+            *parts,
+            base_model=settings.model or "",
+            method=settings.method,
+            adapter=settings.adapter,
+            training=settings.training_arguments(),
+            checkpoints=checkpoints.folder,
+            resume=checkpoint or False,
+            trust_remote_code=trust_remote_code,
+            **own,
+        )
+
+
+def _print_training(
+    replies: Replies, parts: tuple[Replies, Replies | None], adapter: WritingAdapter, output: Path
+) -> None:
+    held_out = [entry["eval_loss"] for entry in adapter.history if "eval_loss" in entry]
+    rows = {
+        "data": f"{len(replies.table):,} replies to {replies.n_items:,} prompts by {len(replies.writers):,} writers",
+        "base model": adapter.task.base_model,
+        "method": adapter.task.method,
+        "trained": f"{adapter.trainable_parameters:,} numbers on {len(parts[0].table):,} replies "
+        f"in {adapter.seconds:.0f} s",
+    }
+    if held_out and parts[1] is not None:
+        rows["validation"] = f"NLL per token {min(held_out):.4f} on {len(parts[1].table):,} held-out replies"
+    rows["adapter"] = str(output)
+    _print_rows(rows)
+
+
+def predict(
+    adapter: Path,
+    data: str,
+    output: Path,
+    *,
+    annotators: bool,
+    generation: Generation,
+    columns: str | None,
+    format: str | None,
+    batch_size: int,
+    trust_remote_code: bool,
+) -> None:
+    """Write replies to the prompts of DATA into a table: every writer's, or the dominant one.
+
+    Args:
+        adapter, data, columns, format, batch_size, trust_remote_code: as `dcpc predict` takes them.
+        output: file of the table, which was checked.
+        annotators: one reply for every writer, instead of one in the dominant style.
+        generation: how to generate.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from dcpc.data.writers import write_table
+    from dcpc.tasks.write import load_writing_adapter, read_replies, write_replies
+
+    prompts = read_replies(
+        data, format=format, columns=options.parse_columns(columns), with_replies=False
+    ).answered_once()
+    options.show_notes(prompts.notes)
+    trained = load_writing_adapter(adapter, trust_remote_code=trust_remote_code)
+    table, who = _asked(prompts, trained, annotators)
+    notes: list[str] = []
+    replies = write_replies(
+        trained,
+        table.pop("prompt").tolist(),
+        who,
+        generation,
+        batch_size=batch_size,
+        progress=True,
+        notes=notes,
+    )
+    write_table(table.assign(response=replies), output)
+    options.show_notes(notes)
+    said = f"{len(table):,} replies to {len(prompts.table):,} prompts are in {output}."
+    Console(highlight=False).print(escape(said), soft_wrap=True)
+
+
+def _asked(
+    prompts: Replies, trained: WritingAdapter, annotators: bool
+) -> tuple[pd.DataFrame, list[str | None]]:
+    """The output's rows without replies, with the prompt as a chat besides, and who shall write each."""
+    from dcpc.tasks.write.chats import as_text
+
+    names = [name for name in ("row", "item_id") if name in prompts.table]
+    table = prompts.table[[*names, "prompt"]].assign(text=[as_text(prompt) for prompt in prompts.prompts])
+    if not annotators:
+        return table, [None] * len(table)
+    if not trained.writers:
+        raise UsageError(
+            "the adapter knows no writers, so there is one style only.",
+            fix="Use --as consensus, or train on replies of several writers with --method dcpc.",
+        )
+    n_rows = len(table) * len(trained.writers)
+    if n_rows > LARGEST_CROSS:
+        raise UsageError(
+            f"{len(trained.writers):,} writers on {len(table):,} prompts are {n_rows:,} replies.",
+            fix=f"Give fewer prompts at a time: at most {LARGEST_CROSS // len(trained.writers):,}.",
+        )
+    who = [*trained.writers] * len(table)
+    table = table.loc[table.index.repeat(len(trained.writers))].reset_index(drop=True)
+    return table.assign(annotator_id=who), list(who)
+
+
+def evaluate(
+    adapter: Path,
+    data: str,
+    output: Path | None,
+    *,
+    split: str | None,
+    generation: Generation | None,
+    columns: str | None,
+    format: str | None,
+    batch_size: int,
+    trust_remote_code: bool,
+) -> None:
+    """Compare an adapter with the held-out replies of DATA, and print the figures.
+
+    Args:
+        adapter, data, split, columns, format, batch_size, trust_remote_code: as `dcpc evaluate` takes them.
+        output: JSON file for the figures, which was checked; None for none.
+        generation: how to generate the replies that are compared; None for likelihoods alone.
+    """
+    from dcpc.files import atomic_file
+    from dcpc.tasks.write import evaluate_writing, load_writing_adapter, read_replies
+    from dcpc.tasks.write.evaluation import check_libraries
+
+    if generation is not None:
+        check_libraries()
+    replies = read_replies(data, format=format, columns=options.parse_columns(columns)).keep_split(split)
+    options.show_notes(replies.notes)
+    trained = load_writing_adapter(adapter, trust_remote_code=trust_remote_code)
+    scores = evaluate_writing(trained, replies, generation=generation, batch_size=batch_size, progress=True)
+    if output is not None:
+        content = {"adapter": str(adapter), "data": data, "split": split, **_as_json(scores)}
+        with atomic_file(output) as path:
+            path.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
+    options.show_notes(scores.notes)
+    _print_scores(f"{adapter} on {len(replies.table):,} replies of {replies.source}", scores)
+
+
+def _as_json(scores: WritingScores) -> dict[str, Any]:
+    def known(figures: WriterScores) -> dict[str, Any]:
+        # JSON has no word for a number that does not exist.
+        return {
+            name: value if value is None or isfinite(value) else None
+            for name, value in asdict(figures).items()
+        }
+
+    return {
+        **known(scores.overall),
+        "style_ceiling": scores.style_ceiling,
+        "writers": {name: known(figures) for name, figures in scores.writers.items()},
+    }
+
+
+def _print_scores(title: str, scores: WritingScores) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = {name: how for name, how in FIGURES.items() if getattr(scores.overall, name) is not None}
+    table = Table(title=title, box=None)
+    table.add_column("")
+    for label, _ in shown.values():
+        table.add_column(label, justify="right")
+    for who, figures in {"all": scores.overall, **scores.writers}.items():
+        values = [(getattr(figures, name), how) for name, (_, how) in shown.items()]
+        table.add_row(who, *("-" if value is None else how.format(value) for value, how in values))
+    console = Console(highlight=False)
+    console.print(table)
+    if scores.style_ceiling is not None:
+        console.print(
+            f"The classifier of styles is right about {scores.style_ceiling:.1%} of the held-out replies themselves."
+        )
+
+
+def _print_rows(rows: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
+    Console(highlight=False).print(table)
