@@ -46,6 +46,7 @@ class Recipe(BaseModel):
         model: base model.
         method: dcpc, lora or p-tuning-v2.
         preset: objective preset.
+        task: what is trained, as `{name: write, system: …}`; empty for classification.
         max_length: tokens after which texts are cut.
         validation_share: share of the items held out to choose the best epoch, where the data have no split.
         training: fields of transformers' TrainingArguments.
@@ -58,6 +59,7 @@ class Recipe(BaseModel):
     model: str | None = None
     method: str = "dcpc"
     preset: str = "default"
+    task: dict[str, Any] = Field(default_factory=dict)
     max_length: int = Field(default=256, gt=0)
     validation_share: float = Field(default=VALIDATION_SHARE, ge=0, lt=1)
     training: dict[str, Any] = Field(default_factory=dict)
@@ -110,7 +112,7 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
     objective = [f.name for f in fields(ObjectiveConfig)]
     training = [f.name for f in fields(DCPCTrainingArguments)]
     adapter = [f.name for f in fields(adapter_config(_method_of(recipe, assignments)))]
-    plain = [name for name in Recipe.model_fields if name not in ("training", "objective", "adapter")]
+    plain = [name for name in Recipe.model_fields if name not in ("training", "objective", "adapter", "task")]
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcpc.cli import options
+from dcpc.cli import options, write
 from dcpc.errors import LabelError
 
 if TYPE_CHECKING:
@@ -26,7 +26,17 @@ def command(
     columns: options.Columns = None,
     format: options.Format = None,
     decide: options.Decide = None,
-    batch_size: options.BatchSize = 64,
+    batch_size: options.BatchSize | None = None,
+    generate: Annotated[
+        bool | None,
+        typer.Option(
+            "--generate/--no-generate",
+            help="Writing: also generate a reply for every held-out one, and compare them (slow); on by default.",
+        ),
+    ] = None,
+    max_new_tokens: write.MaxNewTokens = None,
+    temperature: write.Temperature = None,
+    seed: write.GenerationSeed = None,
     force: options.Force = False,
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
@@ -35,6 +45,9 @@ def command(
     macro_f1 and accuracy are of the labels that `dcpc predict` gives, macro_f1_argmax and accuracy_argmax of the most
     probable ones. judgement_error is the share of judgements that are predicted wrong, mean_annotator_error the mean
     over annotators of each one's share.
+
+    An adapter that was trained to write is compared with held-out replies: likelihood per token, chrF, ROUGE, and the
+    share of generated replies whose style a classifier takes for the right writer's.
 
     Annotators whom training did not know are predicted as anybody; or as their group, where the adapter was trained
     with --group-column and DATA has that column.
@@ -47,6 +60,23 @@ def command(
 
     if output is not None:
         check_output_file(output, force=force)
+    generation = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    if write.is_for(adapter):
+        write.refuse({"--decide": decide}, "writing")
+        write.evaluate(
+            adapter,
+            data,
+            output,
+            split=split,
+            generation=None if generate is False else generation,
+            columns=columns,
+            format=format,
+            batch_size=batch_size or write.BATCH_SIZE,
+            trust_remote_code=trust_remote_code,
+        )
+        return
+    flags = {f"--{name.replace('_', '-')}": value for name, value in generation.items()}
+    write.refuse({"--generate": generate, **flags}, "this task")
     task = Task.read(adapter)
     annotations = keep_split(_read(data, columns, format, task), split)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
@@ -54,7 +84,7 @@ def command(
     goal = chosen_goal(task.decision, decide)
     if decide is None and task.decision is None:
         options.show_notes([f"The adapter decides {task.how_it_decides}."])
-    figures = trained.evaluate(annotations, decide=goal, batch_size=batch_size, progress=True)
+    figures = trained.evaluate(annotations, decide=goal, batch_size=batch_size or 64, progress=True)
     figures |= {name: int(figures[name]) for name in ("items", "ties")}
     if output is not None:
         # JSON has no word for a number that does not exist, such as the accuracy where every item is tied.

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dcpc.cli import options
+from dcpc.cli import options, write
 
 
 class Form(StrEnum):
@@ -27,11 +27,20 @@ def command(
     decide: options.Decide = None,
     columns: options.Columns = None,
     format: options.Format = None,
-    batch_size: options.BatchSize = 64,
+    batch_size: options.BatchSize | None = None,
+    max_new_tokens: write.MaxNewTokens = None,
+    temperature: write.Temperature = None,
+    top_p: write.TopP = None,
+    top_k: write.TopK = None,
+    repetition_penalty: write.RepetitionPenalty = None,
+    num_beams: write.NumBeams = None,
+    seed: write.GenerationSeed = None,
     force: options.Force = False,
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Predict the consensus, the label distribution, or every annotator's label; DATA needs no labels.
+
+    An adapter that was trained to write generates replies: the dominant style's, or every writer's (--as annotators).
 
     One result per item where DATA has item ids, else one per row, in the order of the rows.
     """
@@ -43,12 +52,36 @@ def command(
     from dcpc.data.writers import check_table_output, write_table
 
     check_table_output(output, force=force)
+    generation = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "repetition_penalty": repetition_penalty,
+        "num_beams": num_beams,
+        "seed": seed,
+    }
+    if write.is_for(adapter):
+        write.refuse({"--decide": decide, "--as distribution": form is Form.distribution or None}, "writing")
+        write.predict(
+            adapter,
+            data,
+            output,
+            annotators=form is Form.annotators,
+            generation=generation,
+            columns=columns,
+            format=format,
+            batch_size=batch_size or write.BATCH_SIZE,
+            trust_remote_code=trust_remote_code,
+        )
+        return
+    write.refuse({f"--{name.replace('_', '-')}": value for name, value in generation.items()}, "this task")
     rows = read_item_rows(data, format=format, columns=options.parse_columns(columns))
     options.show_notes(rows.notes)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
     if form is not Form.annotators and decide is None and trained.task.decision is None:
         options.show_notes([f"The adapter decides {trained.task.how_it_decides}."])
-    table = trained.predict(rows, form.value, decide=decide, batch_size=batch_size, progress=True)
+    table = trained.predict(rows, form.value, decide=decide, batch_size=batch_size or 64, progress=True)
     write_table(table, output)
     of = f"{len(rows.items):,} items" if rows.has_ids else f"{len(rows.codes):,} rows"
     said = f"{len(table):,} predictions of {of} are in {output}."

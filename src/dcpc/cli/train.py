@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcpc.cli import options
+from dcpc.cli import options, write
 from dcpc.errors import DCPCError, TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ def command(
         str | None, typer.Option(help="Base model: Hugging Face id, local path, `minilm` or `smollm2`.")
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="Settings as YAML; flags override them.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What is trained: `classify` (default), or `write`: replies (`text` or `messages`, and `response`) "
+            "in their writers' styles (`annotator_id`)."
+        ),
+    ] = None,
     method: Annotated[str | None, typer.Option(help="dcpc (default), lora or p-tuning-v2.")] = None,
     preset: Annotated[str | None, typer.Option(help="Objective: default or paper.")] = None,
     set: Annotated[
@@ -49,6 +56,8 @@ def command(
             "not know as their group, where its data have this column."
         ),
     ] = None,
+    system: write.System = None,
+    packing: write.Packing = None,
     seed: Annotated[
         int | None,
         typer.Option(min=0, max=2**32 - 1, help="Seed of everything that is drawn at random; 0 by default."),
@@ -78,9 +87,25 @@ def command(
     from dcpc.training.groups import annotator_groups
     from dcpc.training.holdout import hold_out
 
-    settings = _settings(recipe, model, method, preset, set or [])
+    settings = _settings(recipe, model, method, preset, task, set or [])
     # One seed for the held-out items, the start and the order, wherever it was given.
     settings.training["seed"] = settings.training.get("seed", 0) if seed is None else seed
+    if settings.task.get("name") == write.TASK:
+        write.refuse({"--scale": scale, "--labels": labels, "--group-column": group_column}, "writing")
+        write.train(
+            data,
+            output,
+            settings,
+            system=system,
+            packing=packing,
+            columns=columns,
+            format=format,
+            resume=resume,
+            force=force,
+            trust_remote_code=trust_remote_code,
+        )
+        return
+    write.refuse({"--system": system, "--packing": packing}, "this task")
     if group_column is not None and settings.method != "dcpc":
         raise UsageError(
             f"the method {settings.method} knows no annotators, so --group-column has no effect.",
@@ -171,7 +196,12 @@ def _kept(checkpoints: Checkpoints) -> Iterator[None]:
 
 
 def _settings(
-    path: Path | None, model: str | None, method: str | None, preset: str | None, assignments: list[str]
+    path: Path | None,
+    model: str | None,
+    method: str | None,
+    preset: str | None,
+    task: str | None,
+    assignments: list[str],
 ) -> Recipe:
     from dcpc.models import located
     from dcpc.recipe import Recipe, check_recipe, override, read_recipe
@@ -180,6 +210,7 @@ def _settings(
     recipe = read_recipe(path) if path is not None else Recipe()
     flags: dict[str, Any] = {"model": model, "method": method, "preset": preset}
     recipe = recipe.model_copy(update={name: value for name, value in flags.items() if value is not None})
+    recipe, writing = write.taken_apart(recipe, task, assignments)
     recipe = override(recipe, assignments)
     if recipe.method not in CARRIERS:
         raise UsageError(f"there is no method `{recipe.method}`.", fix=f"Methods are: {', '.join(CARRIERS)}.")
@@ -189,4 +220,5 @@ def _settings(
             fix="Add --model minilm (or smollm2, a Hugging Face id, or a local path).",
         )
     # A path that is mistyped must not wait for the data, nor one be lost that was given from another folder.
-    return check_recipe(recipe.model_copy(update={"model": located(recipe.model)}))
+    recipe = check_recipe(recipe.model_copy(update={"model": located(recipe.model)}))
+    return recipe.model_copy(update={"task": writing or recipe.task})

@@ -1,12 +1,15 @@
-"""What `dcpc train`, `predict` and `evaluate` do where the task is writing."""
+"""What `dcpc train`, `predict` and `evaluate` do where the task is writing, and the flags that only writing has."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from dcpc.cli import options
 from dcpc.errors import UsageError
@@ -18,6 +21,41 @@ if TYPE_CHECKING:
     from dcpc.tasks.write import Generation, Replies, WritingAdapter, WritingScores
     from dcpc.tasks.write.evaluation import WriterScores
     from dcpc.training.checkpoints import Checkpoints
+
+TASK = "write"
+"""Its name for `--task`, and in recipes and `task.json`."""
+SETTINGS = ("name", "system", "packing")
+"""What a recipe can say of it under `task`."""
+BATCH_SIZE = 8
+
+System = Annotated[
+    str | None, typer.Option(help="Writing: system prompt for chats that have none; kept for prediction.")
+]
+Packing = Annotated[
+    bool | None,
+    typer.Option(
+        "--packing/--no-packing",
+        help="Writing: lay several replies of a writer into one row, where the attention keeps them apart.",
+    ),
+]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(min=1, help="Writing: tokens of a reply at most; 256 by default.")
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(min=0, help="Writing: 0 (default) takes the likeliest token, above it tokens are drawn."),
+]
+TopP = Annotated[
+    float | None, typer.Option(help="Writing: draw from the likeliest tokens that make up this probability.")
+]
+TopK = Annotated[int | None, typer.Option(min=0, help="Writing: draw from so many likeliest tokens.")]
+RepetitionPenalty = Annotated[
+    float | None, typer.Option(help="Writing: above 1 makes tokens less likely that were there already.")
+]
+NumBeams = Annotated[int | None, typer.Option(min=1, help="Writing: replies that are followed at once.")]
+GenerationSeed = Annotated[
+    int | None, typer.Option(min=0, max=2**32 - 1, help="Writing: seed of drawn tokens; 0 by default.")
+]
 
 LARGEST_CROSS = 100_000
 """Replies above which writing every writer's reply to every prompt is refused."""
@@ -34,14 +72,75 @@ FIGURES = {
 """How figures are called in the table, and written."""
 
 
+def taken_apart(
+    recipe: Recipe, task: str | None, assignments: Sequence[str]
+) -> tuple[Recipe, dict[str, Any] | None]:
+    """A recipe without its part about writing; and that part: settings, and whether a length was given.
+
+    Args:
+        recipe: as it was read.
+        task: from the command line, in place of the recipe's.
+        assignments: from the command line.
+
+    Returns:
+        The recipe as it was, and None, where the task is another.
+
+    Raises:
+        UsageError: there is no such task, or writing has no such setting.
+    """
+    if (task or recipe.task.get("name")) != TASK:
+        if task not in (None, "classify"):
+            raise UsageError(f"there is no task `{task}`.", fix="Tasks are: classify, write.")
+        return recipe, None
+    own = recipe.task if recipe.task.get("name") == TASK else {}
+    unknown = [key for key in own if key not in SETTINGS]
+    if unknown:
+        raise UsageError(
+            f"writing has no setting `{unknown[0]}`.", fix=f"Under `task` it has: {', '.join(SETTINGS)}."
+        )
+    is_given = "max_length" in recipe.model_fields_set or any(
+        assignment.startswith("max_length=") for assignment in assignments
+    )
+    return recipe.model_copy(update={"task": {}}), {**own, "name": TASK, "max_length_given": is_given}
+
+
+def is_for(adapter: Path) -> bool:
+    """Whether an adapter folder was trained to write; quick, as every prediction asks."""
+    try:
+        content = json.loads((adapter / "task.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("task") == TASK
+
+
+def refuse(flags: Mapping[str, object], task: str) -> None:
+    """Refuse flags that would have no effect.
+
+    Args:
+        flags: by name; None where not given.
+        task: what they have no effect on.
+
+    Raises:
+        UsageError: naming the first that was given.
+    """
+    for name, value in flags.items():
+        if value is not None:
+            raise UsageError(f"`{name}` has no effect on {task}.", fix="Leave it out.")
+
+
+def _generation(given: Mapping[str, Any]) -> Generation:
+    from dcpc.tasks.write import Generation
+
+    return Generation(**{name: value for name, value in given.items() if value is not None})
+
+
 def train(
     data: str,
     output: Path,
     settings: Recipe,
-    max_length: int | None,
     *,
     system: str | None,
-    packing: bool,
+    packing: bool | None,
     columns: str | None,
     format: str | None,
     resume: bool,
@@ -52,10 +151,8 @@ def train(
 
     Args:
         data, output, columns, format, resume, force, trust_remote_code: as `dcpc train` takes them.
-        settings: checked, with a base model and a seed.
-        max_length: tokens of prompt and reply together, where the user gave it.
-        system: system prompt for chats that have none.
-        packing: see `train_writers`.
+        settings: checked, with a base model and a seed; its `task` from `taken_apart`.
+        system, packing: from the command line, in place of the recipe's; see `train_writers`.
     """
     from dcpc.files import atomic_folder, check_output_folder
     from dcpc.tasks.write import hold_out_replies, read_replies
@@ -68,7 +165,12 @@ def train(
     replies = read_replies(data, format=format, columns=options.parse_columns(columns))
     options.show_notes(replies.notes)
     parts = hold_out_replies(replies, settings.validation_share, settings.training["seed"])
-    own = {"max_length": max_length or MAX_LENGTH, "system": system, "packing": packing}
+    own = {
+        "max_length": settings.max_length if settings.task["max_length_given"] else MAX_LENGTH,
+        "system": settings.task.get("system") if system is None else system,
+        "packing": bool(settings.task.get("packing", False) if packing is None else packing),
+    }
+    settings = settings.model_copy(update={"task": {"name": TASK}})
     with atomic_folder(output, "train", force=force) as folder:
         adapter = _trained(parts, settings, own, checkpoints, resume, force, trust_remote_code)
         adapter.save(folder)
@@ -134,7 +236,7 @@ def predict(
     output: Path,
     *,
     annotators: bool,
-    generation: Generation,
+    generation: Mapping[str, Any],
     columns: str | None,
     format: str | None,
     batch_size: int,
@@ -146,7 +248,7 @@ def predict(
         adapter, data, columns, format, batch_size, trust_remote_code: as `dcpc predict` takes them.
         output: file of the table, which was checked.
         annotators: one reply for every writer, instead of one in the dominant style.
-        generation: how to generate.
+        generation: fields of `Generation`; None where not given.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -154,6 +256,7 @@ def predict(
     from dcpc.data.writers import write_table
     from dcpc.tasks.write import load_writing_adapter, read_replies, write_replies
 
+    how = _generation(generation)
     prompts = read_replies(
         data, format=format, columns=options.parse_columns(columns), with_replies=False
     ).answered_once()
@@ -165,7 +268,7 @@ def predict(
         trained,
         table.pop("prompt").tolist(),
         who,
-        generation,
+        how,
         batch_size=batch_size,
         progress=True,
         notes=notes,
@@ -208,7 +311,7 @@ def evaluate(
     output: Path | None,
     *,
     split: str | None,
-    generation: Generation | None,
+    generation: Mapping[str, Any] | None,
     columns: str | None,
     format: str | None,
     batch_size: int,
@@ -219,18 +322,19 @@ def evaluate(
     Args:
         adapter, data, split, columns, format, batch_size, trust_remote_code: as `dcpc evaluate` takes them.
         output: JSON file for the figures, which was checked; None for none.
-        generation: how to generate the replies that are compared; None for likelihoods alone.
+        generation: fields of `Generation` for the replies that are compared; None for likelihoods alone.
     """
     from dcpc.files import atomic_file
     from dcpc.tasks.write import evaluate_writing, load_writing_adapter, read_replies
     from dcpc.tasks.write.evaluation import check_libraries
 
-    if generation is not None:
+    how = None if generation is None else _generation(generation)
+    if how is not None:
         check_libraries()
     replies = read_replies(data, format=format, columns=options.parse_columns(columns)).keep_split(split)
     options.show_notes(replies.notes)
     trained = load_writing_adapter(adapter, trust_remote_code=trust_remote_code)
-    scores = evaluate_writing(trained, replies, generation=generation, batch_size=batch_size, progress=True)
+    scores = evaluate_writing(trained, replies, generation=how, batch_size=batch_size, progress=True)
     if output is not None:
         content = {"adapter": str(adapter), "data": data, "split": split, **_as_json(scores)}
         with atomic_file(output) as path:

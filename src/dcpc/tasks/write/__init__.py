@@ -8,7 +8,7 @@ evaluate_writing  evaluation.py            an adapter, held-out replies -> likel
 Judge             judge.py                 two replies -> which is better, asked of a model behind an endpoint
 """
 
-from dcpc.tasks.write.adapter import WritingAdapter, is_writing_adapter, load_writing_adapter
+from dcpc.tasks.write.adapter import WritingAdapter, load_writing_adapter
 from dcpc.tasks.write.evaluation import WritingScores, evaluate_writing
 from dcpc.tasks.write.fit import hold_out_replies, train_writers
 from dcpc.tasks.write.generation import Generation, write_replies
@@ -21,7 +21,6 @@ __all__ = [
     "WritingScores",
     "evaluate_writing",
     "hold_out_replies",
-    "is_writing_adapter",
     "load_writing_adapter",
     "read_replies",
     "train_writers",

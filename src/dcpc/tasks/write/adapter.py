@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
 
-from dcpc.adapters import quiet_libraries
+from dcpc.adapter import quiet_libraries
 from dcpc.errors import ModelError
 from dcpc.models import load_language_model
 from dcpc.settings import first_problem
@@ -115,15 +114,6 @@ class WritingAdapter:
             card.write(
                 MODEL_CARD.format(method=self.task.method, base_model=self.task.base_model, writers=writers)
             )
-
-
-def is_writing_adapter(folder: str | Path) -> bool:
-    """Whether an adapter folder says that it was trained to write."""
-    try:
-        content = json.loads((Path(folder) / TASK_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and content.get("task") == "write"
 
 
 def read_writing_task(folder: str | Path) -> WritingTask:

@@ -13,7 +13,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
-from dcpc.adapters import quiet_libraries
+from dcpc.adapter import quiet_libraries
 from dcpc.data.splits import TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
 from dcpc.errors import DataError, ModelError, UsageError
 from dcpc.fit import run_trainer
