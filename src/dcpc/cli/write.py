@@ -62,12 +62,12 @@ LARGEST_CROSS = 100_000
 
 FIGURES = {
     "n_replies": ("replies", "{:,}"),
-    "nll": ("NLL per token", "{:.4f}"),
-    "nll_dominant": ("… as nobody's", "{:.4f}"),
+    "nll": ("NLL", "{:.4f}"),
+    "nll_dominant": ("nobody's", "{:.4f}"),
     "chrf": ("chrF", "{:.1f}"),
-    "rouge1": ("ROUGE-1", "{:.3f}"),
-    "rouge_l": ("ROUGE-L", "{:.3f}"),
-    "style_accuracy": ("style accuracy", "{:.1%}"),
+    "rouge1": ("R-1", "{:.3f}"),
+    "rouge_l": ("R-L", "{:.3f}"),
+    "style_accuracy": ("style", "{:.1%}"),
 }
 """How figures are called in the table, and written."""
 
@@ -360,18 +360,23 @@ def _as_json(scores: WritingScores) -> dict[str, Any]:
 
 def _print_scores(title: str, scores: WritingScores) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     shown = {name: how for name, how in FIGURES.items() if getattr(scores.overall, name) is not None}
-    table = Table(title=title, box=None)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(escape(title))
+    table = Table(box=None)
     table.add_column("")
     for label, _ in shown.values():
         table.add_column(label, justify="right")
     for who, figures in {"all": scores.overall, **scores.writers}.items():
         values = [(getattr(figures, name), how) for name, (_, how) in shown.items()]
-        table.add_row(who, *("-" if value is None else how.format(value) for value, how in values))
-    console = Console(highlight=False)
+        table.add_row(escape(who), *("-" if value is None else how.format(value) for value, how in values))
     console.print(table)
+    console.print(
+        "NLL: per token, as the writer's and as nobody's. R-1, R-L: ROUGE. style: right by a classifier."
+    )
     if scores.style_ceiling is not None:
         console.print(
             f"The classifier of styles is right about {scores.style_ceiling:.1%} of the held-out replies themselves."
