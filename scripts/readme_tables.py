@@ -63,7 +63,15 @@ SHIFT = (
     "annotator-embeddings",
     "linear-probe-annotators",
 )
-METRICS = ("macro_f1", "accuracy", "jensen_shannon", "cross_entropy", "judgement_error", "accuracy_argmax")
+METRICS = (
+    "macro_f1",
+    "accuracy",
+    "macro_f1_argmax",
+    "accuracy_argmax",
+    "jensen_shannon",
+    "cross_entropy",
+    "judgement_error",
+)
 POOLS = {
     "pool=thresholds": "strict and lenient",
     "pool=sst-2-p": "one side shifted (SST-2-P)",

@@ -117,7 +117,9 @@ class Annotations:
     def counts(self) -> np.ndarray:
         """How often each item got each label, int [I, C]."""
         cells = self.item_codes.astype(np.int64) * self.n_classes + self.label_codes
-        return np.bincount(cells, minlength=self.n_items * self.n_classes).reshape(self.n_items, self.n_classes)
+        return np.bincount(cells, minlength=self.n_items * self.n_classes).reshape(
+            self.n_items, self.n_classes
+        )
 
     @property
     def soft_labels(self) -> np.ndarray:

@@ -66,9 +66,11 @@ def measure(
     """
     p, counts = check_probabilities(items), annotations.counts
     decisions = decide_labels(p, rule, goal)  # [I]
-    figures = evaluate_distribution(p, counts, annotations.scale, decisions)
+    of_decisions = evaluate_distribution(p, counts, annotations.scale, decisions)
     argmax = evaluate_distribution(p, counts, annotations.scale)
-    figures |= {f"{name}_argmax": argmax[name] for name in ("macro_f1", "accuracy")}
+    against_majority = ("macro_f1", "accuracy")
+    figures = {name: of_decisions[name] for name in against_majority}
+    figures |= {f"{name}_argmax": argmax[name] for name in against_majority} | of_decisions
     expected = distribution.expected_jensen_shannon(p, counts.sum(axis=1))  # [I]
     figures["expected_jensen_shannon"] = float(expected.mean())
     if not annotations.has_annotators:
