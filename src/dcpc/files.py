@@ -165,6 +165,27 @@ def check_output_file(path: str | Path, *, force: bool = False) -> None:
         _try_to_write(target.parent)
 
 
+def check_not_source(output: str | Path, *sources: str | Path) -> None:
+    """Refuse an output that would replace what is read, also with `force`.
+
+    Args:
+        output: the file to write.
+        sources: files, folders or names of data sets that the command reads.
+
+    Raises:
+        UsageError: the output is one of them, or lies within a folder that is one of them.
+    """
+    target = _resolved(output)
+    for source in sources:
+        read = Path(source)
+        if os.path.exists(source) and (target == read.resolve() or read.resolve() in target.parents):
+            raise UsageError(
+                f"the output would replace what is read from {source}.",
+                where=output,
+                fix="Name a file elsewhere; --force does not change this.",
+            )
+
+
 def _resolved(path: str | Path) -> Path:
     """The absolute path behind links and dots: `.` has no name, and a link to a folder cannot be replaced by one."""
     with _refusals(path):

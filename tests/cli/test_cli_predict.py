@@ -170,3 +170,16 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(dcpc, tmp_p
     result = dcpc("predict", tmp_path / "none", data, "--output", tmp_path / output)
     assert result.code == 2
     assert output in result.err
+
+
+def test_what_is_read_is_not_replaced_not_even_by_force(dcpc, adapter, reviews, tmp_path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_bytes(reviews.read_bytes())
+    (tmp_path / "link.csv").symlink_to(data)
+    for output in (data, tmp_path / "link.csv", adapter / "predictions.csv"):
+        refused = dcpc("predict", adapter, data, "--output", output, "--force")
+        assert (refused.code, "would replace what is read" in refused.err) == (2, True), refused.err
+    assert dcpc("evaluate", adapter, data, "--output", adapter / "task.json", "--force").code == 2
+    assert data.read_bytes() == reviews.read_bytes()
+    assert json.loads((adapter / "task.json").read_text())["labels"] == ["no", "yes"]
+    assert not (adapter / "predictions.csv").exists()

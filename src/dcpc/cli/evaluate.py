@@ -55,11 +55,12 @@ def command(
     from dcpc.adapter import load_adapter
     from dcpc.data.splits import keep_split
     from dcpc.evaluation.decision import chosen_goal
-    from dcpc.files import atomic_file, check_output_file
+    from dcpc.files import atomic_file, check_not_source, check_output_file
     from dcpc.task import Task
 
     if output is not None:
         check_output_file(output, force=force)
+        check_not_source(output, data, adapter)
     generation = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
     if write.is_for(adapter):
         write.refuse({"--decide": decide}, "writing")

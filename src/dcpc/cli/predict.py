@@ -50,8 +50,10 @@ def command(
     from dcpc.adapter import load_adapter
     from dcpc.data.readers import read_item_rows
     from dcpc.data.writers import check_table_output, write_table
+    from dcpc.files import check_not_source
 
     check_table_output(output, force=force)
+    check_not_source(output, data, adapter)
     generation = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
