@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from datasets import Dataset
 from peft import PeftModel, get_peft_model
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from dcpc.cli.write import taken_apart
+from dcpc.recipe import check_recipe, read_recipe
 from dcpc.tasks.write import Generation, evaluate_writing, load_writing_adapter, train_writers, write_replies
 from dcpc.tasks.write.batches import PackingCollator, ReplyCollator, ReplyDataset
 from dcpc.tasks.write.loss import reply_log_likelihoods, reply_loss
@@ -195,3 +198,38 @@ def test_drawn_replies_follow_the_seed(llama: str) -> None:
         return write_replies(adapter, prompts, None, Generation(max_new_tokens=8, temperature=1.0, seed=seed))
 
     assert draw(1) == draw(1) != draw(2)
+
+
+def test_trls_trainer_takes_our_batches(llama: str, data: ReplyDataset, tmp_path: Path) -> None:
+    trl = pytest.importorskip("trl")
+    model = adapted(llama, acting=False)
+    effects = dcpc_tuner(model).dcpc_annotators["default"].mean
+    effects.data.normal_()
+    before = effects.detach().clone()
+    settings = trl.SFTConfig(
+        output_dir=str(tmp_path),
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_steps=2,
+        learning_rate=1e-2,
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        disable_tqdm=True,
+    )
+    trainer = trl.SFTTrainer(
+        model,
+        settings,
+        train_dataset=Dataset.from_list([data[number] for number in range(len(data))]),
+        data_collator=ReplyCollator(0),
+        processing_class=AutoTokenizer.from_pretrained(llama),
+    )
+    trainer.train()
+    assert ((effects - before).abs() > 1e-4).all()
+
+
+def test_the_recipe_is_one() -> None:
+    recipe = read_recipe(Path(__file__).parents[3] / "recipes" / "write.yaml")
+    recipe, writing = taken_apart(recipe, None, [])
+    check_recipe(recipe)
+    assert (writing["name"], writing["max_length_given"]) == ("write", True)
