@@ -22,7 +22,7 @@ from scipy.special import softmax
 from dcpc.data import Annotations
 from dcpc.regression.logistic import Judged
 from dcpc.training.readout_regression import fit_readout
-from dcpc_bench.rig.cases import make_case
+from dcpc_bench.rig.cell_data import cell_data
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.suite import load_suite
 
@@ -66,7 +66,7 @@ def main() -> None:
         for condition in suite.conditions_of(dataset):
             if (condition, seed) in rows:
                 continue
-            case = make_case(source, dataset, condition, seed, suite)
+            case = cell_data(source, dataset, condition, seed, suite)
             sides = (case.split.train, case.split.test)
             if not states:  # the items of a seed are the same under every condition
                 settings = (suite.training.base_model, suite.training.max_length)

@@ -22,7 +22,7 @@ from dcpc.evaluation.decision import best_offsets, decide, fit_offsets
 from dcpc.evaluation.measure import evaluate_distribution
 from dcpc_bench.method import TrainingSettings
 from dcpc_bench.methods import METHODS
-from dcpc_bench.rig.cases import make_case
+from dcpc_bench.rig.cell_data import cell_data
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.suite import load_suite
 
@@ -60,7 +60,7 @@ def main() -> None:
             for condition in suite.conditions_of(dataset):
                 if (dataset.name, condition, seed) in rows:
                     continue
-                split = make_case(source, dataset, condition, seed, suite).split
+                split = cell_data(source, dataset, condition, seed, suite).split
                 where = {"dataset": dataset.name, "condition": condition, "seed": seed}
                 rows.add(*({**where, **found} for found in scores(*split, seed)))
     table = rows.table().pivot_table(

@@ -26,7 +26,7 @@ from dcpc.pooling import mean_of_tokens
 from dcpc.regression.logistic import Judged
 from dcpc.training import tokenize_items
 from dcpc.training.readout_regression import fit_readout
-from dcpc_bench.rig.cases import make_case
+from dcpc_bench.rig.cell_data import cell_data
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.suite import load_suite
 from dcpc_bench.statistics.splits import Split
@@ -75,7 +75,7 @@ def main() -> None:
             for condition in suite.conditions_of(dataset):
                 if (dataset.name, condition, seed) in rows:
                     continue
-                sides = make_case(source, dataset, condition, seed, suite).split
+                sides = cell_data(source, dataset, condition, seed, suite).split
                 if not states:  # the items of a seed are the same under every condition
                     settings = (suite.training.base_model, suite.training.max_length)
                     states = [layer_states(side.items, *settings) for side in sides]

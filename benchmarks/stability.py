@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from dcpc_bench.method import TrainingSettings
 from dcpc_bench.methods import METHODS
-from dcpc_bench.rig.cases import make_case
-from dcpc_bench.rig.cells import measure
+from dcpc_bench.rig.cell_data import cell_data
+from dcpc_bench.rig.run_job import measure
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.suite import load_suite
 
@@ -85,7 +85,7 @@ def main() -> None:
     todo = [(d, s, m) for d in names for s in range(arguments.seeds) for m in NAMES if (d, m, s) not in rows]
     for name, seed, method in tqdm(todo):
         dataset = suite.dataset(name)
-        case = make_case(load_source(dataset, arguments.data_folder), dataset, "budget=1", 0, suite)
+        case = cell_data(load_source(dataset, arguments.data_folder), dataset, "budget=1", 0, suite)
         setting = settings_in(arguments.store, name)[method]
         fitted = METHODS[method].train(
             case.split.train,

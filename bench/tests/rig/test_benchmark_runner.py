@@ -23,10 +23,10 @@ from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.measure import evaluate_distribution
 from dcpc.tuner.config import PRESETS as ADAPTERS
 from dcpc_bench.rig import runner, workers
+from dcpc_bench.rig.jobs import jobs
 from dcpc_bench.rig.rerun import begin_rerun, end_rerun, unfinished_rerun
 from dcpc_bench.rig.runner import run_suite
 from dcpc_bench.rig.store import Record, Store
-from dcpc_bench.rig.tasks import cells
 from dcpc_bench.rig.workers import Worker
 
 FORK = multiprocessing.get_context("fork")
@@ -89,9 +89,9 @@ def test_a_method_without_a_part_takes_the_setting_of_the_whole(
 
 
 def test_the_first_seed_is_complete_before_the_second_starts() -> None:
-    order = [task.seed for task in cells(fake_suite(methods=["a", "linear-probe"]))]
+    order = [job.seed for job in jobs(fake_suite(methods=["a", "linear-probe"]))]
     assert order == sorted(order)  # type: ignore[type-var]
-    assert cells(fake_suite(methods=["full", "a", "linear-probe"], reference="a"))[0].method == "linear-probe"
+    assert jobs(fake_suite(methods=["full", "a", "linear-probe"], reference="a"))[0].method == "linear-probe"
 
 
 def test_a_second_run_trains_nothing_and_more_seeds_only_what_is_new(
@@ -251,7 +251,7 @@ def test_a_method_that_needs_overlap_is_not_searched_where_every_item_has_one_la
 ) -> None:
     install(monkeypatch, FakeMethod("a"), FakeMethod("b", needs_overlap=True))
     suite = fake_suite(search={"trials": 2, "fractions": [1.0], "condition": "budget=1"})
-    searched = {(t.method, t.condition, t.searched_in) for t in cells(suite) if t.condition == "budget=all"}
+    searched = {(t.method, t.condition, t.searched_in) for t in jobs(suite) if t.condition == "budget=all"}
     assert searched == {("a", "budget=all", "budget=1"), ("b", "budget=all", "budget=all")}
 
 

@@ -13,17 +13,17 @@ from fake_methods import fake_suite
 
 from dcpc.data.annotations import Annotations
 from dcpc.errors import DataError, UsageError
-from dcpc_bench.rig.calibration import calibrate
-from dcpc_bench.rig.cases import Case, make_case
+from dcpc_bench.rig.cell_data import CellData, cell_data
 from dcpc_bench.rig.sources import Source, fingerprint, load_source, relabel
 from dcpc_bench.rig.suite import Dataset
 from dcpc_bench.shifts import POOLS, CleanItems
+from dcpc_bench.shifts.calibration import calibrate
 
 REVIEWS = Dataset(name="generated-reviews")
 
 
-def case(condition: str, seed: int = 0, **changes: Any) -> Case:
-    return make_case(load_source(REVIEWS, None), REVIEWS, condition, seed, fake_suite(**changes))
+def case(condition: str, seed: int = 0, **changes: Any) -> CellData:
+    return cell_data(load_source(REVIEWS, None), REVIEWS, condition, seed, fake_suite(**changes))
 
 
 def ratings() -> Annotations:
@@ -119,7 +119,7 @@ def grouped() -> Source:
 
 def test_one_group_trains_and_another_tests() -> None:
     caps = {"train": 20, "validation": 5, "test": 10}
-    split = make_case(grouped(), REVIEWS, "group=gender:female>male", 0, fake_suite(caps=caps)).split
+    split = cell_data(grouped(), REVIEWS, "group=gender:female>male", 0, fake_suite(caps=caps)).split
     assert [side.n_judgements for side in split] == [20, 5, 10]
     assert [set(side.table["label"]) for side in split] == [{"no"}, {"no"}, {"yes"}]
 
@@ -133,7 +133,7 @@ def test_one_group_trains_and_another_tests() -> None:
 )
 def test_a_group_that_is_not_there_is_named_with_those_that_are(condition: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
-        make_case(grouped(), REVIEWS, condition, 0, fake_suite())
+        cell_data(grouped(), REVIEWS, condition, 0, fake_suite())
     assert re.search(message, str(error.value).replace("\n", " "))
 
 
@@ -182,8 +182,8 @@ def test_gold_labels_have_no_budget(tmp_path: Path) -> None:
     dataset = Dataset(name="t", path="t.csv")
     source = load_source(dataset, tmp_path)
     with pytest.raises(DataError, match="gold labels"):
-        make_case(source, dataset, "budget=1", 0, fake_suite())
-    assert make_case(source, dataset, "clean", 0, fake_suite()).split.test.n_items == 10
+        cell_data(source, dataset, "budget=1", 0, fake_suite())
+    assert cell_data(source, dataset, "clean", 0, fake_suite()).split.test.n_items == 10
 
 
 def test_the_fingerprint_follows_the_data_and_their_labels(tmp_path: Path) -> None:

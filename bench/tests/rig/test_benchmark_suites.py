@@ -8,7 +8,7 @@ import pytest
 
 from dcpc.errors import UsageError
 from dcpc_bench.methods import METHODS
-from dcpc_bench.rig.cases import make_case
+from dcpc_bench.rig.cell_data import cell_data
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.suite import check_names, load_suite, make_suite, parse_suite, suite_names
 
@@ -134,7 +134,7 @@ def test_small_suites_fit_the_real_data(shared_data: Path, name: str) -> None:
     for dataset in suite.datasets:
         source = load_source(dataset, shared_data)
         for text in suite.conditions_of(dataset):
-            case = make_case(source, dataset, text, 0, suite)
+            case = cell_data(source, dataset, text, 0, suite)
             assert case.split.train.n_items <= 1000
             assert 2 <= case.split.train.n_classes <= 5
             if "@" in text:

@@ -11,8 +11,8 @@ from dcpc import load_adapter, read_annotations
 from dcpc.cli import main
 from dcpc_bench.method import TrainingSettings
 from dcpc_bench.methods import METHODS
-from dcpc_bench.rig.cases import Case
-from dcpc_bench.rig.cells import measured
+from dcpc_bench.rig.cell_data import CellData
+from dcpc_bench.rig.run_job import measured
 from dcpc_bench.statistics.splits import split_by_item
 from tiny_models import save_tiny_bert, sentiment_judgements
 
@@ -24,7 +24,7 @@ def test_a_cell_and_dcpc_evaluate_give_the_same_figures(tmp_path: Path, method: 
     base = save_tiny_bert(tmp_path / "base", mean_pooling=True)
     settings = TrainingSettings(base_model=base, epochs=2, batch_size=16, max_length=32)
     fitted = METHODS[method].train(split.train, split.validation, settings, {}, 1)
-    cell = measured(fitted, Case(split))["metrics"]
+    cell = measured(fitted, CellData(split))["metrics"]
     assert fitted.rule(split.validation) is not None
 
     fitted.adapter.save(tmp_path / "adapter")
@@ -42,4 +42,4 @@ def test_a_cell_and_dcpc_evaluate_give_the_same_figures(tmp_path: Path, method: 
     assert {name: loaded.evaluate(test)[name] for name in cell} == cell
     predicted = loaded.predict(test).set_index("item_id")["label"]
     codes = predicted.loc[split.test.item_ids].map(list(annotations.labels).index).tolist()
-    assert codes == measured(fitted, Case(split))["decisions"]
+    assert codes == measured(fitted, CellData(split))["decisions"]

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from dcpc_bench.rig.budgets import Budget, uneven
 from dcpc_bench.rig.device import most_common
+from dcpc_bench.rig.jobs import jobs
 from dcpc_bench.rig.search import rungs
 from dcpc_bench.rig.store import Record
 from dcpc_bench.rig.suite import Suite
-from dcpc_bench.rig.tasks import cells
 
 SHOWN = {"macro_f1": "macro-F1", "jensen_shannon": "JS div.", "judgement_error": "error"}
 
@@ -42,8 +42,8 @@ def budgets(suite: Suite) -> RenderableType:
         if name in (suite.settings or {}):
             effort = "given"
         table.add_row(name, method.on, "–" if own else str(size), effort, epochs)
-    tasks = cells(suite)
-    n, n_searches = len(tasks), len({task.search.key for task in tasks})
+    found = jobs(suite)
+    n, n_searches = len(found), len({job.search.key for job in found})
     where = f"(in {search.condition})" if search.condition else "condition"
     caps = suite.caps.model_dump()
     sizes = ", ".join(f"{side} {'all' if most is None else f'{most:,}'}" for side, most in caps.items())
@@ -97,7 +97,7 @@ def _budget(cell: Record) -> Budget:
 
 
 def _of(suite: Suite, records: Iterable[Record]) -> list[Record]:
-    wanted = {task.key[1:] for task in cells(suite)}
+    wanted = {job.key[1:] for job in jobs(suite)}
     return [
         r
         for r in records

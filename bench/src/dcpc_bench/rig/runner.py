@@ -14,14 +14,14 @@ from tqdm import tqdm
 
 import dcpc
 from dcpc.names import check_name
-from dcpc_bench.rig.cases import make_case
-from dcpc_bench.rig.cells import failure, run_task
+from dcpc_bench.rig.cell_data import cell_data
+from dcpc_bench.rig.jobs import Job, jobs
 from dcpc_bench.rig.plan import open_plan
 from dcpc_bench.rig.rerun import begin_rerun, check_rerun, end_rerun
+from dcpc_bench.rig.run_job import failure, run_job
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.store import Key, Record, Store
 from dcpc_bench.rig.suite import Suite, check_names
-from dcpc_bench.rig.tasks import Task, cells
 from dcpc_bench.rig.workers import Worker
 
 _PATIENCE = 0.5
@@ -86,30 +86,30 @@ def check_suite(suite: Suite, data_folder: Path | None) -> None:
         budgets = [c for c in conditions if c.startswith("budget")]
         groups = [c for c in conditions if c.startswith("group")]
         for condition in [*(budgets or ["clean"])[:1], *groups]:
-            make_case(source, dataset, condition, 0, suite)
+            cell_data(source, dataset, condition, 0, suite)
 
 
 class _Run:
-    """The work of one command: which tasks are left, and which run right now."""
+    """The work of one command: which jobs are left, and which run right now."""
 
     def __init__(self, store: Store, suite: Suite, data_folder: Path | None, workers: int) -> None:
         self._store, self._suite, self._folder, self._workers = store, suite, data_folder, workers
         self._commit = commit()
-        self._pending = cells(suite)
-        self._running: dict[Task, Worker] = {}
+        self._pending = jobs(suite)
+        self._running: dict[Job, Worker] = {}
 
     def finish(self, progress: bool) -> None:
         """Work until every cell has a record, whoever made it."""
         tqdm.monitor_interval = 0  # no thread of its own beside forked processes
         total, there = len(self._pending), self._store.records()
-        done = sum(task.key in there for task in self._pending)
+        done = sum(job.key in there for job in self._pending)
         # `miniters`: without that thread the bar would wait for as many cells as it last saw at once.
         with tqdm(
             total=total, initial=done, miniters=1, desc="benchmark", unit="cell", disable=not progress
         ) as bar:
             while True:
                 records = self._store.records()
-                self._pending = [task for task in self._pending if task.key not in records]
+                self._pending = [job for job in self._pending if job.key not in records]
                 bar.update(total - len(self._pending) - bar.n)
                 started = self._start()
                 if not self._pending and not self._running:
@@ -120,61 +120,61 @@ class _Run:
                     time.sleep(_PATIENCE)
 
     def stop(self) -> None:
-        """End what still runs; its tasks are free for the next command."""
+        """End what still runs; its jobs are free for the next command."""
         for worker in self._running.values():
             worker.close()
 
     def _start(self) -> bool:
-        """Claim and start tasks while there are free workers; whether any was started."""
+        """Claim and start jobs while there are free workers; whether any was started."""
         any_started = False
-        refused: set[Task] = set()
+        refused: set[Job] = set()
         for cell in self._pending:
             if len(self._running) >= max(1, self._workers):
                 break
             records = self._store.records()
             search = records.get(cell.search.key)
-            task = cell.search if search is None else cell
-            if task in refused or task in self._running or task.key in records:
+            job = cell.search if search is None else cell
+            if job in refused or job in self._running or job.key in records:
                 continue
-            claim = self._store.claim(task.key)
+            claim = self._store.claim(job.key)
             if claim is None:
-                refused.add(task)
-            elif task.key in self._store.records():  # somebody finished it before this claim
+                refused.add(job)
+            elif job.key in self._store.records():  # somebody finished it before this claim
                 os.close(claim)
             else:
-                self._launch(task, search, claim)
+                self._launch(job, search, claim)
                 any_started = True
         return any_started
 
-    def _launch(self, task: Task, search: Record | None, claim: int) -> None:
+    def _launch(self, job: Job, search: Record | None, claim: int) -> None:
         setting = None if search is None else search["setting"]
         failed = None
         if search is not None and search["status"] == "failed":
             failed = search["reason"]
-            if search["condition"] != task.condition:
+            if search["condition"] != job.condition:
                 failed = f"no setting was found in {search['condition']}: {failed}"
         if self._workers and failed is None:
             log = self._store.folder / "workers.log"
             number = min(set(range(self._workers)) - {worker.number for worker in self._running.values()})
-            self._running[task] = Worker(
-                task, self._suite, self._folder, setting, log=log, claim=claim, number=number
+            self._running[job] = Worker(
+                job, self._suite, self._folder, setting, log=log, claim=claim, number=number
             )
             return
         try:
             if failed is None:
-                self._keep(run_task(task, self._suite, self._folder, setting))
+                self._keep(run_job(job, self._suite, self._folder, setting))
             else:
-                self._keep([failure(task, self._suite, failed)])
+                self._keep([failure(job, self._suite, failed)])
         finally:
             os.close(claim)  # however it ended: the next command of this process may take it
 
     def _collect(self, bar: tqdm) -> None:
-        outputs = {worker.output: task for task, worker in self._running.items()}
+        outputs = {worker.output: job for job, worker in self._running.items()}
         for output in wait(list(outputs), timeout=5):
-            task = outputs[cast(Any, output)]
-            self._keep(self._running[task].result())
-            self._running.pop(task).close()
-            bar.set_postfix_str(f"{task.kind} {task.dataset} {task.condition} {task.method}", refresh=False)
+            job = outputs[cast(Any, output)]
+            self._keep(self._running[job].result())
+            self._running.pop(job).close()
+            bar.set_postfix_str(f"{job.kind} {job.dataset} {job.condition} {job.method}", refresh=False)
 
     def _keep(self, records: list[Record]) -> None:
         for record in records:

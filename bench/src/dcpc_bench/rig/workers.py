@@ -1,4 +1,4 @@
-"""Tasks in processes of their own, so that memory is measured per task and a crash takes nothing else with it.
+"""Tasks in processes of their own, so that memory is measured per job and a crash takes nothing else with it.
 
 Processes are forked from a server that has imported everything a training needs and run nothing yet: they start in
 milliseconds. Each ends by itself when the command that started it is gone, however that was ended.
@@ -20,11 +20,11 @@ from typing import Any
 from tqdm import tqdm
 
 from dcpc.errors import TrainingError
-from dcpc_bench.rig.cells import failure, run_task
 from dcpc_bench.rig.device import keep_one_gpu
+from dcpc_bench.rig.jobs import Job
+from dcpc_bench.rig.run_job import failure, run_job
 from dcpc_bench.rig.store import Record
 from dcpc_bench.rig.suite import Suite
-from dcpc_bench.rig.tasks import Task
 
 _PRELOADED = [
     "dcpc_bench.methods",
@@ -37,18 +37,18 @@ _ORPHAN_CHECK = 0.5
 
 
 class Worker:
-    """One task in a process of its own.
+    """One job in a process of its own.
 
     Args:
-        task, suite, data_folder, setting: as for `run_task`.
+        job, suite, data_folder, setting: as for `run_job`.
         log: file that takes what libraries print.
-        claim: file descriptor of the task's claim, closed when the task is done.
+        claim: file descriptor of the job's claim, closed when the job is done.
         number: none that another running worker of the command has; chooses the GPU where there are several.
     """
 
     def __init__(
         self,
-        task: Task,
+        job: Job,
         suite: Suite,
         data_folder: Path | None,
         setting: dict[str, Any] | None,
@@ -57,21 +57,21 @@ class Worker:
         claim: int,
         number: int,
     ) -> None:
-        self.task, self.number = task, number
+        self.job, self.number = job, number
         self._suite, self._claim, self._started = suite, claim, time.perf_counter()
         method = "forkserver" if sys.platform == "linux" else "spawn"
         context: Any = get_context(method)
         if method == "forkserver":
             context.set_forkserver_preload(_PRELOADED)
         self.output, theirs = context.Pipe(duplex=False)
-        arguments = (theirs, task, suite, data_folder, setting, log, number, os.getpid())
+        arguments = (theirs, job, suite, data_folder, setting, log, number, os.getpid())
         self._process = context.Process(target=_work, args=arguments)
         with _single_threaded(suite.training.threads):
             self._process.start()
         theirs.close()
 
     def result(self) -> list[Record]:
-        """The task's records, once `output` is ready.
+        """The job's records, once `output` is ready.
 
         Raises:
             TrainingError: somebody asked the process to stop; that is no result.
@@ -85,9 +85,7 @@ class Worker:
                 raise TrainingError("a worker was stopped.", fix="Give the same command to go on.") from None
             how = f"signal {-code}; was the memory full?" if code < 0 else f"exit code {code}"
             seconds = time.perf_counter() - self._started
-            records = [
-                failure(self.task, self._suite, f"the process ended without a result ({how})", seconds)
-            ]
+            records = [failure(self.job, self._suite, f"the process ended without a result ({how})", seconds)]
         self._process.join()
         return records
 
@@ -101,7 +99,7 @@ class Worker:
 
 def _work(
     output: Connection,
-    task: Task,
+    job: Job,
     suite: Suite,
     data_folder: Path | None,
     setting: dict[str, Any] | None,
@@ -119,11 +117,11 @@ def _work(
         os.dup2(file.fileno(), 2)
     import torch
 
-    # The default lock of progress bars is shared between processes: killed amid a task, it would outlive this one.
+    # The default lock of progress bars is shared between processes: killed amid a job, it would outlive this one.
     tqdm.set_lock(threading.RLock())
     keep_one_gpu(number)
     torch.set_num_threads(suite.training.threads)
-    output.send(run_task(task, suite, data_folder, setting))
+    output.send(run_job(job, suite, data_folder, setting))
 
 
 def _end_with(command: int) -> None:

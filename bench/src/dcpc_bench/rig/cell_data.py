@@ -9,16 +9,16 @@ import numpy as np
 
 from dcpc.data.annotations import Annotations
 from dcpc.errors import DataError, UsageError
-from dcpc_bench.rig.calibration import calibrate
 from dcpc_bench.rig.conditions import Condition, Groups
 from dcpc_bench.rig.sources import Source
 from dcpc_bench.rig.suite import Caps, Dataset, Suite
 from dcpc_bench.shifts import POOLS, CleanItems, ShiftReport, simulate
+from dcpc_bench.shifts.calibration import calibrate
 from dcpc_bench.statistics.splits import Split, draw_budget, split_by_item
 
 
 @dataclass(frozen=True)
-class Case:
+class CellData:
     """What one cell works on.
 
     Attributes:
@@ -33,7 +33,7 @@ class Case:
     strength: float | None = None
 
 
-def make_case(source: Source, dataset: Dataset, condition: str, seed: int, suite: Suite) -> Case:
+def cell_data(source: Source, dataset: Dataset, condition: str, seed: int, suite: Suite) -> CellData:
     """The split of a cell. It depends on the seed, not on the method; the items not on the condition either.
 
     Raises:
@@ -51,9 +51,9 @@ def make_case(source: Source, dataset: Dataset, condition: str, seed: int, suite
         )
     split = cap(split_by_item(source.annotations, seed), suite.caps, seed)
     if asked.groups is not None:
-        return Case(_of_groups(split, asked.groups))
+        return CellData(_of_groups(split, asked.groups))
     assert asked.budget is not None  # the third kind of condition
-    return Case(
+    return CellData(
         split._replace(
             train=draw_budget(split.train, asked.budget, seed),
             validation=draw_budget(split.validation, asked.budget, seed),
@@ -94,7 +94,7 @@ def _of_groups(split: Split, asked: Groups) -> Split:
     return Split(of(split.train, asked.train), of(split.validation, asked.train), of(split.test, asked.test))
 
 
-def _simulated(items: CleanItems, asked: Condition, seed: int, suite: Suite) -> Case:
+def _simulated(items: CleanItems, asked: Condition, seed: int, suite: Suite) -> CellData:
     own = [c for c in items.table.columns if c not in ("annotator_id", "label")]
     table = items.table[own].assign(label=np.array(items.labels, dtype=object)[items.codes])
     clean = cap(split_by_item(Annotations(table, items.labels, items.scale), seed), suite.caps, seed)
@@ -110,7 +110,7 @@ def _simulated(items: CleanItems, asked: Condition, seed: int, suite: Suite) -> 
     wrong = float((train.table["label"] != train.table["clean_label"]).mean())
     shown = (train, seen.of_items(clean.validation.item_ids))
     test = clean.test if asked.shifted == "train" else shifted.of_items(clean.test.item_ids)
-    return Case(Split(*map(_without_gold, (*shown, test))), wrong, report.strength)
+    return CellData(Split(*map(_without_gold, (*shown, test))), wrong, report.strength)
 
 
 def _judge(

@@ -14,13 +14,13 @@ from dcpc.data.annotations import Annotations
 from dcpc.errors import DCPCError
 from dcpc.evaluation.measure import measure
 from dcpc.grid import on_edge
-from dcpc_bench.rig.cases import Case, make_case
+from dcpc_bench.rig.cell_data import CellData, cell_data
 from dcpc_bench.rig.device import device_name, peak_memory
+from dcpc_bench.rig.jobs import Job
 from dcpc_bench.rig.search import select
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.store import Record
 from dcpc_bench.rig.suite import Suite
-from dcpc_bench.rig.tasks import Task
 
 if TYPE_CHECKING:
     from dcpc_bench.fitted import Fitted
@@ -30,29 +30,27 @@ DIGITS = 6
 """Decimals of losses."""
 
 
-def run_task(
-    task: Task, suite: Suite, data_folder: Path | None, setting: dict[str, Any] | None
-) -> list[Record]:
-    """The records of a task; a failure of any kind is a record with its reason.
+def run_job(job: Job, suite: Suite, data_folder: Path | None, setting: dict[str, Any] | None) -> list[Record]:
+    """The records of a job; a failure of any kind is a record with its reason.
 
     Args:
-        task: the search or cell.
+        job: the search or cell.
         suite: the suite it belongs to.
         data_folder: where data sets lie.
         setting: what the search chose, for a cell.
     """
     started = time.perf_counter()
     try:
-        if task.kind == "search":
-            search = _search(task, suite, data_folder)
+        if job.kind == "search":
+            search = _search(job, suite, data_folder)
             return [search | {"seconds": round(time.perf_counter() - started, 2)}]
-        split, cell = _cell(task, suite, data_folder, setting or {})
+        split, cell = _cell(job, suite, data_folder, setting or {})
     except Exception as error:
         if not isinstance(error, DCPCError):
             import traceback
 
             traceback.print_exc()  # into the workers' log
-        return [failure(task, suite, reason_of(error), time.perf_counter() - started)]
+        return [failure(job, suite, reason_of(error), time.perf_counter() - started)]
     cell |= {"seconds": round(time.perf_counter() - started, 2), "memory_mib": peak_memory()}
     return [split, cell]
 
@@ -63,10 +61,10 @@ def reason_of(error: Exception) -> str:
     return text if isinstance(error, DCPCError) else f"{type(error).__name__}: {text}"
 
 
-def failure(task: Task, suite: Suite, reason: str, seconds: float = 0.0) -> Record:
+def failure(job: Job, suite: Suite, reason: str, seconds: float = 0.0) -> Record:
     """The record of a search or cell that failed."""
-    common: Record = {**task.fields, "status": "failed", "reason": reason, "setting": {}, "on_edge": []}
-    if task.kind == "search":
+    common: Record = {**job.fields, "status": "failed", "reason": reason, "setting": {}, "on_edge": []}
+    if job.kind == "search":
         return common | {"trials": []}
     return common | {
         "suite": suite.name,
@@ -80,12 +78,12 @@ def failure(task: Task, suite: Suite, reason: str, seconds: float = 0.0) -> Reco
     }
 
 
-def _search(task: Task, suite: Suite, data_folder: Path | None) -> Record:
-    chosen = (suite.settings or {}).get(task.method)
+def _search(job: Job, suite: Suite, data_folder: Path | None) -> Record:
+    chosen = (suite.settings or {}).get(job.method)
     if chosen is not None:
         found: Record = {"trials": [], "setting": chosen, "on_edge": []}
-        return {**task.fields, "status": "done", "reason": None, **found, "device": device_name()}
-    method, settings, case = _prepare(task, suite, data_folder, seed=0)
+        return {**job.fields, "status": "done", "reason": None, **found, "device": device_name()}
+    method, settings, case = _prepare(job, suite, data_folder, seed=0)
     found = select(
         method.grid,
         suite.search,
@@ -100,18 +98,16 @@ def _search(task: Task, suite: Suite, data_folder: Path | None) -> Record:
             ).validation_loss
         ),
     )
-    return {**task.fields, "status": "done", "reason": None, **found, **_trained_on(settings)}
+    return {**job.fields, "status": "done", "reason": None, **found, **_trained_on(settings)}
 
 
-def _cell(
-    task: Task, suite: Suite, data_folder: Path | None, setting: dict[str, Any]
-) -> tuple[Record, Record]:
-    assert task.seed is not None, "a cell has a seed"
-    method, settings, case = _prepare(task, suite, data_folder, task.seed)
-    fitted = method.train(case.split.train, case.split.validation, settings, setting, task.seed)
+def _cell(job: Job, suite: Suite, data_folder: Path | None, setting: dict[str, Any]) -> tuple[Record, Record]:
+    assert job.seed is not None, "a cell has a seed"
+    method, settings, case = _prepare(job, suite, data_folder, job.seed)
+    fitted = method.train(case.split.train, case.split.validation, settings, setting, job.seed)
     found = measured(fitted, case)
     cell = {
-        **task.fields,
+        **job.fields,
         "suite": suite.name,
         "status": "done",
         "reason": None,
@@ -123,7 +119,7 @@ def _cell(
         **_trained_on(settings),
         "history": _history(fitted.history),
     }
-    return split_record(task, case), cell
+    return split_record(job, case), cell
 
 
 def _trained_on(settings: TrainingSettings) -> Record:
@@ -131,25 +127,25 @@ def _trained_on(settings: TrainingSettings) -> Record:
 
 
 def _prepare(
-    task: Task, suite: Suite, data_folder: Path | None, seed: int
-) -> tuple[Method, TrainingSettings, Case]:
+    job: Job, suite: Suite, data_folder: Path | None, seed: int
+) -> tuple[Method, TrainingSettings, CellData]:
     from dcpc_bench.method import TrainingSettings
     from dcpc_bench.methods import METHODS
 
-    dataset = suite.dataset(task.dataset)
-    case = make_case(load_source(dataset, data_folder), dataset, task.condition, seed, suite)
+    dataset = suite.dataset(job.dataset)
+    case = cell_data(load_source(dataset, data_folder), dataset, job.condition, seed, suite)
     settings = TrainingSettings(**suite.training.model_dump(), backbone=suite.backbone)
-    return METHODS[task.method], settings, case
+    return METHODS[job.method], settings, case
 
 
-def split_record(task: Task, case: Case) -> Record:
+def split_record(job: Job, case: CellData) -> Record:
     """What all methods of a seed share: the test items, and how these and the validation items were judged."""
     test, validation = case.split.test, case.split.validation
     return {
         "kind": "split",
-        "dataset": task.dataset,
-        "condition": task.condition,
-        "seed": task.seed,
+        "dataset": job.dataset,
+        "condition": job.condition,
+        "seed": job.seed,
         "items": test.item_ids.tolist(),
         "counts": test.counts.tolist(),
         "validation_counts": validation.counts.tolist(),
@@ -162,7 +158,7 @@ def split_record(task: Task, case: Case) -> Record:
     }
 
 
-def measured(fitted: Fitted, case: Case) -> Record:
+def measured(fitted: Fitted, case: CellData) -> Record:
     """Metrics of a fitted method, as the product measures them, and what it predicted for test and validation items.
 
     Every method gets the decision rule that an adapter carries, fitted on the noisy validation labels.

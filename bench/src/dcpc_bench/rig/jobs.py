@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """A search (of one data set, condition and method; no seed) or a cell (of one seed as well).
 
     A cell's settings come from the search of `searched_as` in `searched_in`, by default its own method and condition.
@@ -29,19 +29,19 @@ class Task:
 
     @property
     def key(self) -> Key:
-        """The key of the record that the task ends in."""
+        """The key of the record that the job ends in."""
         return (self.kind, self.dataset, self.condition, self.method, self.seed)
 
     @property
-    def search(self) -> Task:
+    def search(self) -> Job:
         """The search that chooses the setting of a cell."""
-        return Task(
+        return Job(
             "search", self.dataset, self.searched_in or self.condition, self.searched_as or self.method
         )
 
     @property
     def fields(self) -> dict[str, str | int | None]:
-        """The fields of a record that say which task it is of."""
+        """The fields of a record that say which job it is of."""
         named: dict[str, str | int | None] = {
             "kind": self.kind,
             "dataset": self.dataset,
@@ -51,7 +51,7 @@ class Task:
         return named | ({"seed": self.seed} if self.kind == "cell" else {})
 
 
-def cells(suite: Suite) -> list[Task]:
+def jobs(suite: Suite) -> list[Job]:
     """All cells: seed by seed, so that one seed makes a full table; within a seed the cheap methods first."""
     from dcpc_bench.methods import METHODS
 
@@ -64,7 +64,7 @@ def cells(suite: Suite) -> list[Task]:
     ]
     found.sort(key=lambda cell: cell[:3])  # stable
     return [
-        Task(
+        Job(
             "cell",
             d.name,
             condition,
