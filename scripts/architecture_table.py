@@ -5,12 +5,13 @@ Run: python scripts/architecture_table.py
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
-from pages import write_page
+from dcpc.files import atomic_file
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "architectures.md"
@@ -87,4 +88,8 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    write_page(TARGET, page, __doc__)
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    text = page()
+    with atomic_file(TARGET) as path:
+        path.write_text(text, encoding="utf-8")
+    print(TARGET)

@@ -11,6 +11,7 @@ from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
 from dcpc_bench.methods.crowdlab import crowdlab
 from dcpc_bench.methods.dawid_skene import dawid_skene
+from dcpc_bench.methods.label_smoothing import smoothed
 from dcpc_bench.methods.majority_vote import majority_vote
 
 
@@ -80,3 +81,10 @@ def test_methods_that_do_not_fit_the_data_say_so(crowd: tuple[Annotations, np.nd
         crowdlab(nameless, p)
     with pytest.raises(UsageError, match="two judgements"):
         crowdlab(single, p)
+
+
+def test_smoothing_keeps_distributions_and_the_order_of_labels() -> None:
+    shares = np.array([[1.0, 0.0, 0.0], [0.5, 0.3, 0.2]])
+    found = smoothed(shares, 0.3)
+    np.testing.assert_allclose(found, [[0.8, 0.1, 0.1], [0.45, 0.31, 0.24]])
+    np.testing.assert_allclose(smoothed(shares, 0.0), shares)

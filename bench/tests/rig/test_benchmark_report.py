@@ -300,7 +300,7 @@ def test_forms_of_the_reference_are_no_rivals() -> None:
 
 
 def test_the_docs_page_has_a_section_per_store_with_its_own_reference(tmp_path: Path) -> None:
-    script = Path(__file__).resolve().parents[3] / "scripts" / "benchmark_tables.py"
+    script = Path(__file__).resolve().parents[2] / "scripts" / "benchmark_tables.py"
     module = runpy.run_path(str(script))
     with pytest.raises(SystemExit, match="holds no store"):
         module["page"](tmp_path)

@@ -67,7 +67,7 @@ def middle(method: Method) -> dict:
 
 
 def test_the_registry_has_the_methods_of_the_protocol() -> None:
-    assert set(METHODS) == set(NAMES)
+    assert set(NAMES) <= set(METHODS)  # a new one is a new file, and nothing here
     assert all(name == method.name and method.source and method.what for name, method in METHODS.items())
     assert set(FORMS) == {name for name in METHODS if name.startswith("dcpc")}
 

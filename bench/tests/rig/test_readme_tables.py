@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="module")
 def script() -> dict[str, Any]:
-    return runpy.run_path(str(ROOT / "scripts" / "readme_tables.py"))
+    return runpy.run_path(str(ROOT / "bench" / "scripts" / "readme_tables.py"))
 
 
 def test_means_are_over_the_seeds_that_all_methods_share(tmp_path: Path, script: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ def test_only_what_stands_between_the_markers_is_written(script: dict[str, Any])
 
 @pytest.mark.parametrize("suite", ["real-small", "shift-small"])
 def test_the_readme_speaks_of_the_committed_stores(suite: str) -> None:
-    """As many cells as the store has; `python scripts/readme_tables.py` writes them anew."""
+    """As many cells as the store has; `python bench/scripts/readme_tables.py` writes them anew."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     _, _, block = text.partition(f"<!-- {suite}: ")
     n_cells = len(read_results(ROOT / "results" / suite).cells)
@@ -56,7 +56,7 @@ def test_the_readme_speaks_of_the_committed_stores(suite: str) -> None:
 
 
 def test_the_results_page_has_every_committed_store() -> None:
-    """With as many cells as it has; `python scripts/benchmark_tables.py` writes the page anew."""
+    """With as many cells as it has; `python bench/scripts/benchmark_tables.py` writes the page anew."""
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     stores = [path.parent for path in (ROOT / "results").glob("*/records.jsonl")]
     assert len(stores) == page.count("\n## ") > 0

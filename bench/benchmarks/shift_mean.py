@@ -1,6 +1,6 @@
 """DCPC's lead over the mean of simulated shifts, with an interval over seeds.
 
-    python benchmarks/shift_mean.py [--store results/shift-small-seeds] [--metric accuracy]
+    python bench/benchmarks/shift_mean.py [--store results/shift-small-seeds] [--metric accuracy]
 
 The conditions of a seed share items and annotators, so that their differences are not independent, but the seeds are:
 the mean over all conditions with conflict is one number per seed and method, and what is printed are differences of

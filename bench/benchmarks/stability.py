@@ -1,6 +1,6 @@
 """How much a result hangs on the training seed: DCPC beside P-Tuning v2 on one and the same split.
 
-    python benchmarks/stability.py --data-folder DATA [--store results/real-small] [--output results/stability.jsonl]
+    python bench/benchmarks/stability.py --data-folder DATA [--store DIR] [--output results/stability.jsonl]
 
 Each method is trained with 20 seeds on the same 200 items for two epochs, with the setting that the store's search
 chose for it; only starting weights, order and noise differ. Printed are the standard deviations over seeds and the
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from dcpc_bench.method import TrainingSettings
 from dcpc_bench.methods import METHODS
 from dcpc_bench.rig.cell_data import cell_data
-from dcpc_bench.rig.run_job import measure
+from dcpc_bench.rig.run_job import measured
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.suite import load_suite
 
@@ -94,10 +94,10 @@ def main() -> None:
             setting,
             seed,
         )
-        measured = measure(fitted, case)["metrics"]
+        metrics = measured(fitted, case)["metrics"]
         rows.add(
             {"dataset": name, "method": method, "seed": seed, "setting": setting}
-            | {m: measured[m] for m in MEASURES}
+            | {m: metrics[m] for m in MEASURES}
         )
     report(rows.table())
 

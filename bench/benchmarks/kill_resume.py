@@ -1,6 +1,6 @@
 """Kill `dcpc-bench run` at random moments and compare its store with that of an undisturbed run.
 
-    python benchmarks/kill_resume.py [--suite smoke] [--kills 10] [--workers 2] FOLDER
+    python bench/benchmarks/kill_resume.py [--suite smoke] [--kills 10] [--workers 2] FOLDER
 
 Half of the kills end every process of the run at once (SIGKILL to its session, as a power cut would), the others only
 the command itself (SIGKILL and SIGTERM in turn; its workers have to notice). Records have to be equal but for what

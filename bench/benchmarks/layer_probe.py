@@ -1,6 +1,6 @@
 """What each layer of the frozen base model knows about real judgements: the evidence for the cross-layer readout.
 
-    python benchmarks/layer_probe.py --data-folder DATA [--output results/layer_probe.jsonl]
+    python bench/benchmarks/layer_probe.py --data-folder DATA [--output results/layer_probe.jsonl]
 
 For every set of the suite `real-small`, budget and seed: logistic ridge regressions (the ridge chosen by
 cross-validation on the noisy training judgements) on the pooled states of each layer, and of all layers together;

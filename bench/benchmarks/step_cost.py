@@ -1,6 +1,6 @@
 """What a training step costs, against P-Tuning v2 on the same batch: seconds and memory.
 
-    python benchmarks/step_cost.py [--methods dcpc lora …] [--output results/step_cost.jsonl]
+    python bench/benchmarks/step_cost.py [--methods dcpc lora …] [--output results/step_cost.jsonl]
 
 One process per method, in turn, several rounds; a step is forward, backward and optimizer, with the objective, pairs
 and annotators that `dcpc train` uses, on 32 texts of 40 tokens. Printed are the least step over all rounds (other

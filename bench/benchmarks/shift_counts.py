@@ -1,6 +1,6 @@
 """Generate the six shifted tasks and the six pools, and write down what came out.
 
-    python benchmarks/shift_counts.py --data DATA --output results/shift_counts.json
+    python bench/benchmarks/shift_counts.py --data DATA --output results/shift_counts.json
 
 DATA holds a folder per task (boolq, copa, record, sst2, rte, alpaca) with its published fields. Every set is
 made from all splits at strength 1, seed 0, 12 annotators, one label per item; the pools judge SST-2 with three

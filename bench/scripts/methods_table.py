@@ -1,6 +1,6 @@
 """Write docs/methods.md: every method of the benchmark, its source, what it trains on MiniLM, what it needs.
 
-Each is trained for one step, so the numbers are those of real trainings. Run: python scripts/methods_table.py
+Each is trained for one step, so the numbers are those of real trainings. Run: python bench/scripts/methods_table.py
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from dcpc_bench.rig.grids import DECAYS, LARGE_RATES, MIDDLE_RATES, SMALL_RATES
 from pages import write_page
 
 from dcpc.data.annotations import Annotations
-from dcpc_bench.method import Method, TrainingSettings
+from dcpc_bench.method import DECAYS, LARGE_RATES, MIDDLE_RATES, SMALL_RATES, Method, TrainingSettings
 from dcpc_bench.methods import METHODS
 
-TARGET = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
+TARGET = Path(__file__).resolve().parents[2] / "docs" / "methods.md"
 ITEMS, ANNOTATORS = 8, 10
 GROUPS = {
     "Carriers": "What trains is all that sets them apart.",
@@ -26,7 +25,7 @@ GROUPS = {
 HEAD = f"""\
 # Methods of the benchmark
 
-<!-- Written by scripts/methods_table.py. Do not edit by hand. -->
+<!-- Written by bench/scripts/methods_table.py. Do not edit by hand. -->
 
 Each is one file of `dcpc_bench/methods/`; `dcpc_bench.methods.METHODS` holds them all. Every one is trained by the
 same trainer, on the same items in the same order, for the same number of steps, and predicts through the same code;

@@ -1,6 +1,6 @@
 """Write the README's tables of results from the committed stores under results/.
 
-Run: python scripts/readme_tables.py
+Run: python bench/scripts/readme_tables.py
 
 Each stands between `<!-- NAME: … -->` and `<!-- end of NAME -->` and is written anew; the text around is left alone.
 """
@@ -24,7 +24,7 @@ from dcpc_bench.report.results import Column, Family, Results, strength_of
 from dcpc_bench.report.tables import MetricTable
 from dcpc_bench.report.wording import headline_count
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 REFERENCE = "dcpc"
 NAMES = {

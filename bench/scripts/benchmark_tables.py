@@ -1,6 +1,6 @@
 """Write docs/results.md and the long forms from the committed stores under results/.
 
-Run: python scripts/benchmark_tables.py
+Run: python bench/scripts/benchmark_tables.py
 
 Every folder results/NAME that holds a `records.jsonl` becomes a section, with its reference taken from the suite.
 """
@@ -17,12 +17,12 @@ from dcpc_bench.report.long_form import write_long_form
 from dcpc_bench.report.records import read_results
 from dcpc_bench.report.wording import report
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "docs" / "results.md"
 HEAD = """\
 # Results
 
-<!-- Written by scripts/benchmark_tables.py from the stores under results/. Do not edit by hand. -->
+<!-- Written by bench/scripts/benchmark_tables.py from the stores under results/. Do not edit by hand. -->
 
 Tables of the benchmark suites. [Metrics and statistics](metrics.md) says what each number means. A store holds every
 cell with its settings, cost, and predictions per test item; beside it is the long form (`results.parquet`: suite,

@@ -1,6 +1,6 @@
 """What a readout gains from knowing the annotators: the evidence for fitting both together.
 
-    python benchmarks/annotator_readout.py --data-folder DATA [--output results/annotator_readout.jsonl]
+    python bench/benchmarks/annotator_readout.py --data-folder DATA [--output results/annotator_readout.jsonl]
 
 For every condition of the suite `shift-small`, on seeds that no suite uses: logistic ridge regressions on the pooled
 states of all layers of the frozen base model, of the judgements as anybody's, and with an effect of every annotator.

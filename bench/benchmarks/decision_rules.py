@@ -1,6 +1,6 @@
 """What decision offsets do to a linear probe: the evidence for how `fit_offsets` fits them.
 
-    python benchmarks/decision_rules.py --data-folder DATA [--output results/decision_rules.jsonl]
+    python bench/benchmarks/decision_rules.py --data-folder DATA [--output results/decision_rules.jsonl]
 
 For every set and budget of the suite `real-small`, on seeds that no suite uses: a linear probe, and decisions by its
 most probable label, with offsets for the macro-F1 of the noisy validation labels themselves, and with those of
