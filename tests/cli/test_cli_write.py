@@ -87,6 +87,7 @@ def test_figures_of_held_out_replies(workspace: Path, tmp_path: Path, capsys: py
         (("predict", "adapter", "prompts.csv", "--output", "x.csv", "--as", "distribution"), "distribution"),
         (("predict", "adapter", "prompts.csv", "--output", "x.csv", "--max-new-tokens", 80), "no room"),
         (("predict", "adapter", "prompts.csv", "--output", "x.csv", "--top-p", 2), "top_p"),
+        (("predict", "nowhere", "prompts.csv", "--output", "x.csv", "--top-p", 1), "no such adapter folder"),
         (("train", "replies.jsonl", "--output", "new", "--task", "wirte", "--model", "llama"), "no task"),
         (("train", "replies.jsonl", "--output", "new", "--task", "write", "--model", "bert"), "language head"),
         (

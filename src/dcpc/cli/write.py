@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcpc.cli import options
-from dcpc.errors import UsageError
+from dcpc.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +105,15 @@ def taken_apart(
 
 
 def is_for(adapter: Path) -> bool:
-    """Whether an adapter folder was trained to write; quick, as every prediction asks."""
+    """Whether an adapter folder was trained to write; quick, as every prediction asks.
+
+    Raises:
+        ModelError: there is no such folder.
+    """
+    if not adapter.is_dir():
+        raise ModelError(
+            "there is no such adapter folder.", where=adapter, fix="Name a folder that `dcpc train` wrote."
+        )
     try:
         content = json.loads((adapter / "task.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -367,7 +375,7 @@ def _print_scores(title: str, scores: WritingScores) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(escape(title))
     table = Table(box=None)
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for label, _ in shown.values():
         table.add_column(label, justify="right")
     for who, figures in {"all": scores.overall, **scores.writers}.items():

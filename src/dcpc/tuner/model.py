@@ -15,6 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from typing import Any
 
 import torch
@@ -266,7 +267,11 @@ class DCPCModel(TunerStructure):
         new = self._new_pass(config, {"attention_mask": kwargs.get("attention_mask")}, annotator_ids, noise)
         new.generating = True
         # Compiled decoding would trace through the hooks.
-        kwargs.setdefault("disable_compile", True)
+        if kwargs.get("generation_config") is None:
+            kwargs.setdefault("disable_compile", True)
+        else:  # which transformers wants to have alone
+            kwargs["generation_config"] = copy(settings)
+            kwargs["generation_config"].disable_compile = True
         with inside(new):
             return self.model.generate(*args, **kwargs)
 

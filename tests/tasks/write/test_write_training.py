@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
@@ -14,12 +16,19 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dcpc.cli.write import taken_apart
 from dcpc.recipe import check_recipe, read_recipe
-from dcpc.tasks.write import Generation, evaluate_writing, load_writing_adapter, train_writers, write_replies
+from dcpc.tasks.write import (
+    Generation,
+    Replies,
+    evaluate_writing,
+    load_writing_adapter,
+    train_writers,
+    write_replies,
+)
 from dcpc.tasks.write.batches import PackingCollator, ReplyCollator, ReplyDataset
 from dcpc.tasks.write.loss import reply_log_likelihoods, reply_loss
 from dcpc.tasks.write.packing import why_not_packed
 from dcpc.tasks.write.prompts import PromptFormat
-from dcpc.tasks.write.start import start_styles
+from dcpc.tasks.write.start import nearest_styles, start_styles
 from dcpc.training.step import dcpc_tuner
 from dcpc.tuner import DCPCConfig
 from tiny_writers import save_tiny_llama, two_styles
@@ -143,6 +152,19 @@ def test_the_start_sets_writers_apart_and_leaves_the_dominant_style_alone(llama:
         assert (mixtures @ gate).diff(dim=0).abs().max() > 0.5
 
 
+def test_writers_who_write_alike_start_at_one_style(llama: str) -> None:
+    alike = two_styles(8).table
+    twins = alike.assign(annotator_id=[f"{name} twin" for name in alike["annotator_id"]])
+    replies = Replies(pd.concat([alike, twins], ignore_index=True))
+    styles = nearest_styles(replies, list(replies.writers), n_styles=2)
+    assert styles[0] == styles[1] != styles[2] == styles[3]  # loud, loud twin, soft, soft twin
+    model = adapted(llama, acting=False, annotators=list(replies.writers), num_styles=2)
+    start_styles(dcpc_tuner(model), replies)
+    mean = dcpc_tuner(model).dcpc_annotators["default"].mean
+    assert torch.equal(mean[0], mean[1])
+    assert not torch.equal(mean[1], mean[2])
+
+
 def trained(llama: str, **changes: Any) -> Any:
     settings = {"num_train_epochs": 12, "per_device_train_batch_size": 4, "learning_rate": 2e-2}
     settings |= {"report_to": "none", "use_cpu": True, **changes.pop("training", {})}
@@ -233,3 +255,13 @@ def test_the_recipe_is_one() -> None:
     recipe, writing = taken_apart(recipe, None, [])
     check_recipe(recipe)
     assert (writing["name"], writing["max_length_given"]) == ("write", True)
+
+
+def test_generation_warns_of_nothing(llama: str, caplog: pytest.LogCaptureFixture) -> None:
+    adapter = trained(llama, training={"num_train_epochs": 1})
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    try:
+        write_replies(adapter, two_styles().prompts[:2], ["loud", "soft"], Generation(max_new_tokens=4))
+    finally:
+        logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert not caplog.records

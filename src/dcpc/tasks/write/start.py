@@ -50,7 +50,7 @@ def start_styles(tuner: DCPCModel, replies: Replies, seed: int = 0) -> None:
     effects = tuner.dcpc_annotators[adapter]
     known = list(tuner.peft_config[adapter].annotators or [])
     n_styles = effects.mean.shape[1]
-    style = torch.from_numpy(nearest_styles(replies, known, n_styles, seed))  # [A]
+    style = torch.from_numpy(nearest_styles(replies, known, n_styles, seed)).long()  # [A]
     effects.mean.copy_(DISTANCE * torch.nn.functional.one_hot(style, n_styles))
     for name, gates in tuner.named_parameters():
         # Gates of updates are [K,r]; what corrects a prefix has three axes and starts at random keys.
