@@ -177,8 +177,15 @@ def test_non_utf8_after_a_block_boundary_names_the_byte(tmp_path: Path) -> None:
     assert f"byte {content.index(0xFF) + 1:,}" in error(csv(tmp_path, content)).what
 
 
-def test_utf16_is_named(tmp_path: Path) -> None:
-    assert "UTF-16" in str(error(csv(tmp_path, GOOD.encode("utf-16"))).fix)
+def test_utf16_with_its_mark_is_read_and_said(tmp_path: Path) -> None:
+    annotations = read_annotations(csv(tmp_path, GOOD.encode("utf-16")))
+    assert annotations.n_judgements == 2
+    assert any("UTF-16" in note for note in annotations.notes)
+
+
+def test_utf16_without_its_mark_is_named(tmp_path: Path) -> None:
+    content = GOOD.encode("utf-16-be").replace(b"r", b"\xff")
+    assert "iconv" in str(error(csv(tmp_path, content)).fix)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class RawTable:
         renamed: our column name → the file's own name, where they differ.
         width: fields of the header of a CSV or TSV file, where some row has fewer.
         short: place → fields of the rows that have fewer; what they lack was read as empty.
+        decimal_comma: whether `1,5` may be a number: the values stand in a table that commas do not divide.
     """
 
     frame: pd.DataFrame
@@ -33,6 +34,7 @@ class RawTable:
     renamed: dict[str, str] = field(default_factory=dict)
     width: int = 0
     short: dict[int, int] = field(default_factory=dict)
+    decimal_comma: bool = False
 
     def where(self, row: int | None = None, column: str | None = None) -> str:
         """Name a place in the user's file, as in `reviews.csv, row 17, column "rating"`.
@@ -52,6 +54,11 @@ class RawTable:
         """Why a value of the row at this position is missing: it has too few fields, or else `otherwise`."""
         found = self.short.get(int(self.places[row]))
         return otherwise if found is None else f"the row has {count(found, 'field')}, the header {self.width}"
+
+    def only(self, rows: np.ndarray) -> RawTable:
+        """The rows selected by a boolean mask [J] or by their positions."""
+        frame = self.frame[rows] if rows.dtype == bool else self.frame.iloc[rows]
+        return replace(self, frame=frame.reset_index(drop=True), places=self.places[rows])
 
     def with_notes(self, *notes: str) -> RawTable:
         """The same table with more notes."""

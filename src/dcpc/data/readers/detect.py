@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from dcpc.data.readers.assemble import plain
 from dcpc.data.readers.crowd_kit import NAMES
+from dcpc.data.readers.dialect import find_dialect
 from dcpc.data.readers.ground_truth import worker_annotations
 from dcpc.data.readers.huggingface import is_saved_dataset
 from dcpc.data.readers.records import read_records
-from dcpc.data.readers.tables import header_delimiter
 from dcpc.data.readers.wide import annotator_columns
 from dcpc.errors import DataError
 
@@ -78,10 +78,8 @@ def detect_format(source: str, columns: Mapping[str, str]) -> str:
         return _parquet_format(path, source, columns)
     if head[:1] in (b"{", b"["):
         return _json_format(path, source, columns)
-    delimiter = header_delimiter(path, source, ",;\t")
-    with path.open(encoding="utf-8-sig", errors="replace") as text:
-        header = text.readline().rstrip("\r\n").split(delimiter)
-    return _table_format([name.strip().strip('"') for name in header], columns)
+    _, header = next(find_dialect(path, source).rows(path), (1, []))
+    return _table_format([name.strip() for name in header], columns)
 
 
 def _table_format(names: list[str], columns: Mapping[str, str]) -> str:

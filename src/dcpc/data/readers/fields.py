@@ -6,35 +6,24 @@ pandas reads such files and fills or cuts ragged rows; only where it did, the fi
 from __future__ import annotations
 
 import csv
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from dcpc.data.raw import count
+from dcpc.data.readers.dialect import Dialect, width_of
 from dcpc.errors import DataError
 
 _QUOTE = 'put values with a delimiter, quote or line break into "quotes"'
 
 
-def rows_of(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Number and fields of each row as a spreadsheet counts them: the header is row 1, a blank line has no field."""
-    limit = csv.field_size_limit(sys.maxsize)  # a text may be longer than the module's usual limit
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from enumerate(csv.reader(file, delimiter=delimiter), start=1)
-    finally:
-        csv.field_size_limit(limit)
-
-
-def check_header(path: Path, source: str, delimiter: str) -> None:
+def check_header(path: Path, source: str, dialect: Dialect) -> None:
     """The first line names the columns, each by another name.
 
     Raises:
         DataError: if it is blank, where pandas would take all rows for something else; or if two columns have one
             name, where pandas would give the second another.
     """
-    _, names = next(rows_of(path, delimiter), (1, [""]))
+    _, names = next(dialect.rows(path), (1, [""]))
     if not names:
         raise DataError(
             "the first line is blank; the names of the columns are needed there.",
@@ -51,12 +40,7 @@ def check_header(path: Path, source: str, delimiter: str) -> None:
             )
 
 
-def _width(header: list[str]) -> int:
-    """Columns of the table: names of the header, less what is empty at its end, of a trailing delimiter."""
-    return max((number for number, name in enumerate(header, start=1) if name.strip()), default=len(header))
-
-
-def refuse_long_rows(path: Path, source: str, delimiter: str, *, empty_too: bool = False) -> None:
+def refuse_long_rows(path: Path, source: str, dialect: Dialect, *, empty_too: bool = False) -> None:
     """No row has more fields than the header; empty ones at its end, of a trailing delimiter, do no harm.
 
     Args:
@@ -65,8 +49,8 @@ def refuse_long_rows(path: Path, source: str, delimiter: str, *, empty_too: bool
     Raises:
         DataError: naming the first such row; says so where the header seems to lack a name.
     """
-    rows = rows_of(path, delimiter)
-    width = _width(next(rows)[1])
+    rows = dialect.rows(path)
+    width = width_of(next(rows)[1])
     first, number, every = None, 1, True
     for number, fields in rows:
         beyond = fields[width:]
@@ -91,26 +75,38 @@ def refuse_long_rows(path: Path, source: str, delimiter: str, *, empty_too: bool
     )
 
 
-def unclosed_quote(path: Path, source: str, delimiter: str) -> DataError:
-    """The error for a file that ends inside quotes: they were opened in what reads as its last row."""
-    number = max((number for number, _ in rows_of(path, delimiter)), default=1)
-    return DataError(
-        "a quote is opened and never closed.",
-        where=f"{source}, row {number}",
-        fix='Close it, or write a quote inside a quoted value twice (""); it may also have been opened earlier.',
-    )
+def refuse_malformed_quotes(path: Path, source: str, dialect: Dialect) -> None:
+    """Every quote that opens a value closes it.
+
+    Raises:
+        DataError: naming the first row where one closes in the middle of a value, or never.
+    """
+    number = dialect.skipped
+    try:
+        for number, _ in dialect.rows(path, strict=True):
+            pass
+    except csv.Error as error:
+        never = "unexpected end of data" in str(error)
+        raise DataError(
+            "a quote is opened and never closed."
+            if never
+            else "a quote that opens the value closes in the middle of it.",
+            where=f"{source}, row {number + 1}",
+            fix='Write a quote inside a quoted value twice ("")'
+            + ("; it may also have been opened in an earlier row." if never else ", or export the table again."),
+        ) from error
 
 
-def short_rows(path: Path, delimiter: str) -> tuple[int, dict[int, int]]:
+def short_rows(path: Path, dialect: Dialect) -> tuple[int, dict[int, int]]:
     """Fields of the header, and row number → fields of the rows that have fewer, blank lines left out."""
-    rows = rows_of(path, delimiter)
-    width = _width(next(rows)[1])
+    rows = dialect.rows(path)
+    width = width_of(next(rows)[1])
     return width, {number: len(fields) for number, fields in rows if 0 < len(fields) < width}
 
 
-def closing_blank_lines(path: Path, delimiter: str) -> int:
+def closing_blank_lines(path: Path, dialect: Dialect) -> int:
     """How many lines at the end of the file are blank; an empty value in quotes is none."""
     blank = 0
-    for _, fields in rows_of(path, delimiter):
+    for _, fields in dialect.rows(path):
         blank = 0 if fields else blank + 1
     return blank

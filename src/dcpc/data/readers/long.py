@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dcpc.data.raw import RawTable
 from dcpc.data.readers.assemble import rename
+from dcpc.data.readers.dialect import DELIMITERS
 from dcpc.data.readers.tables import (
-    header_delimiter,
     read_csv,
     read_folder,
     read_json,
@@ -32,7 +32,7 @@ def read_table(source: str) -> RawTable:
         return read_parquet(path, source)
     if head[:1] in (b"{", b"["):
         return read_json(path, source)
-    return read_csv(path, source, header_delimiter(path, source, ",;\t"))
+    return read_csv(path, source, DELIMITERS)
 
 
 def read_long(source: str, columns: Columns) -> RawTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import warnings
 from dataclasses import replace
@@ -15,13 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dcpc.data.raw import RawTable, count, numbered
+from dcpc.data.readers.dialect import Dialect, find_dialect
 from dcpc.data.readers.fields import (
     check_header,
     closing_blank_lines,
     refuse_long_rows,
+    refuse_malformed_quotes,
     short_rows,
-    unclosed_quote,
 )
+from dcpc.data.readers.header_rows import without_header_rows
 from dcpc.data.readers.records import Records, read_records
 from dcpc.data.readers.text import not_utf8
 from dcpc.errors import DataError
@@ -32,53 +35,63 @@ _MOST_EXACT = 2**53
 """Whole numbers up to this one are floats without being rounded."""
 
 
-def read_csv(path: Path, source: str, delimiter: str | None = None) -> RawTable:
-    """A CSV file with a header; comma or semicolon, told from the header, unless `delimiter` is given.
+def read_csv(path: Path, source: str, delimiters: str = ",;|") -> RawTable:
+    """A CSV file with a header, in the dialect that is told from it (see `dcpc.data.readers.dialect`).
 
     All values stay strings, as written. Rows are numbered as in a spreadsheet: the header is row 1. Blank lines are
     skipped; in a file of one column only those at its end, since others are empty values.
 
+    Args:
+        path: the file.
+        source: as the user named it.
+        delimiters: those that may stand between values.
+
     Raises:
-        DataError: if the file is empty or not UTF-8, has no header, a quote is not closed, or a row has more fields
+        DataError: if the file is empty or not text, has no header, a quote is not closed, or a row has more fields
             than the header.
     """
-    if delimiter is None:
-        delimiter = header_delimiter(path, source, ",;")
-    raw = numbered(_parse_csv(path, source, delimiter), source, first=2)
+    try:
+        dialect = find_dialect(path, source, delimiters)
+        frame = _parse_csv(path, source, dialect)
+    except UnicodeDecodeError:
+        not_utf8(path, source)
+    except ValueError as error:  # of mmap, for a file that was emptied meanwhile
+        raise DataError("the file is empty.", where=source, fix="Check the file or the export.") from error
+    raw = numbered(frame, source, first=2 + dialect.skipped, notes=dialect.notes(",;\t"))
     blank = raw.frame.isna().all(axis=1).to_numpy(copy=True)
     if blank.any() and raw.frame.shape[1] == 1:
         # A blank line of a single column is an empty value, for the checks to find, except at the end.
-        blank[: len(blank) - closing_blank_lines(path, delimiter)] = False
+        blank[: len(blank) - closing_blank_lines(path, dialect)] = False
     if blank.any():
-        frame = raw.frame[~blank].reset_index(drop=True)
-        raw = replace(raw, frame=frame, places=raw.places[~blank])
-        raw = raw.with_notes(f"{count(int(blank.sum()), 'blank line')} skipped.")
-    return _with_short_rows(raw, path, delimiter)
+        raw = raw.only(~blank).with_notes(f"{count(int(blank.sum()), 'blank line')} skipped.")
+    raw = _with_short_rows(raw, path, dialect)
+    return replace(without_header_rows(raw), decimal_comma=dialect.delimiter != ",")
 
 
-def _parse_csv(path: Path, source: str, delimiter: str) -> pd.DataFrame:
+def _parse_csv(path: Path, source: str, dialect: Dialect) -> pd.DataFrame:
     try:
-        check_header(path, source, delimiter)
-        with warnings.catch_warnings(record=True) as caught:
+        check_header(path, source, dialect)
+        if not dialect.sound:
+            refuse_malformed_quotes(path, source, dialect)
+            refuse_long_rows(path, source, dialect)
+        with dialect.open(path) as file, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", pd.errors.ParserWarning)
             frame = pd.read_csv(
-                path, sep=delimiter, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig",
+                file, sep=dialect.delimiter, dtype=str, keep_default_na=False, na_values=[""],
                 skip_blank_lines=False, index_col=False, on_bad_lines="error",
+                quoting=csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE,
+                skipinitialspace=dialect.skip_space,
             )  # fmt: skip
         unnamed = _unnamed_at_the_end(frame)
         cut = any(issubclass(warning.category, pd.errors.ParserWarning) for warning in caught)
         if cut or frame[unnamed].notna().any(axis=None):
-            refuse_long_rows(
-                path, source, delimiter
-            )  # pandas has cut, or named, what stands beyond the header
-        frame = frame.drop(columns=unnamed)
-    except UnicodeDecodeError:
-        not_utf8(path, source)
+            # pandas has cut, or named, what stands beyond the header
+            refuse_long_rows(path, source, dialect)
+        return frame.drop(columns=unnamed)
     except pd.errors.EmptyDataError as error:
         raise DataError("the file is empty.", where=source, fix="Check the file or the export.") from error
     except pd.errors.ParserError as error:
-        raise _malformed_table(error, path, source, delimiter) from error
-    return frame
+        raise _malformed_table(error, path, source, dialect) from error
 
 
 def _unnamed_at_the_end(frame: pd.DataFrame) -> list[str]:
@@ -87,11 +100,11 @@ def _unnamed_at_the_end(frame: pd.DataFrame) -> list[str]:
     return list(names)[: frame.shape[1] - 1]
 
 
-def _with_short_rows(raw: RawTable, path: Path, delimiter: str) -> RawTable:
+def _with_short_rows(raw: RawTable, path: Path, dialect: Dialect) -> RawTable:
     """Which rows end before the last column, which pandas fills: spreadsheets write such rows."""
     if raw.frame.empty or not raw.frame.iloc[:, -1].hasnans:
         return raw
-    width, short = short_rows(path, delimiter)
+    width, short = short_rows(path, dialect)
     if not short:
         return raw
     note = (
@@ -106,20 +119,9 @@ def read_tsv(path: Path, source: str) -> RawTable:
     return read_csv(path, source, "\t")
 
 
-def header_delimiter(path: Path, source: str, candidates: str) -> str:
-    """The most frequent of the candidate delimiters in the first line of the file."""
-    with path.open(encoding="utf-8-sig") as file:
-        try:
-            header = file.readline()
-        except UnicodeDecodeError:
-            not_utf8(path, source)
-    return max(candidates, key=header.count)
-
-
-def _malformed_table(error: Exception, path: Path, source: str, delimiter: str) -> DataError:
-    if "EOF inside string" in str(error):
-        return unclosed_quote(path, source, delimiter)
-    refuse_long_rows(path, source, delimiter, empty_too=True)
+def _malformed_table(error: Exception, path: Path, source: str, dialect: Dialect) -> DataError:
+    refuse_malformed_quotes(path, source, dialect)
+    refuse_long_rows(path, source, dialect, empty_too=True)
     return DataError(
         f"malformed table: {str(error).strip().splitlines()[-1]}",
         where=source,
