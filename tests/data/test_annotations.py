@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from dcpc.data.annotations import Annotations, item_texts
 from dcpc.data.readers import read_annotations
-from dcpc.data.scales import canonical_labels, format_number
+from dcpc.data.equality import fold_labels
+from dcpc.data.scales import as_text, format_number
 from dcpc.errors import DataError, UsageError
 
 TABLE = pd.DataFrame(
@@ -170,8 +171,8 @@ def test_other_labels_of_two_responses_are_an_error(tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(-(10**6), 10**6), min_size=1))
 def test_integers_and_equal_floats_get_the_same_labels(numbers: list[int]) -> None:
-    integers = canonical_labels(pd.Series(numbers))
-    assert integers.tolist() == canonical_labels(pd.Series(numbers, dtype=float)).tolist()
+    integers, floats = (fold_labels(as_text(pd.Series(numbers, dtype=kind))).values for kind in (int, float))
+    assert integers.tolist() == floats.tolist()
     assert integers.tolist() == [str(number) for number in numbers]
 
 

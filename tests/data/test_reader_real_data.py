@@ -16,7 +16,7 @@ SETS = {
     "popquorn_offensiveness": ("ordinal", 5, 262, 13_036),
     "crehate": ("ordinal", 3, 1_064, 42_527),
     "convabuse": ("ordinal", 5, 8, 12_168),
-    "dices_group_majority": ("nominal", 2, 2, 2_520),
+    "dices_group_majority": ("nominal", 2, 2, 2_260),
     "stanford_politeness": ("ordinal", 25, 390, 54_780),
     "nli_variation": ("ordinal", 101, 509, 11_769),
     "varierr_nli": ("nominal", 6, 4, 1_816),

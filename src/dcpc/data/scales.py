@@ -11,13 +11,13 @@ Decisions:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from dcpc.data.annotations import Scale
+from dcpc.data.equality import NUMBER, are_numbers, plain_number
 from dcpc.errors import DataError, UsageError
 
 SCALES: tuple[Scale, ...] = ("nominal", "ordinal", "preference")
@@ -28,7 +28,14 @@ MANY_CLASSES = 100
 ABSENT = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 """What pandas and R write for a missing value, exactly so: not labelled in a wide table, noted in a long one."""
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+LIKELY_ABSTENTIONS = frozenset(
+    {word.casefold() for word in ABSENT}
+    | {
+        "-", "--", "?", "??", "idk", "skip", "skipped", "unsure", "not sure", "don't know", "dont know", "i don't know",
+        "abstain", "cannot say", "can't say", "no answer", "unclear", "none of the above", "not applicable",
+    }
+)  # fmt: skip
+"""Labels that may mean that somebody did not judge, in small letters: noted, for the user to decide."""
 
 PREFERENCE_SYNONYMS = {
     "a": ("a", "1", "a1", "response_a", "model_a", "first", "left"),
@@ -38,14 +45,15 @@ PREFERENCE_SYNONYMS = {
 _PREFERENCE = {synonym: label for label, synonyms in PREFERENCE_SYNONYMS.items() for synonym in synonyms}
 
 
-def as_text(values: pd.Series) -> pd.Series:
+def as_text(values: pd.Series, *, exact: bool = False) -> pd.Series:
     """Ids or labels as strings: 1 and 1.0 become "1", true "true"; blank strings count as missing.
 
     Args:
         values: any dtype [J].
+        exact: keep spaces around strings.
 
     Returns:
-        A string series [J] with NaN where there is no value; spaces around strings are removed.
+        A string series [J] with NaN where there is no value.
 
     Raises:
         TypeError: if a value is a list or a mapping.
@@ -54,19 +62,26 @@ def as_text(values: pd.Series) -> pd.Series:
         return values.astype("str")
     if values.dtype == object:
         # True and 1 are one value to a hash table; and `map` would make floats of integers beside a missing one.
-        cells = [_canonical(value) if isinstance(value, bool | np.bool_) else value for value in values]
+        cells = [_written(value) if isinstance(value, bool | np.bool_) else value for value in values]
         values = pd.Series(cells, values.index, dtype=object, name=values.name)
     codes, found = pd.factorize(values)  # a cast per distinct value, not per row
-    cast = np.array([*(_canonical(value) for value in found), None], dtype=object)  # last: code −1, missing
+    texts = [_written(value) for value in found]
+    if not exact:
+        texts = [text.strip() for text in texts]
+    cast = np.array(
+        [*(text if text.strip() else None for text in texts), None], dtype=object
+    )  # last: missing
     return pd.Series(cast[codes], index=values.index, name=values.name, dtype="str")
 
 
-def _canonical(value: object) -> str | None:
+def _written(value: object) -> str:
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
-    if isinstance(value, int | float | np.integer | np.floating):
-        return format_number(float(value)) if not isinstance(value, int) else str(value)
-    return str(value).strip() or None
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, float | np.floating):
+        return format_number(float(value))
+    return str(value)
 
 
 def format_number(number: float) -> str:
@@ -74,27 +89,12 @@ def format_number(number: float) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-def are_numbers(values: Sequence[str]) -> bool:
-    """Whether every string is a finite decimal number (`nan` and `inf` are words here)."""
-    return all(_NUMBER.fullmatch(value) for value in values)
-
-
-def canonical_labels(labels: pd.Series) -> pd.Series:
-    """Labels as strings [J]; if all of them are numbers, written alike ("1", "1.0" and "01" become "1")."""
-    labels = as_text(labels)
-    codes, found = pd.factorize(labels)
-    if len(found) and are_numbers(list(found)):
-        cast = np.array([*(format_number(float(value)) for value in found), None], dtype=object)
-        return pd.Series(cast[codes], index=labels.index, name=labels.name, dtype="str")
-    return labels
-
-
 def numbers_written_apart(labels: Sequence[str]) -> list[str]:
     """Of distinct labels some of which are words: those that are one number in several spellings, as 1 and 1.0."""
-    spellings: dict[float, list[str]] = {}
+    spellings: dict[str, list[str]] = {}
     for label in labels:
-        if _NUMBER.fullmatch(label):
-            spellings.setdefault(float(label), []).append(label)
+        if NUMBER.fullmatch(label):
+            spellings.setdefault(plain_number(label), []).append(label)
     return [label for same in spellings.values() if len(same) > 1 for label in same]
 
 

@@ -5,15 +5,20 @@ Texts are never quoted in messages: they may be private or offensive. All checks
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
 
+from dcpc.data.advice import (
+    annotators_by_content,
+    annotators_option,
+    columns_option,
+    has_texts,
+    likely_column,
+)
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.raw import RawTable, count
-from dcpc.data.shared_labels import columns_with_shared_labels
 from dcpc.errors import DataError, LabelError
 from dcpc.names import first_of
 
@@ -30,64 +35,37 @@ def check_columns(raw: RawTable, required: Sequence[str]) -> None:
     """Every required column is there.
 
     Raises:
-        DataError: naming the columns found and, where one is close, the --columns option that would mend it.
+        DataError: naming the columns found and, where one fits, the --columns option that would mend it.
     """
     for name in required:
         if name in raw.frame:
             continue
-        found = [str(column) for column in raw.frame.columns]
-        close = nearest(name, found)
-        wide = ""
-        if name == "label" and "annotator_id" not in raw.frame and _shared(raw.frame):
-            wide = (
-                f", or, if each holds one annotator's labels, with --columns {annotators_option(raw.frame)}"
-            )
+        found = [raw.renamed.get(str(column), str(column)) for column in raw.frame.columns]
         raise DataError(
             f'there is no column "{raw.renamed.get(name, name)}"; found: {listed(found) or "no columns"}.',
             where=raw.source,
-            fix=f"Name yours with --columns {name}={close or 'YOUR_COLUMN'}{wide}.",
+            fix=_how_to_name(raw, name),
         )
 
 
-def annotators_option(frame: pd.DataFrame) -> str:
-    """How to name the annotators' columns of a wide table: those that seem to be it, or a pattern to fill in."""
-    return f"annotators='{'|'.join(_shared(frame) or ['NAME_1', 'NAME_2'])}'"
-
-
-def _shared(frame: pd.DataFrame) -> list[str]:
-    ours = ["item_id", *ITEM_COLUMNS, "annotator_id", "label", "split"]
-    likely_label = [name for name in frame.columns if str(name).strip().casefold() in OTHER_NAMES["label"]]
-    return columns_with_shared_labels(frame, [*ours, *likely_label])
-
-
-OTHER_NAMES = {
-    "text": (
-        "comment",
-        "sentence",
-        "tweet",
-        "content",
-        "body",
-        "document",
-        "review",
-        "prompt",
-        "question",
-        "post",
-    ),
-    "label": ("rating", "annotation", "class", "category", "score", "answer", "target", "y", "gold", "value"),
-    "annotator_id": ("annotator", "worker", "worker_id", "rater", "rater_id", "user", "user_id", "coder"),
-    "item_id": ("id", "task", "item", "idx", "text_id", "comment_id"),
-}
-"""Our column name → what others often call it."""
-
-
-def nearest(name: str, found: Sequence[str]) -> str | None:
-    """The column among `found` that most likely means `name`: a usual other name, or one spelt like it."""
-    lowered = {column.lower(): column for column in found}
-    for other in (name, *OTHER_NAMES.get(name, ())):
-        if other in lowered:
-            return lowered[other]
-    spelt = difflib.get_close_matches(name, list(lowered), n=1, cutoff=0.5)
-    return lowered[spelt[0]] if spelt else None
+def _how_to_name(raw: RawTable, name: str) -> str:
+    """What to type where one of our columns is missing: a column that is there and whose content fits."""
+    close = likely_column(raw.frame, name)
+    if name == "label" and "annotator_id" not in raw.frame:
+        shared = annotators_by_content(raw.frame)
+        if shared:
+            # Which of the two it is, the content does not tell: a label column may be one of several questions.
+            wide = f"with {annotators_option(raw.frame, shared)}, if each holds one annotator's labels"
+            return (
+                f"Name yours with {columns_option({name: close})}, or, {wide}."
+                if close
+                else f"Name them {wide}."
+            )
+    if close is not None:
+        return f"Name yours with {columns_option({name: close})}."
+    if name in ITEM_COLUMNS and not has_texts(raw.frame):
+        return f'No column holds texts: add those of the items, in a column "{name}".'
+    return f"Say which one it is with --columns {name}=NAME; none of them looks like it."
 
 
 def check_rows(raw: RawTable, what: str = "judgements") -> None:
@@ -136,12 +114,10 @@ def _check_strings(raw: RawTable, column: str) -> None:
     if numbers:
         lengths = {str(name): _mean_length(list(raw.frame[name].head(100))) for name in raw.frame}
         longest = max(lengths, key=lambda name: lengths[name])
-        longest = longest if lengths[longest] > 10 else "YOUR_COLUMN"
-        raise DataError(
-            "the texts are all numbers.",
-            where=raw.where(column=column),
-            fix=f"Name the column with the texts: --columns {column}={longest}.",
-        )
+        fix = 'Add the texts of the items, in a column "text".'
+        if lengths[longest] > 10:
+            fix = f"Name the column with the texts: {columns_option({column: longest})}."
+        raise DataError("the texts are all numbers.", where=raw.where(column=column), fix=fix)
     if kind not in ("string", "empty"):
         bad = values.notna() & ~values.map(lambda value: isinstance(value, str))
         row = int(bad.to_numpy().argmax())
@@ -173,16 +149,20 @@ def check_present(raw: RawTable, column: str) -> None:
         )
 
 
-def check_one_text_per_item(raw: RawTable) -> None:
+def check_one_text_per_item(raw: RawTable, keys: pd.DataFrame) -> None:
     """All judgements of an item are of the same text, text pair and responses.
+
+    Args:
+        raw: rows with `item_id`.
+        keys: what the texts are compared by, [J] in each of the item's columns.
 
     Raises:
         DataError: naming the item and the two rows that differ.
     """
     items, ids = pd.factorize(raw.frame["item_id"])
     first = np.unique(items, return_index=True)[1]  # [I]: the row where each item appears first
-    for column in (name for name in ITEM_COLUMNS if name in raw.frame):
-        texts = pd.factorize(raw.frame[column])[0]
+    for column in keys:
+        texts = pd.factorize(keys[column])[0]
         differs = texts != texts[first][items]
         if differs.any():
             row = int(differs.argmax())
@@ -192,29 +172,6 @@ def check_one_text_per_item(raw: RawTable) -> None:
                 where=raw.where(row, column),
                 fix="Give each text its own item_id, or leave item_id out: equal texts are then one item.",
             )
-
-
-def check_no_duplicates(raw: RawTable) -> None:
-    """No annotator judged an item twice; judgements without an annotator id are not compared.
-
-    Raises:
-        DataError: naming the item, the annotator and both rows.
-    """
-    if "annotator_id" not in raw.frame:
-        return
-    items, annotators = pd.factorize(raw.frame["item_id"])[0], pd.factorize(raw.frame["annotator_id"])[0]
-    pairs = pd.Series(items.astype(np.int64) * (annotators.max() + 2) + annotators)
-    repeated = (pairs.duplicated() & (annotators >= 0)).to_numpy()
-    if repeated.any():
-        row = int(repeated.argmax())
-        first = int((pairs == pairs[row]).to_numpy().argmax())
-        item, annotator = raw.frame["item_id"].iloc[row], raw.frame["annotator_id"].iloc[row]
-        raise DataError(
-            f'annotator "{annotator}" judged item "{item}" already in {raw.unit} {raw.places[first]} '
-            f"({count(int(repeated.sum()), 'such row')}).",
-            where=raw.where(row),
-            fix="Keep one row per item and annotator, e.g. the latest.",
-        )
 
 
 def check_labels(raw: RawTable, labels: Sequence[str]) -> None:

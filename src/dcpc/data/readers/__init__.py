@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from dcpc.data.raw import RawTable
 from dcpc.data.readers.assemble import ItemRows, assemble, assemble_items
 from dcpc.data.readers.detect import check_source, detect_format
 from dcpc.data.readers.registry import FORMATS
+from dcpc.data.reading import Reading, Repeats
 from dcpc.errors import DataError, UsageError
 from dcpc.names import did_you_mean
 
@@ -25,6 +27,14 @@ def read_annotations(
     columns: Mapping[str, str] | None = None,
     scale: Scale | None = None,
     labels: Sequence[str] | None = None,
+    range: tuple[float, float] | None = None,
+    exact: bool = False,
+    repeats: Repeats = "latest",
+    where: str | None = None,
+    leave_out: Sequence[str] = (),
+    min_trust: float | None = None,
+    ignore_labels: Sequence[str] = (),
+    skip_blank: bool = False,
 ) -> Annotations:
     """Read judgements from a file, a folder or a Hugging Face data set, and check them.
 
@@ -36,24 +46,42 @@ def read_annotations(
             `dcpc.data.scales`).
         labels: the whole label set in its order (ordinal: low to high); None collects it. Declared labels may
             be unused, and rows may have one class only.
+        range: lowest and highest value of a slider, all of whose steps are labels (see `dcpc.data.sliders`).
+        exact: keep ids, labels and texts as they are written (see `dcpc.data.equality`).
+        repeats: which judgements count where an annotator judged an item more than once: `latest`, `first`, `all`, or
+            `refuse` the data.
+        where: which rows to keep, as `trust >= 0.7` (see `dcpc.data.row_filter`).
+        leave_out: marked rows to leave out: `rejected`, `golden`, `tainted` (see `dcpc.data.marks`).
+        min_trust: leave out rows of workers with a lower trust score.
+        ignore_labels: labels that are no judgement; their rows are left out.
+        skip_blank: leave out rows with a blank text instead of refusing them.
 
     Returns:
         The checked annotations; what was skipped or changed stands in `notes`.
 
     Raises:
         DataError: if the data cannot be used as they are; says where and how to mend it.
-        UsageError: if `format`, `columns`, `scale` or `labels` make no sense.
+        UsageError: if an option makes no sense.
     """
-    return assemble(_read(source, format, columns), scale=scale, labels=labels)
+    reading = Reading(
+        scale=scale, labels=labels, range=range, exact=exact, repeats=repeats, where=where, leave_out=leave_out,
+        min_trust=min_trust, ignore_labels=ignore_labels, skip_blank=skip_blank,
+    )  # fmt: skip
+    return assemble(_read(source, format, columns), reading)
 
 
 def read_items(
-    source: str | Path, *, format: str | None = None, columns: Mapping[str, str] | None = None
+    source: str | Path,
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> pd.DataFrame:
     """Read only the items, e.g. to predict their labels; judgements may be missing.
 
     Args:
         source, format, columns: as for `read_annotations`.
+        options: `exact`, `where`, `leave_out`, `min_trust` and `skip_blank`, as there.
 
     Returns:
         One row per item, I rows: `item_id`, `text` and, where there, `text_pair`, `response_a`, `response_b`,
@@ -62,23 +90,34 @@ def read_items(
     Raises:
         DataError: if a text is missing or an item has two texts.
     """
-    return read_item_rows(source, format=format, columns=columns).items
+    return read_item_rows(source, format=format, columns=columns, **options).items
 
 
 def read_item_rows(
-    source: str | Path, *, format: str | None = None, columns: Mapping[str, str] | None = None
+    source: str | Path,
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    exact: bool = False,
+    where: str | None = None,
+    leave_out: Sequence[str] = (),
+    min_trust: float | None = None,
+    skip_blank: bool = False,
 ) -> ItemRows:
     """Read the items and which rows they stand in, so that results can be given row by row.
 
     A wide table is read as it stands, so that rows without any label count too.
 
     Args:
-        source, format, columns: as for `read_annotations`.
+        source, format, columns, exact, where, leave_out, min_trust, skip_blank: as for `read_annotations`.
 
     Raises:
         DataError: if there is no row, a text is missing or an item has two texts.
     """
-    return assemble_items(_read(source, format, columns, items_only=True))
+    reading = Reading(
+        exact=exact, where=where, leave_out=leave_out, min_trust=min_trust, skip_blank=skip_blank
+    )
+    return assemble_items(_read(source, format, columns, items_only=True), reading)
 
 
 def _read(

@@ -4,65 +4,77 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
 
 from dcpc.data import validation
+from dcpc.data.advice import columns_option, likely_annotators, likely_column, nearest
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations, Scale
+from dcpc.data.marks import without_marked
 from dcpc.data.raw import RawTable, count
-from dcpc.data.scales import (
-    ABSENT,
-    are_numbers,
-    as_text,
-    canonical_labels,
-    canonical_preferences,
-    check_size,
-    choose_scale,
-    format_number,
-    numbers_written_apart,
-    order_labels,
+from dcpc.data.readers.items import with_items
+from dcpc.data.readers.labels import (
+    declared_labels,
+    label_notes,
+    with_canonical_labels,
+    with_plain_labels,
+    without_ignored,
 )
+from dcpc.data.reading import Reading
+from dcpc.data.repeats import without_repeats
+from dcpc.data.row_filter import where
+from dcpc.data.scales import canonical_preferences, check_size, order_labels
+from dcpc.data.sliders import on_range
 from dcpc.errors import DataError, UsageError
 
-OUR_COLUMNS = ("item_id", *ITEM_COLUMNS, "annotator_id", "label", "split")
+OUR_COLUMNS = ("item_id", *ITEM_COLUMNS, "annotator_id", "label", "split", "time")
 """The columns that `--columns` can name; all others are attributes and keep their names."""
 
 
-def assemble(raw: RawTable, *, scale: Scale | None, labels: Sequence[str] | None) -> Annotations:
+def assemble(raw: RawTable, reading: Reading) -> Annotations:
     """Check raw judgements and build the one long table from them.
 
     Args:
         raw: rows under our column names (see `rename`).
-        scale: the label scale, or None to tell it from the labels.
-        labels: the whole label set in its order, or None to collect it from the rows.
+        reading: what the user chose.
 
     Raises:
         DataError: at the first thing that is wrong (see `dcpc.data.validation`).
     """
     validation.check_rows(raw)
+    raw = _chosen_rows(raw, reading)
     if "preference" in raw.frame and "response_a" in raw.frame:
         raw = _choose_preference_column(raw)
     validation.check_columns(raw, ("text", "label"))
+    raw = without_ignored(with_plain_labels(raw), reading.ignore_labels)
     has_ids = "item_id" in raw.frame
-    raw = _check_items(raw)
+    raw = with_items(raw, exact=reading.exact, skip_blank=reading.skip_blank)
     if not has_ids:
         raw = raw.with_notes('There is no column "item_id": rows with the same text were taken as one item.')
-    raw, scale = _with_canonical_labels(raw, scale)
+    if reading.range is not None:
+        raw, reading = on_range(raw, reading)
+    raw, scale = with_canonical_labels(raw, reading)
     validation.check_present(raw, "label")
-    validation.check_no_duplicates(raw)
+    raw = without_repeats(raw, reading.repeats)
     found = list(pd.unique(raw.frame["label"]))
-    if labels is None:
+    declared = declared_labels(reading)
+    if declared is None:
         validation.check_classes(raw, found)
         ordered = order_labels(found, scale, raw.source)
-        raw = raw.with_notes(*check_size(found, len(raw.frame), scale, raw.source), *_case_note(found))
-        raw = raw.with_notes(*_absent_note(raw.frame["label"]))
+        raw = raw.with_notes(*check_size(found, len(raw.frame), scale, raw.source))
+        raw = raw.with_notes(*label_notes(raw.frame["label"]))
     else:
-        ordered = _declared(labels, scale)
+        ordered = _declared(declared, scale)
         validation.check_labels(raw, ordered)
-    raw = raw.with_notes(*_annotator_notes(raw.frame), *_text_notes(raw.frame))
+    raw = raw.with_notes(*_annotator_notes(raw), *_text_notes(raw.frame))
     return Annotations(_in_order(raw.frame), ordered, scale, raw.source, raw.notes)
+
+
+def _chosen_rows(raw: RawTable, reading: Reading) -> RawTable:
+    """The rows that the user did not leave out."""
+    raw = without_marked(raw, reading.leave_out, reading.min_trust)
+    return where(raw, reading.where) if reading.where is not None else raw
 
 
 @dataclass(frozen=True)
@@ -85,17 +97,22 @@ class ItemRows:
     notes: tuple[str, ...]
 
 
-def assemble_items(raw: RawTable) -> ItemRows:
+def assemble_items(raw: RawTable, reading: Reading) -> ItemRows:
     """Check raw rows of which only the items matter, e.g. those to predict.
+
+    Args:
+        raw: rows under our column names.
+        reading: what the user chose; of it which rows to leave out, and whether ids and texts are kept exactly.
 
     Raises:
         DataError: if there is no row, a text is missing or an item has two texts.
     """
     validation.check_rows(raw, "items")
+    raw = _chosen_rows(raw, reading)
     validation.check_columns(raw, ("text",))
     has_ids = "item_id" in raw.frame
-    others = [name for name in raw.frame.columns if name not in OUR_COLUMNS]
-    raw = _check_items(raw)
+    others = raw.frame[[name for name in raw.frame.columns if name not in OUR_COLUMNS]]
+    raw = with_items(raw, exact=reading.exact, skip_blank=reading.skip_blank)
     columns = [name for name in OUR_COLUMNS if name in raw.frame and name not in ("annotator_id", "label")]
     once = np.sort(
         np.unique(raw.places, return_index=True)[1]
@@ -107,16 +124,16 @@ def assemble_items(raw: RawTable) -> ItemRows:
     return ItemRows(items, codes, raw.places[once], has_ids, raw.notes + notes)
 
 
-def _row_notes(rows: int, items: int, has_ids: bool, others: Sequence[object]) -> tuple[str, ...]:
+def _row_notes(rows: int, items: int, has_ids: bool, others: pd.DataFrame) -> tuple[str, ...]:
     if has_ids:
         merged = f"{count(rows, 'row')} of {count(items, 'item')}: one result per item_id."
         return (merged,) if rows > items else ()
     what = 'There is no column "item_id": one result per row, in the order of the rows'
     if rows > items:
         what += f", equal where the text is ({count(items, 'different text')})"
-    if others:
-        close = validation.nearest("item_id", [str(name) for name in others])
-        what += f". If a column has ids, keep them with --columns item_id={close or 'NAME'}"
+    if len(others.columns):
+        close = likely_column(others, "item_id") or "NAME"
+        what += f". If a column has ids, keep them with {columns_option({'item_id': close})}"
     return (f"{what}.",)
 
 
@@ -146,11 +163,11 @@ def rename(raw: RawTable, columns: Mapping[str, str]) -> RawTable:
     raw = replace(raw, renamed={**raw.renamed, **columns})
     for ours, theirs in columns.items():
         if theirs not in names:
-            close = validation.nearest(theirs, names)
+            close = nearest(theirs, names) or likely_column(raw.frame, ours)
             raise DataError(
                 f'there is no column "{theirs}"; found: {validation.listed(names)}.',
                 where=raw.source,
-                fix=f"Correct --columns {ours}={close or 'YOUR_COLUMN'}.",
+                fix=f"Correct {columns_option({ours: close})}." if close else "Name one of these columns.",
             )
     frame = raw.frame.drop(
         columns=[ours for ours in columns if ours in raw.frame and ours not in columns.values()]
@@ -181,118 +198,41 @@ def _choose_preference_column(raw: RawTable) -> RawTable:
     return replace(raw, frame=frame).with_notes('The labels were taken from the column "preference".')
 
 
-def _check_items(raw: RawTable) -> RawTable:
-    """Texts checked, ids as strings, items told by their texts where they have no id."""
-    raw = raw.with_notes(*validation.check_texts(raw))
-    frame = raw.frame.assign(
-        **{name: raw.frame[name].astype("str") for name in ITEM_COLUMNS if name in raw.frame}
-    )
-    for name in ("item_id", "annotator_id"):
-        if name in frame:
-            frame[name] = _ids(raw, name)
-    raw = replace(raw, frame=frame)
-    if "item_id" in frame:
-        validation.check_present(raw, "item_id")
-        validation.check_one_text_per_item(raw)
-        return raw
-    frame["item_id"] = _ids_from_texts(frame)
-    return raw
-
-
-def _ids(raw: RawTable, column: str) -> pd.Series:
-    try:
-        return as_text(raw.frame[column])
-    except TypeError as error:
-        raise DataError(
-            "the values are lists or objects; one id per row is needed.", where=raw.where(column=column)
-        ) from error
-
-
-def _ids_from_texts(frame: pd.DataFrame) -> pd.Series:
-    """An id per distinct (text, text pair, responses): a hash of the contents, so equal across files."""
-    columns = [name for name in ITEM_COLUMNS if name in frame]
-    codes = frame.groupby(columns, sort=False, dropna=False).ngroup().to_numpy()  # [J]
-    first = np.unique(codes, return_index=True)[1]
-    contents = zip(*(frame[name].iloc[first] for name in columns), strict=True)
-    ids = np.array(
-        [blake2b("\x1f".join(texts).encode(), digest_size=8).hexdigest() for texts in contents], dtype=object
-    )
-    return pd.Series(ids[codes], index=frame.index, dtype="str")
-
-
-def _with_canonical_labels(raw: RawTable, declared: Scale | None) -> tuple[RawTable, Scale]:
-    try:
-        labels = canonical_labels(raw.frame["label"])
-    except TypeError as error:
-        raise DataError(
-            "the labels are lists or objects; one label per row is needed.",
-            where=raw.where(column="label"),
-            fix="Write one row per judgement, with one label as a word or number.",
-        ) from error
-    found = list(labels.dropna().unique())
-    if apart := numbers_written_apart(found):
-        raw = raw.with_notes(
-            f"{validation.listed(apart)} are labels of their own: beside words, numbers are kept as they are written."
-        )
-    has_responses = "response_a" in raw.frame and "response_b" in raw.frame
-    scale = choose_scale(found, has_responses=has_responses, declared=declared)
-    if scale == "preference":
-        if not has_responses:
-            validation.check_columns(raw, ("response_a", "response_b"))
-        preferences = canonical_preferences(labels, raw.source)
-        if preferences is None:
-            raise DataError(
-                f"preference labels are a, b and tie (or 1, 2, 0); found: {validation.listed(found)}.",
-                where=raw.where(column="label"),
-                fix="Rewrite them, or declare --scale nominal.",
-            )
-        labels = preferences
-    elif declared is None and scale == "ordinal" and not all(map(_is_integer, found)):
-        raw = raw.with_notes("The labels are numbers with fractions and were taken as ordinal.")
-    return replace(raw, frame=raw.frame.assign(label=labels)), scale
-
-
-def _is_integer(label: str) -> bool:
-    return float(label).is_integer()
-
-
-def _declared(labels: Sequence[str], scale: Scale) -> tuple[str, ...]:
-    cast = [str(label).strip() for label in labels]
-    if are_numbers(cast):
-        cast = [format_number(float(label)) for label in cast]
-    if len(cast) < 2 or len(set(cast)) < len(cast):
-        raise UsageError("declare at least two labels, each once.", fix="For example --labels 1,2,3,4,5.")
-    if scale == "preference" and set(cast) not in ({"a", "b"}, {"a", "b", "tie"}):
+def _declared(declared: Sequence[str], scale: Scale) -> tuple[str, ...]:
+    if scale == "preference" and set(declared) not in ({"a", "b"}, {"a", "b", "tie"}):
         raise UsageError("the labels of a preference scale are a, b and tie.", fix="Leave --labels out.")
-    return tuple(cast)
+    return tuple(declared)
 
 
-def _case_note(found: list[str]) -> tuple[str, ...]:
-    folded: dict[str, str] = {}
-    for label in found:
-        other = folded.setdefault(label.casefold(), label)
-        if other != label:
-            return (f'The labels "{other}" and "{label}" differ only in case and were kept apart.',)
-    return ()
-
-
-def _absent_note(labels: pd.Series) -> tuple[str, ...]:
-    """Words that usually mean "not labelled" are labels in a long table, where every row is a judgement."""
-    found = labels[labels.isin(ABSENT)].value_counts()
-    if found.empty:
-        return ()
-    which = ", ".join(f'"{label}" ({count(int(n), "judgement")})' for label, n in found.items())
-    return (f"Kept as a label: {which}. If it means that nobody labelled the item, remove these rows.",)
-
-
-def _annotator_notes(frame: pd.DataFrame) -> tuple[str, ...]:
+def _annotator_notes(raw: RawTable) -> tuple[str, ...]:
+    frame = raw.frame
     if "annotator_id" not in frame:
-        return ("There are no annotator ids: annotators cannot be told apart.",)
+        return (f"There are no annotator ids: annotators cannot be told apart.{_who(frame)}",)
     unknown = int(frame["annotator_id"].isna().sum())
     notes: tuple[str, ...] = (f"{count(unknown, 'judgement')} without an annotator id.",) if unknown else ()
     if frame["annotator_id"].nunique() == 1:
         notes += ("There is only one annotator: disagreement between annotators cannot be seen.",)
-    return notes
+    return notes + _spelling_note(frame["annotator_id"])
+
+
+def _who(frame: pd.DataFrame) -> str:
+    """Which columns look like annotators' ids, as a question."""
+    likely = likely_annotators(frame)
+    if not likely:
+        return ""
+    named = " or ".join(f'"{name}"' for name in likely[:3])
+    return f" Is it the column {named}? Then add {columns_option({'annotator_id': likely[0]})}."
+
+
+def _spelling_note(annotators: pd.Series) -> tuple[str, ...]:
+    """Annotators whose ids differ only in case are two persons; a note says so."""
+    known = annotators.dropna().unique()
+    folded: dict[str, str] = {}
+    for name in known:
+        other = folded.setdefault(str(name).casefold(), str(name))
+        if other != name:
+            return (f'The annotators "{other}" and "{name}" differ only in case and were kept apart.',)
+    return ()
 
 
 def _text_notes(frame: pd.DataFrame) -> tuple[str, ...]:

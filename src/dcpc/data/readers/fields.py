@@ -93,7 +93,11 @@ def refuse_malformed_quotes(path: Path, source: str, dialect: Dialect) -> None:
             else "a quote that opens the value closes in the middle of it.",
             where=f"{source}, row {number + 1}",
             fix='Write a quote inside a quoted value twice ("")'
-            + ("; it may also have been opened in an earlier row." if never else ", or export the table again."),
+            + (
+                "; it may also have been opened in an earlier row."
+                if never
+                else ", or export the table again."
+            ),
         ) from error
 
 

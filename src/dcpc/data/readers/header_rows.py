@@ -30,5 +30,7 @@ def without_header_rows(raw: RawTable) -> RawTable:
     again = (raw.frame[first] == names[0]).to_numpy(dtype=bool, copy=True)
     again[again] = (raw.frame[again].to_numpy(dtype=object) == names).all(axis=1)
     if again.any():
-        raw = raw.only(~again).with_notes(f"{count(int(again.sum()), 'row')} skipped that repeats the header.")
+        raw = raw.only(~again).with_notes(
+            f"{count(int(again.sum()), 'row')} skipped that repeats the header."
+        )
     return raw

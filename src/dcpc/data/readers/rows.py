@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dcpc.data.advice import nearest
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.raw import RawTable, count
-from dcpc.data.validation import listed, nearest
+from dcpc.data.validation import listed
 from dcpc.errors import DataError
 
 

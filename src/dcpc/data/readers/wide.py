@@ -11,11 +11,12 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pandas as pd
 
+from dcpc.data.advice import OTHER_NAMES, annotators_option
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers.assemble import OUR_COLUMNS, plain, rename
 from dcpc.data.readers.long import read_table
 from dcpc.data.scales import ABSENT
-from dcpc.data.validation import OTHER_NAMES, annotators_option, check_columns, listed
+from dcpc.data.validation import check_columns, listed
 from dcpc.errors import DataError
 
 # `rater_1`, `annotator2`, `label-w7`, `user a`; not `user_country`, `label_rude` and the like, which in a long
@@ -49,7 +50,7 @@ def read_wide(source: str, columns: Mapping[str, str]) -> RawTable:
         raise DataError(
             f"no column is told to hold one annotator's labels; found: {listed(raw.frame.columns)}.",
             where=source,
-            fix=f"Name them with --columns {annotators_option(raw.frame)}, or annotators='rater_*'.",
+            fix=f"Name them with {annotators_option(raw.frame)}, or annotators='rater_*'.",
         )
     if pattern is None:
         check_shared_labels(raw, annotators)

@@ -1,0 +1,144 @@
+"""Items of a raw table: their texts checked, their ids in one spelling, told by their texts where they have no id."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import blake2b
+
+import numpy as np
+import pandas as pd
+
+from dcpc.data import validation
+from dcpc.data.annotations import ITEM_COLUMNS
+from dcpc.data.equality import fold_ids, plain_text
+from dcpc.data.raw import RawTable, count
+from dcpc.data.scales import as_text
+from dcpc.data.structure import joined_text, plain
+from dcpc.errors import DataError
+
+
+def with_items(raw: RawTable, *, exact: bool, skip_blank: bool) -> RawTable:
+    """Texts checked, ids as strings, one text per item.
+
+    Args:
+        raw: rows under our column names.
+        exact: leave ids and texts as they are written.
+        skip_blank: leave out rows with a blank text.
+
+    Raises:
+        DataError: if a text is missing or an item has two.
+    """
+    raw = _with_joined_texts(raw)
+    if skip_blank:
+        raw = _without_blank_texts(raw)
+    raw = raw.with_notes(*validation.check_texts(raw))
+    frame = raw.frame.assign(
+        **{name: raw.frame[name].astype("str") for name in ITEM_COLUMNS if name in raw.frame}
+    )
+    raw = _with_ids(replace(raw, frame=frame), exact=exact)
+    keys = pd.DataFrame(
+        {name: _key(frame[name], exact=exact) for name in ITEM_COLUMNS if name in frame}, index=frame.index
+    )
+    if "item_id" in raw.frame:
+        validation.check_present(raw, "item_id")
+        validation.check_one_text_per_item(raw, keys)
+    else:
+        raw = replace(raw, frame=raw.frame.assign(item_id=_ids_from_texts(keys)))
+    return _with_one_spelling(raw)
+
+
+def _key(texts: pd.Series, *, exact: bool) -> pd.Series:
+    """What texts are compared by [J]."""
+    if exact:
+        return texts
+    codes, found = pd.factorize(texts)
+    keys = np.array([plain_text(text) for text in found], dtype=object)
+    return pd.Series(keys[codes], index=texts.index)
+
+
+def _with_joined_texts(raw: RawTable) -> RawTable:
+    """Texts that are lists of tokens, or turns of a conversation, as one text."""
+    for name in (name for name in ITEM_COLUMNS if name in raw.frame and raw.frame[name].dtype == object):
+        cells = [plain(value) for value in raw.frame[name]]
+        joined = [joined_text(value) if isinstance(value, list) else None for value in cells]
+        number = sum(text is not None for text in joined)
+        if number:
+            texts = [cell if text is None else text for cell, text in zip(cells, joined, strict=True)]
+            raw = replace(raw, frame=raw.frame.assign(**{name: pd.Series(texts, dtype=object)})).with_notes(
+                f"{count(number, 'text')} of turns or tokens joined to one text (column "
+                f'"{raw.renamed.get(name, name)}").'
+            )
+    return raw
+
+
+def _without_blank_texts(raw: RawTable) -> RawTable:
+    columns = [name for name in ITEM_COLUMNS if name in raw.frame]
+    blank = np.zeros(len(raw.frame), dtype=bool)
+    for name in columns:
+        values = raw.frame[name]
+        blank |= (
+            values.isna() | values.map(lambda value: isinstance(value, str) and not value.strip())
+        ).to_numpy(bool)
+    if not blank.any():
+        return raw
+    raw = raw.only(~blank).with_notes(f"Skipped: {count(int(blank.sum()), 'row')} with a blank text.")
+    validation.check_rows(raw, "items with a text")
+    return raw
+
+
+def _with_ids(raw: RawTable, *, exact: bool) -> RawTable:
+    """Ids as strings; an item keeps its own spelling where no other spelling of the same id stands beside it."""
+    for name in ("item_id", "annotator_id"):
+        if name not in raw.frame:
+            continue
+        ids = _as_text(raw, name)
+        if not exact:
+            folded = fold_ids(ids)
+            if name == "annotator_id" or folded.values.nunique() < ids.nunique():
+                ids = folded.values
+                raw = raw.with_notes(*folded.note("item id" if name == "item_id" else "annotator id"))
+        raw = replace(raw, frame=raw.frame.assign(**{name: ids}))
+    return raw
+
+
+def _as_text(raw: RawTable, column: str) -> pd.Series:
+    try:
+        return as_text(raw.frame[column], exact=True)
+    except TypeError as error:
+        raise DataError(
+            "the values are lists or objects; one id per row is needed.",
+            where=raw.where(column=column),
+            fix="Name the column that holds one id per row with --columns.",
+        ) from error
+
+
+def _ids_from_texts(keys: pd.DataFrame) -> pd.Series:
+    """An id per distinct (text, text pair, responses): a hash of the contents, so equal across files."""
+    codes = keys.groupby(list(keys.columns), sort=False, dropna=False).ngroup().to_numpy()  # [J]
+    first = np.unique(codes, return_index=True)[1]
+    contents = zip(*(keys[name].iloc[first] for name in keys.columns), strict=True)
+    ids = np.array(
+        [blake2b("\x1f".join(texts).encode(), digest_size=8).hexdigest() for texts in contents], dtype=object
+    )
+    return pd.Series(ids[codes], index=keys.index, dtype="str")
+
+
+def _with_one_spelling(raw: RawTable) -> RawTable:
+    """All rows of an item have the text that its first row has, where they differ only in how it is written."""
+    codes = pd.factorize(raw.frame["item_id"])[0]
+    first = np.unique(codes, return_index=True)[1]
+    changed = np.zeros(len(codes), dtype=bool)
+    columns = {}
+    for name in (name for name in ITEM_COLUMNS if name in raw.frame):
+        texts = raw.frame[name].to_numpy(dtype=object)
+        own = texts[first][codes]
+        differs = texts != own
+        if differs.any():
+            changed |= differs
+            columns[name] = pd.Series(own, dtype="str")
+    if not columns:
+        return raw
+    return replace(raw, frame=raw.frame.assign(**columns)).with_notes(
+        f"Taken as equal, {count(int(changed.sum()), 'text')} that differ from the item's first one only in line "
+        "ends, blanks around them or composed characters. --exact keeps them apart."
+    )
