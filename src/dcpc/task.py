@@ -33,6 +33,7 @@ class Task(BaseModel):
         max_length: tokens after which texts are cut.
         inputs: the item's columns that its inputs were made of (`text`, perhaps `text_pair`, or `response_a` and
             `response_b`); None where nobody wrote them down.
+        range: lowest and highest value of the slider that the labels are steps of; None for other labels.
         group_column: column with the group of annotators, to which unknown ones fall back; None for none.
         decision: how labels are decided for macro-F1, fitted on held-out judgements; None where there were none.
         weights_sha256: of the adapter's weights, to notice an altered file; None before it is saved.
@@ -48,6 +49,7 @@ class Task(BaseModel):
     scale: Scale = "nominal"
     max_length: int | None = Field(default=None, gt=0)
     inputs: list[str] | None = None
+    range: tuple[float, float] | None = None
     group_column: str | None = None
     decision: DecisionRule | None = None
     weights_sha256: str | None = None

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dcpc.data.annotations import Annotations, item_texts
-from dcpc.data.readers import read_annotations
 from dcpc.data.equality import fold_labels
+from dcpc.data.readers import read_annotations
 from dcpc.data.scales import as_text, format_number
 from dcpc.errors import DataError, UsageError
 

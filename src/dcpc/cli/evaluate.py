@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcpc.cli import options, write
+from dcpc.cli.reading import DataOptions, reads_data
 from dcpc.errors import LabelError
 
 if TYPE_CHECKING:
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from dcpc.task import Task
 
 
+@reads_data("scale", "labels", "range")
 def command(
     adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="Folder that `dcpc train` wrote.")],
     data: options.Data,
     output: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
     split: options.Split = None,
-    columns: options.Columns = None,
-    format: options.Format = None,
+    *,
+    reading: DataOptions,
     decide: options.Decide = None,
     batch_size: options.BatchSize | None = None,
     generate: Annotated[
@@ -63,15 +65,15 @@ def command(
         check_not_source(output, data, adapter)
     generation = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
     if write.is_for(adapter):
-        write.refuse({"--decide": decide}, "writing")
+        write.refuse({**reading.given_beyond_columns(), "--decide": decide}, "writing")
         write.evaluate(
             adapter,
             data,
             output,
             split=split,
             generation=None if generate is False else generation,
-            columns=columns,
-            format=format,
+            columns=reading.columns,
+            format=reading.format,
             batch_size=batch_size or write.BATCH_SIZE,
             trust_remote_code=trust_remote_code,
         )
@@ -79,7 +81,7 @@ def command(
     flags = {f"--{name.replace('_', '-')}": value for name, value in generation.items()}
     write.refuse({"--generate": generate, **flags}, "this task")
     task = Task.read(adapter)
-    annotations = keep_split(_read(data, columns, format, task), split)
+    annotations = keep_split(_read(data, reading, task), split)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
     options.show_notes(_strangers(trained, annotations))
     goal = chosen_goal(task.decision, decide)
@@ -96,10 +98,10 @@ def command(
     _print(f"{adapter} on {annotations.n_items:,} items of {annotations.source}, decided for {goal}", figures)
 
 
-def _read(data: str, columns: str | None, format: str | None, task: Task) -> Annotations:
+def _read(data: str, reading: DataOptions, task: Task) -> Annotations:
     """The judgements of DATA, whose labels must be those that the adapter knows."""
     try:
-        return options.read(data, columns, format, task.scale, task.labels)
+        return reading.annotations(data, scale=task.scale, labels=task.labels, range=task.range)
     except LabelError as error:
         # The reader's advice is for those who may choose the labels.
         raise LabelError(

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dcpc.cli import options
+from dcpc.cli.reading import DataOptions, reads_data
 
 if TYPE_CHECKING:
     from dcpc.inspection import Inspection
@@ -20,13 +21,12 @@ MOST_INDENTED = 50_000
 """Items up to which report.json is laid out for reading."""
 
 
+@reads_data()
 def command(
     data: options.Data,
     output: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
-    columns: options.Columns = None,
-    format: options.Format = None,
-    scale: options.Scale = None,
-    labels: options.Labels = None,
+    *,
+    reading: DataOptions,
     texts: Annotated[bool, typer.Option("--texts/--no-texts", help="Show item texts in the report.")] = True,
     pairs: Annotated[
         bool | None,
@@ -49,13 +49,13 @@ def command(
     from dcpc.inspection.page import inspection_page
 
     check_output_folder(output, "inspect", force=force)
-    annotations = options.read(data, columns, format, scale, options.parse_list(labels))
+    annotations = reading.annotations(data)
     console, aside = Console(highlight=False), Console(highlight=False, stderr=True)
     result = inspect_annotations(
         annotations,
         texts=texts,
         pairs=pairs,
-        scale_given=scale is not None,
+        scale_given=reading.scale is not None or reading.range is not None,
         cache=cache or embedding_cache(),
         seed=seed,
         progress=lambda step: aside.print(f"[dim]{step} …[/]"),

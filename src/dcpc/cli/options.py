@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, get_args
+import re
+from collections.abc import Iterable
+from typing import Annotated
 
 import typer
 
 from dcpc.errors import UsageError
-
-if TYPE_CHECKING:  # it loads pandas, without which `--help` is quick
-    from dcpc.data.annotations import Annotations
-    from dcpc.data.annotations import Scale as LabelScale
 
 Data = Annotated[
     str,
@@ -21,7 +18,8 @@ Data = Annotated[
     ),
 ]
 COLUMN_KEYS = (
-    "item_id", "text", "text_pair", "response_a", "response_b", "annotator_id", "label", "split", "annotators",
+    "item_id", "text", "text_pair", "response_a", "response_b", "annotator_id", "label", "split", "time",
+    "annotators",
 )  # fmt: skip
 FORMAT_NAMES = (
     "long", "csv", "tsv", "jsonl", "parquet", "wide", "crowd-kit", "huggingface", "argilla", "argilla-1",
@@ -33,7 +31,8 @@ Columns = Annotated[
     str | None,
     typer.Option(
         help="Your column names, as text=comment,label=rating. Ours: "
-        f"{', '.join(COLUMN_KEYS)} (a wide table's columns, as annotators='anna|bert' or 'rater_*').",
+        f"{', '.join(COLUMN_KEYS)} (a wide table's columns, as annotators='anna|bert' or 'rater_*'). A name "
+        "with a comma stands in double quotes.",
         metavar="OURS=YOURS,…",
     ),
 ]
@@ -71,19 +70,49 @@ TrustRemoteCode = Annotated[
 def parse_columns(text: str | None) -> dict[str, str]:
     """`text=comment,label=rating` as a mapping from our column names to the user's.
 
+    A comma belongs to the name that it stands in, where no `=` comes after it or the name stands in double quotes:
+    `label=How rude, or harsh?` and `label="a = b, or c?"` name one column each.
+
     Raises:
-        UsageError: if a part has no `=`.
+        UsageError: if the first part has no `=`, or a quote is not closed.
     """
-    result = {}
-    for part in (text or "").split(","):
+    result: dict[str, str] = {}
+    for part in _split_outside_quotes(text or ""):
         ours, equals, theirs = part.partition("=")
-        if part and not equals:
+        if equals:
+            result[ours.strip()] = theirs.strip()
+        elif result and part:
+            last = next(reversed(result))
+            result[last] = f"{result[last]},{part}"
+        elif part:
             raise UsageError(
                 f"`--columns {part}` names no column.", fix="Write it as text=comment,label=rating."
             )
-        if part:
-            result[ours.strip()] = theirs.strip()
-    return result
+    return {ours: _without_quotes(theirs) for ours, theirs in result.items()}
+
+
+def _split_outside_quotes(text: str) -> list[str]:
+    """Parts between commas; a quote counts only where a name begins with it."""
+    parts, start, quoted, escaped = [], 0, False, False
+    for position, mark in enumerate(text):
+        if escaped or (mark == "\\" and quoted):
+            escaped = not escaped
+        elif mark == '"' and (quoted or text[start:position].rstrip().endswith("=")):
+            quoted = not quoted
+        elif mark == "," and not quoted:
+            parts.append(text[start:position])
+            start = position + 1
+    if quoted:
+        raise UsageError(
+            "a quote in --columns is not closed.", fix='Write it as label="How rude, or harsh?".'
+        )
+    return [*parts, text[start:]]
+
+
+def _without_quotes(name: str) -> str:
+    if len(name) < 2 or name[0] != '"' or name[-1] != '"':
+        return name
+    return re.sub(r"\\(.)", r"\1", name[1:-1], flags=re.S)
 
 
 def parse_list(text: str | None) -> list[str] | None:
@@ -91,30 +120,6 @@ def parse_list(text: str | None) -> list[str] | None:
     if text is None:
         return None
     return [word.strip() for word in next(csv.reader([text], skipinitialspace=True)) or [""]]
-
-
-def read(
-    data: str,
-    columns: str | None = None,
-    format: str | None = None,
-    scale: str | None = None,
-    labels: Sequence[str] | None = None,
-) -> Annotations:
-    """Read the annotations that a subcommand was given, and say what the reader skipped or changed."""
-    from dcpc.data.annotations import Scale as LabelScale
-    from dcpc.data.readers import read_annotations
-
-    scales: dict[str | None, LabelScale | None] = {
-        None: None,
-        **{name: name for name in get_args(LabelScale)},
-    }
-    if scale not in scales:
-        raise UsageError(f"there is no scale `{scale}`.", fix="Scales are: nominal, ordinal, preference.")
-    annotations = read_annotations(
-        data, format=format, columns=parse_columns(columns), scale=scales[scale], labels=labels
-    )
-    show_notes(annotations.notes)
-    return annotations
 
 
 def show_notes(notes: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dcpc.cli import options, write
+from dcpc.cli.reading import DataOptions, reads_data
 
 
 class Form(StrEnum):
@@ -19,14 +20,15 @@ class Form(StrEnum):
     annotators = "annotators"
 
 
+@reads_data("scale", "labels", "range", "repeats", "ignore_labels")
 def command(
     adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="Folder that `dcpc train` wrote.")],
     data: options.Data,
     output: Annotated[Path, typer.Option(help="File to write: .csv, .tsv, .jsonl or .parquet.")],
     form: Annotated[Form, typer.Option("--as", help="What to predict.")] = Form.consensus,
     decide: options.Decide = None,
-    columns: options.Columns = None,
-    format: options.Format = None,
+    *,
+    reading: DataOptions,
     batch_size: options.BatchSize | None = None,
     max_new_tokens: write.MaxNewTokens = None,
     temperature: write.Temperature = None,
@@ -48,7 +50,6 @@ def command(
     from rich.markup import escape
 
     from dcpc.adapter import load_adapter
-    from dcpc.data.readers import read_item_rows
     from dcpc.data.writers import check_table_output, write_table
     from dcpc.files import check_not_source
 
@@ -64,22 +65,28 @@ def command(
         "seed": seed,
     }
     if write.is_for(adapter):
-        write.refuse({"--decide": decide, "--as distribution": form is Form.distribution or None}, "writing")
+        write.refuse(
+            {
+                **reading.given_beyond_columns(),
+                "--decide": decide,
+                "--as distribution": form is Form.distribution or None,
+            },
+            "writing",
+        )
         write.predict(
             adapter,
             data,
             output,
             annotators=form is Form.annotators,
             generation=generation,
-            columns=columns,
-            format=format,
+            columns=reading.columns,
+            format=reading.format,
             batch_size=batch_size or write.BATCH_SIZE,
             trust_remote_code=trust_remote_code,
         )
         return
     write.refuse({f"--{name.replace('_', '-')}": value for name, value in generation.items()}, "this task")
-    rows = read_item_rows(data, format=format, columns=options.parse_columns(columns))
-    options.show_notes(rows.notes)
+    rows = reading.items(data)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
     if form is not Form.annotators and decide is None and trained.task.decision is None:
         options.show_notes([f"The adapter decides {trained.task.how_it_decides}."])

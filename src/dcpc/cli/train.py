@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcpc.cli import options, write
+from dcpc.cli.reading import DataOptions, reads_data
 from dcpc.errors import DCPCError, TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dcpc.training.holdout import Division
 
 
+@reads_data()
 def command(
     data: options.Data,
     output: Annotated[
@@ -45,10 +47,8 @@ def command(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="Any setting, e.g. learning_rate=1e-3. Repeatable."),
     ] = None,
-    columns: options.Columns = None,
-    format: options.Format = None,
-    scale: options.Scale = None,
-    labels: options.Labels = None,
+    *,
+    reading: DataOptions,
     group_column: Annotated[
         str | None,
         typer.Option(
@@ -91,15 +91,15 @@ def command(
     # One seed for the held-out items, the start and the order, wherever it was given.
     settings.training["seed"] = settings.training.get("seed", 0) if seed is None else seed
     if settings.task.get("name") == write.TASK:
-        write.refuse({"--scale": scale, "--labels": labels, "--group-column": group_column}, "writing")
+        write.refuse({**reading.given_beyond_columns(), "--group-column": group_column}, "writing")
         write.train(
             data,
             output,
             settings,
             system=system,
             packing=packing,
-            columns=columns,
-            format=format,
+            columns=reading.columns,
+            format=reading.format,
             resume=resume,
             force=force,
             trust_remote_code=trust_remote_code,
@@ -120,7 +120,7 @@ def command(
     check_output_folder(output, "train", force=force)
     checkpoints = Checkpoints(output)
     checkpoints.check(resume=resume, force=force)
-    annotations = options.read(data, columns, format, scale, options.parse_list(labels))
+    annotations = reading.annotations(data)
     division = hold_out(annotations, settings.validation_share, settings.training["seed"])
     if group_column is not None:
         settings.adapter["annotator_groups"] = annotator_groups(division.train, group_column)
@@ -130,7 +130,9 @@ def command(
         )  # another training may have ended while this one read
         with _kept(checkpoints):
             trained = _train(division, settings, checkpoints, resume, force, trust_remote_code)
-        trained.task = trained.task.model_copy(update={"group_column": group_column})
+        trained.task = trained.task.model_copy(
+            update={"group_column": group_column, "range": annotations.range}
+        )
         trained.save(output, force=force)
         checkpoints.remove()
     print_summary(annotations, division, trained, output)

@@ -40,6 +40,7 @@ class Annotations:
             attributes of items or annotators, as they came.
         labels: the C labels in their order (ordinal scales: from low to high).
         scale: `nominal`, `ordinal`, or `preference` (pairwise, labels `a`, `b` and perhaps `tie`).
+        range: lowest and highest value of the slider that the labels are steps of; None for other labels.
         source: the file or data set that the table was read from, for messages.
         notes: what the reader skipped or changed, one sentence each, to be shown to the user.
     """
@@ -49,6 +50,7 @@ class Annotations:
     scale: Scale = "nominal"
     source: str = "annotations"
     notes: tuple[str, ...] = field(default=())
+    range: tuple[float, float] | None = None
 
     @property
     def n_judgements(self) -> int:

@@ -3,9 +3,10 @@
 pandas writes 1 as 1.0 beside a missing value, Excel TRUE for true and 1 for 01, macOS é as two characters. What is
 folded is counted, and said; `exact` folds nothing. Decisions:
 
-- Numbers are folded only where the whole column is numeric: beside words, `1.0` may be a version or a chapter. Ids must
-  be whole numbers for that, since 1.1 and 1.10 are two chapters. They are compared digit by digit, never as floats.
-- `true` and `false`, in any case of letters, are truth values where a column has nothing else; 1 and 0 beside them too.
+- Numbers are folded only where the whole column is numeric: beside words, `1.0` may be a version or a chapter. Ids
+  must be whole numbers for that, since 1.1 and 1.10 are two chapters. They are compared by digits, never as floats.
+- `true` and `false`, in any case of letters, are truth values where a column has nothing else; so are 1 and 0 beside
+  them.
 - The order inside a combined label, `a,b`, counts only where the column never has another order of the same parts.
 - Surrounding blanks, and characters that Unicode composes in two ways, are folded in every column.
 """
@@ -138,8 +139,8 @@ def _whole(text: str) -> str:
 
 
 def _folded(values: pd.Series, spellings_of: Callable[[Sequence[str]], dict[str, str]]) -> Folded:
-    codes, found = pd.factorize(values)
-    found = [str(value) for value in found]
+    codes, distinct = pd.factorize(values)
+    found = [str(value) for value in distinct]
     spellings = spellings_of(found)
     cast = np.array([*(spellings[value] or None for value in found), None], dtype=object)  # last: missing
     changed = {written: folded for written, folded in spellings.items() if written != folded}
@@ -200,7 +201,7 @@ def _combined_in_one_order(values: Collection[str]) -> dict[str, str]:
 
 
 def _parts(label: str) -> tuple[str, ...] | None:
-    """What stands between the parts of a combined label, and these in the order of the alphabet; None for one part."""
+    """What stands between the parts of a combined label, and these by the alphabet; None for one part."""
     separator = next((mark for mark in _BETWEEN_PARTS if mark in label), None)
     return (
         None if separator is None else (separator, *sorted(part.strip() for part in label.split(separator)))

@@ -3,8 +3,8 @@
     trust >= 0.7 and country in ("DE", "AT")
     not `Input.rejected` == "yes"
 
-Comparisons of a column with numbers and texts, joined by `and`, `or`, `not` and parentheses; nothing is called. A name
-with other characters than letters, digits and `_` stands in backticks. `column == ""` means that the cell is empty.
+Comparisons of a column with numbers and texts, joined by `and`, `or`, `not` and parentheses; nothing is called. A
+name with other characters than letters, digits and `_` stands in backticks. `column == ""` means an empty cell.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sliders: a declared range whose steps are all labels, whether anybody chose them or not.
 
-The steps are whole numbers where all values are and there are at most 101 of them; else the range has 100 equal steps,
-to which the values are rounded. A value that training never saw is then a label like any other.
+The steps are whole numbers where all values are and there are at most 101 of them; else the range has 100 equal
+steps, to which the values are rounded. A value that training never saw is then a label like any other.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Cells that hold more than one value: JSON, lists, mappings, what Python and NumPy print of them.
 
-Hub and Parquet files give arrays, Label Studio and MTurk JSON in a cell of CSV, pandas what Python prints of a list. A
-label that has structure is one choice, several choices, a rating; anything else (spans, rankings, several questions) is
-refused by name.
+Hub and Parquet files give arrays, Label Studio and MTurk JSON in a cell of CSV, pandas what Python prints of a list.
+A label that has structure is one choice, several choices or a rating; anything else (spans, rankings, several
+questions) is refused by name.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _as_printed(text: str) -> object | None:
 
 def is_missing(value: object) -> bool:
     """Whether a cell is empty: None, NaN and the like; a list is not."""
-    return value is None or (not isinstance(value, list | dict | np.ndarray) and bool(pd.isna(value)))  # type: ignore[call-overload]
+    return value is None or (not isinstance(value, list | dict | np.ndarray) and bool(pd.isna(value)))
 
 
 def answer(value: object) -> object:

@@ -161,7 +161,7 @@ def check_one_text_per_item(raw: RawTable, keys: pd.DataFrame) -> None:
     """
     items, ids = pd.factorize(raw.frame["item_id"])
     first = np.unique(items, return_index=True)[1]  # [I]: the row where each item appears first
-    for column in keys:
+    for column in map(str, keys.columns):
         texts = pd.factorize(keys[column])[0]
         differs = texts != texts[first][items]
         if differs.any():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcpc.cli import options
+from dcpc.cli.reading import DataOptions
 from dcpc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -173,7 +174,9 @@ def _own(data: str, columns: str | None, format: str | None, scale: str | None, 
 
     from dcpc_bench.rig.suite import make_suite
 
-    read = options.read(data, columns, format, scale, options.parse_list(labels))  # says what it skipped
+    read = DataOptions(columns=columns, format=format, scale=scale, labels=labels).annotations(
+        data
+    )  # says what it skipped
     if "split" in read.table:
         options.show_notes(
             ["The column `split` is not used: every seed splits the items anew, the same for all methods."]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcpc.cli import options
+from dcpc.cli.reading import DataOptions
 from dcpc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _items(source: str, split: str | None, columns: str | None, format: str | No
 
     task = None if columns or format else task_at(source)
     if task is None:
-        annotations = keep_split(options.read(source, columns, format), split)
+        annotations = keep_split(DataOptions(columns=columns, format=format).annotations(source), split)
         options.show_notes(_ties(annotations))
         return CleanItems.from_annotations(annotations)
     if task in ("record", "alpaca"):

@@ -68,7 +68,7 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
         ordered = _declared(declared, scale)
         validation.check_labels(raw, ordered)
     raw = raw.with_notes(*_annotator_notes(raw), *_text_notes(raw.frame))
-    return Annotations(_in_order(raw.frame), ordered, scale, raw.source, raw.notes)
+    return Annotations(_in_order(raw.frame), ordered, scale, raw.source, raw.notes, reading.range)
 
 
 def _chosen_rows(raw: RawTable, reading: Reading) -> RawTable:

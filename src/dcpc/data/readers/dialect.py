@@ -187,17 +187,17 @@ class _Records:
 
 def _records(path: Path, dialect: Dialect) -> _Records | None:
     """How many records the file has, and whether any goes over several lines; None where one is malformed."""
-    number, several_lines = 0, False
+    last, several_lines = 0, False
     try:
         rows = dialect.rows(path, strict=True)
         width = width_of(next(rows)[1])
-        for number, fields in rows:
+        for last, fields in rows:  # noqa: B007 (the last number is how many there are)
             if any(fields[width:]):
                 return None
             several_lines = several_lines or any("\n" in value or "\r" in value for value in fields)
     except (csv.Error, StopIteration):
         return None
-    return _Records(number, several_lines)
+    return _Records(last, several_lines)
 
 
 def width_of(header: list[str]) -> int:

@@ -83,7 +83,7 @@ def refuse_malformed_quotes(path: Path, source: str, dialect: Dialect) -> None:
     """
     number = dialect.skipped
     try:
-        for number, _ in dialect.rows(path, strict=True):
+        for number, _ in dialect.rows(path, strict=True):  # noqa: B007 (the last one is told)
             pass
     except csv.Error as error:
         never = "unexpected end of data" in str(error)
