@@ -31,8 +31,10 @@ ABSENT = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "Non
 LIKELY_ABSTENTIONS = frozenset(
     {word.casefold() for word in ABSENT}
     | {
-        "-", "--", "?", "??", "idk", "skip", "skipped", "unsure", "not sure", "don't know", "dont know",
-        "i don't know", "abstain", "cannot say", "can't say", "no answer", "unclear", "none of the above", "not applicable",
+        "-", "--", "?", "??", "idk", "skip", "skipped", "unsure", "not sure",
+        "don't know", "dont know",
+        "i don't know", "abstain", "cannot say", "can't say", "no answer", "unclear", "none of the above",
+        "not applicable",
     }
 )  # fmt: skip
 """Labels that may mean that somebody did not judge, in small letters: noted, for the user to decide."""

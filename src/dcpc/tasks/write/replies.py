@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dcpc.data.advice import nearest
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers import FORMATS
 from dcpc.data.readers.detect import check_source, detect_format
 from dcpc.data.splits import rows_of_split
-from dcpc.data.validation import listed, nearest
+from dcpc.data.validation import listed
 from dcpc.errors import DataError, UsageError
 from dcpc.tasks.write.chats import Chat, read_chat, replies_in
 
