@@ -28,7 +28,7 @@ from dcpc.tasks.write.batches import PackingCollator, ReplyCollator, ReplyDatase
 from dcpc.tasks.write.loss import reply_log_likelihoods, reply_loss
 from dcpc.tasks.write.packing import why_not_packed
 from dcpc.tasks.write.prompts import PromptFormat
-from dcpc.tasks.write.start import nearest_styles, start_styles
+from dcpc.tasks.write.start import block_gates, nearest_styles, start_styles
 from dcpc.training.step import dcpc_tuner
 from dcpc.tuner import DCPCConfig
 from tiny_writers import save_tiny_llama, two_styles
@@ -265,3 +265,11 @@ def test_generation_warns_of_nothing(llama: str, caplog: pytest.LogCaptureFixtur
     finally:
         logging.getLogger("transformers").removeHandler(caplog.handler)
     assert not caplog.records
+
+
+def test_every_style_has_dimensions_of_its_own() -> None:
+    for n_styles, rank in ((3, 4), (4, 8), (2, 8)):
+        gates = block_gates(n_styles, rank)
+        assert (gates > 0).any(dim=1).all()
+        torch.testing.assert_close(gates.sum(dim=0), torch.zeros(rank))
+        assert (gates == 0).all(dim=0).any()

@@ -32,7 +32,7 @@ from dcpc.tuner import DCPCModel
 DISTANCE = 3.0
 """Of a writer's own style from the others, in logits: with K = 4 it has 0.87 of the mixture."""
 SHARED = 0.5
-"""Share of an update's dimensions that belong to all styles."""
+"""Share of an update's dimensions that belong to all styles, where each style has one besides."""
 TOPICS = 32
 """Dimensions in which writers are compared."""
 
@@ -59,9 +59,13 @@ def start_styles(tuner: DCPCModel, replies: Replies, seed: int = 0) -> None:
 
 
 def block_gates(n_styles: int, rank: int) -> Tensor:
-    """M [K,r] of the start: zero for shared dimensions, and blocks that add up to zero over the styles."""
+    """M [K,r] of the start: zero for shared dimensions, and blocks that add up to zero over the styles.
+
+    Every style has a dimension of its own as long as there are enough of them.
+    """
     gates = torch.zeros(n_styles, rank)
-    for place, dimension in enumerate(range(round(SHARED * rank), rank)):
+    shared = min(round(SHARED * rank), max(rank - n_styles, 0))
+    for place, dimension in enumerate(range(shared, rank)):
         gates[:, dimension] = -1.0
         gates[place % n_styles, dimension] = n_styles - 1.0
     return gates

@@ -1,6 +1,6 @@
 """Whose style a language model writes in: DCPC against one LoRA for all writers, and one LoRA for each.
 
-    python benchmarks/write_styles.py DATA [-o results/write_styles.jsonl] [--only lora,dcpc-low-rank]
+    python bench/benchmarks/write_styles.py DATA [-o results/write_styles.jsonl] [--only lora,dcpc-low-rank]
 
 DATA holds replies of several writers to the same prompts (`dcpc.tasks.write.read_replies`). Prompts are drawn once;
 all methods train on the same replies, as often. Conditions that the file has are not run again.
@@ -35,6 +35,10 @@ LONGEST_PROMPT, REPLY_TOKENS = 100, 64
 METHODS: dict[str, dict[str, Any]] = {
     "lora": {"method": "lora", "adapter": {"r": 8, "target_modules": ["q_proj", "v_proj"]}, "rate": 2e-3},
     "dcpc-low-rank": {"adapter": {"rank": 8}, "rate": 2e-3},
+    "dcpc-small": {
+        "adapter": {"rank": 4, "num_styles": 3, "target_modules": ["q_proj", "v_proj"]},
+        "rate": 2e-3,
+    },
     "dcpc-prefix": {"adapter": {"num_virtual_tokens": 16, "num_corrected_tokens": 4}, "rate": 1e-2},
     "lora-each": {
         "method": "lora",
