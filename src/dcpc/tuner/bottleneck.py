@@ -39,6 +39,7 @@ class BottleneckLayer(UpdateLayer):
 
     def add_adapter(self, name: str, config: DCPCConfig) -> None:
         """Create the parameters of one adapter, on the device of the base layer."""
+        assert config.bottleneck  # the tuner wraps no layer for an adapter without one
         self.dcpc_down[name] = self._parameter(1 / math.sqrt(3 * self.width), config.bottleneck, self.width)
         self.dcpc_down_bias[name] = self._parameter(0.0, config.bottleneck)
         self.dcpc_up[name] = self._parameter(0.0, self.width, config.bottleneck)

@@ -105,8 +105,21 @@ class LowRankLayer(UpdateLayer):
             warnings.warn("Already unmerged. Nothing to do.", stacklevel=2)
         while self.merged_adapters:
             name = self.merged_adapters.pop()
-            weight = self.base_layer.weight
+            weight = self.get_base_layer().weight
+            assert isinstance(weight, Tensor)  # it was merged into
             weight.sub_(self.get_delta_weight(name).to(weight.dtype))
+
+    def merged_update(self, states: Tensor) -> Tensor:
+        """Σ s · B A x over the merged adapters, [B,n,out]."""
+        updates = [
+            self.scale[name]
+            * functional.linear(
+                functional.linear(states.to(self.dcpc_down[name].dtype), self.dcpc_down[name]),
+                self.dcpc_up[name],
+            )
+            for name in self.merged_adapters
+        ]
+        return torch.stack(updates).sum(dim=0)
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         """Whether the update is a low-rank matrix: where no module gates it."""

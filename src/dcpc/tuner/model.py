@@ -266,6 +266,9 @@ class DCPCModel(TunerStructure):
                 kwargs["attention_mask"] = padding
         new = self._new_pass(config, {"attention_mask": kwargs.get("attention_mask")}, annotator_ids, noise)
         new.generating = True
+        if new.mask is None and isinstance(prompt, Tensor):
+            # Where the prompt ends must be known: assisted generation reads drafted tokens along with it.
+            new.mask = torch.ones_like(prompt)
         # Compiled decoding would trace through the hooks.
         if kwargs.get("generation_config") is None:
             kwargs.setdefault("disable_compile", True)

@@ -52,6 +52,7 @@ class TunerStructure(BaseTuner):
     tuner_layer_cls = AdapterLayer
     target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012 (PEFT's declaration); sites are found by shape
     uses_shared_state = True
+    machinery: Machinery | None
 
     def inject_adapter(
         self,
@@ -94,7 +95,7 @@ class TunerStructure(BaseTuner):
             )
         self.handles: list[RemovableHandle] = []
         self.sites: dict[str, Site] = find_sites(model)
-        self.machinery: Machinery | None = None
+        self.machinery = None
         for name in SHARED:
             setattr(self, name, SharedModules(model))
         self._install_hooks(model)

@@ -45,12 +45,19 @@ class UpdateLayer(AdapterLayer):
         """The base layer's output [B,n,out] for `states` [B,n,in], with the acting adapter's update added."""
         output = self.base_layer(states, *args, **kwargs)
         running = current_pass()
-        if self.adapter is None or self.merged or (running is not None and running.bare):
+        acts = self.adapter is not None and not (running is not None and running.bare)
+        if self.merged:  # what is in the base weight already is taken back where no adapter acts
+            return output if acts else output - self.merged_update(states).to(output.dtype)
+        if self.adapter is None or not acts:
             return output
         probabilities = None
         if self.adapter in self.dcpc_meta and self.attention is not None:
             probabilities = the_pass().probabilities[self.attention]
         return output + self.update(states, output, probabilities).to(output.dtype)
+
+    def merged_update(self, states: Tensor) -> Tensor:
+        """What merged adapters add to the output for `states` [B,n,in]; only for layers that merge."""
+        raise TypeError(f"{type(self).__name__} does not merge.")
 
     def gate(self, probabilities: Tensor | None) -> Tensor | None:
         """Factors 1 + M p_pref of the r dimensions [B,r]; None where nothing corrects them.

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
 from dcpc.errors import ModelError, UsageError
@@ -199,7 +200,7 @@ class Machinery:
                     fix="Pass the encoder's input, or the very states that a forward pass with that input gave.",
                 )
             return encoder[-1].for_batch(batch)
-        mask = None if running.mask is None else repeated(running.mask, batch)[:, -hidden.shape[1] :]
+        mask = None if running.mask is None else _aligned(repeated(running.mask, batch), hidden.shape[1])
         pooled = mean_of_tokens(hidden, mask)  # [B, H], e^l of eq. 10
         module = self.modules[layer.adapter]  # type: ignore[index]
         assert isinstance(module, PreferenceCorrection)
@@ -228,6 +229,11 @@ class Machinery:
         for module in self.model.modules():
             if isinstance(module, UpdateLayer) and module.attention is not None:
                 self._updates.setdefault(module.attention, []).append(module)
+
+
+def _aligned(mask: Tensor, length: int) -> Tensor:
+    """A prompt's mask [B,n] for `length` positions: of its end, or, where drafted tokens follow it, without these."""
+    return functional.pad(mask, (0, length - mask.shape[1])) if length > mask.shape[1] else mask[:, -length:]
 
 
 def _recomputation() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
