@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,17 @@ def test_a_training_goes_on_where_it_was_cut_off(
     name = "adapter_model.safetensors"
     assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
     assert not (tmp_path / "cut-checkpoints").exists()
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_an_altered_adapter_is_refused(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture, name: str
+) -> None:
+    shutil.copytree(workspace / "adapter", tmp_path / "adapter")
+    content = bytearray((tmp_path / "adapter" / name).read_bytes())
+    content[-2] ^= 1
+    (tmp_path / "adapter" / name).write_bytes(content)
+    assert (
+        run("predict", tmp_path / "adapter", workspace / "prompts.csv", "--output", tmp_path / "x.csv") == 1
+    )
+    assert f"{name}: the file is not the one that was saved" in " ".join(capsys.readouterr().err.split())

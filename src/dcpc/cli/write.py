@@ -162,7 +162,7 @@ def train(
         settings: checked, with a base model and a seed; its `task` from `taken_apart`.
         system, packing: from the command line, in place of the recipe's; see `train_writers`.
     """
-    from dcpc.files import atomic_folder, check_output_folder
+    from dcpc.files import check_output_folder
     from dcpc.tasks.write import hold_out_replies, read_replies
     from dcpc.tasks.write.fit import MAX_LENGTH
     from dcpc.training.checkpoints import Checkpoints
@@ -179,10 +179,13 @@ def train(
         "packing": bool(settings.task.get("packing", False) if packing is None else packing),
     }
     settings = settings.model_copy(update={"task": {"name": TASK}})
-    with atomic_folder(output, "train", force=force) as folder:
+    with checkpoints.locked():
+        check_output_folder(
+            output, "train", force=force
+        )  # another training may have ended while this one read
         adapter = _trained(parts, settings, own, checkpoints, resume, force, trust_remote_code)
-        adapter.save(folder)
-    checkpoints.remove()
+        adapter.save(output, force=force)
+        checkpoints.remove()
     options.show_notes(adapter.notes)
     _print_training(replies, parts, adapter, output)
 

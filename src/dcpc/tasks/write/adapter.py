@@ -15,11 +15,13 @@ from transformers import PreTrainedTokenizerBase
 
 from dcpc.adapter import quiet_libraries
 from dcpc.errors import ModelError
+from dcpc.files import atomic_folder
 from dcpc.models import load_language_model
 from dcpc.settings import first_problem
-from dcpc.task import CONFIG_FILE, TASK_FILE, WEIGHTS_FILE, sha256
+from dcpc.task import CONFIG_FILE, TASK_FILE, WEIGHTS_FILE, read_config, sha256
 from dcpc.tasks.write.loss import writers_act, writers_of
 from dcpc.tasks.write.prompts import PromptFormat
+from dcpc.weights import check_base, check_file, check_weights, check_whole
 
 MODEL_CARD = """
 ## Loading
@@ -45,6 +47,8 @@ class WritingTask(BaseModel):
         system: system prompt of chats that have none; None for the template's own.
         writers: the writers of the training replies, sorted.
         weights_sha256: of the adapter's weights, to notice an altered file; None before it is saved.
+        config_sha256: of `adapter_config.json`, likewise.
+        base_sha256: of a sample of the base model's weights, to notice another model under the same name.
     """
 
     task: Literal["write"] = "write"
@@ -54,6 +58,12 @@ class WritingTask(BaseModel):
     system: str | None = None
     writers: list[str] = []
     weights_sha256: str | None = None
+    config_sha256: str | None = None
+    base_sha256: str | None = None
+
+
+SEALED = {"weights_sha256": WEIGHTS_FILE, "config_sha256": CONFIG_FILE}
+"""Fields of the task that hold a file's hash."""
 
 
 @dataclass
@@ -102,18 +112,31 @@ class WritingAdapter:
             return None
         return tuner.annotator_index(["" if name is None else name for name in writers])
 
-    def save(self, folder: str | Path) -> None:
-        """Write `adapter_config.json`, `adapter_model.safetensors`, a model card and `task.json`."""
-        folder = Path(folder)
-        with quiet_libraries():
-            self.model.save_pretrained(str(folder))
-        sealed = self.task.model_copy(update={"weights_sha256": sha256(folder / WEIGHTS_FILE)})
-        (folder / TASK_FILE).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        writers = f"{len(self.task.writers)} writers" if self.writers else "one style for all writers"
-        with (folder / "README.md").open("a", encoding="utf-8") as card:
-            card.write(
-                MODEL_CARD.format(method=self.task.method, base_model=self.task.base_model, writers=writers)
+    def save(self, folder: str | Path, *, force: bool = False) -> None:
+        """Write `adapter_config.json`, `adapter_model.safetensors`, a model card and `task.json`, all or nothing.
+
+        Args:
+            folder: new or empty, unless `force`.
+            force: replace an adapter that this method wrote.
+
+        Raises:
+            UsageError: the folder holds something, or cannot be written to.
+            TrainingError: a weight is no number: the training has diverged.
+        """
+        check_weights(self.model)
+        with atomic_folder(folder, "train", force=force) as unfinished:
+            with quiet_libraries():
+                self.model.save_pretrained(str(unfinished))
+            sealed = self.task.model_copy(
+                update={name: sha256(unfinished / file) for name, file in SEALED.items()}
             )
+            (unfinished / TASK_FILE).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            writers = f"{len(self.task.writers)} writers" if self.writers else "one style for all writers"
+            card = MODEL_CARD.format(
+                method=self.task.method, base_model=self.task.base_model, writers=writers
+            )
+            with (unfinished / "README.md").open("a", encoding="utf-8") as file:
+                file.write(card)
 
 
 def read_writing_task(folder: str | Path) -> WritingTask:
@@ -135,12 +158,13 @@ def read_writing_task(folder: str | Path) -> WritingTask:
     except (ValidationError, OSError, ValueError) as error:
         what = first_problem(error, "task") if isinstance(error, ValidationError) else str(error)
         raise ModelError(what, where=folder / TASK_FILE, fix="Restore the file, or train again.") from error
-    if task.weights_sha256 not in (None, sha256(folder / WEIGHTS_FILE)):
-        raise ModelError(
-            "the weights are not those that were saved: their SHA-256 differs from task.json.",
-            where=folder / WEIGHTS_FILE,
-            fix="Restore it, or train again. If the change is meant, remove weights_sha256 from task.json.",
-        )
+    for field_name, name in SEALED.items():
+        if getattr(task, field_name) not in (None, sha256(folder / name)):
+            raise ModelError(
+                f"the file is not the one that was saved: its SHA-256 differs from {TASK_FILE}.",
+                where=folder / name,
+                fix=f"Restore it, or train again. If the change is meant, remove {field_name} from {TASK_FILE}.",
+            )
     return task
 
 
@@ -155,15 +179,19 @@ def load_writing_adapter(
         **options: for the base model's `from_pretrained` (`dtype`, `device_map`, …).
 
     Raises:
-        ModelError: if a file is missing or altered, or the base model cannot be loaded.
+        ModelError: if a file is missing or altered, weights are missing or no numbers, or the base model cannot be
+            loaded or is another one.
     """
     folder = Path(folder)
     task = read_writing_task(folder)
+    names = check_file(folder / WEIGHTS_FILE, read_config(folder))
     base, tokenizer = load_language_model(task.base_model, trust_remote_code=trust_remote_code, **options)
+    check_base(base, task.base_sha256, task.base_model, folder)
     try:
         with quiet_libraries():
             model = PeftModel.from_pretrained(base, str(folder))
-    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            check_whole(model, names, folder)
+    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"the adapter does not fit its base model {task.base_model}: {' '.join(str(error).split())[:200]}",
             where=folder,

@@ -29,6 +29,7 @@ from dcpc.tasks.write.training import WritingTrainer
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments
 from dcpc.training.best import BestWeights
 from dcpc.tuner import DCPCConfig
+from dcpc.weights import base_fingerprint
 
 METHODS = ("dcpc", "lora")
 """DCPC, with writers acting through styles; or PEFT's LoRA, one for all writers."""
@@ -113,6 +114,7 @@ def train_writers(
         )
         set_seed(arguments.seed)
         base, tokenizer = _base(base_model, trust_remote_code, base_options or {})
+        fingerprint = base_fingerprint(base)
         format = PromptFormat(tokenizer, _context(base, max_length), system)
         model = _adapted(method, base, train, adapter or {})
         tuner = writers_act(model)
@@ -139,6 +141,7 @@ def train_writers(
         max_length=format.max_length,
         system=system,
         writers=list(train.writers),
+        base_sha256=fingerprint,
     )
     return WritingAdapter(
         model.eval(),
