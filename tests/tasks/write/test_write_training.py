@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 from peft import PeftModel, get_peft_model
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from dcpc.cli.write import taken_apart
 from dcpc.recipe import check_recipe, read_recipe
@@ -91,6 +91,20 @@ def test_padding_changes_nothing(llama: str, data: ReplyDataset, carrier: str) -
         found, tokens = reply_log_likelihoods(model, ReplyCollator(7, side)([data[n] for n in range(4)]))
         torch.testing.assert_close(found, torch.cat([one for one, _ in each]), atol=1e-4, rtol=1e-4)
         assert tokens.tolist() == [len(data[number]["reply"]) for number in range(4)]
+
+
+def test_padding_changes_nothing_with_learned_positions(data: ReplyDataset) -> None:
+    config = GPT2Config(
+        vocab_size=300, n_embd=16, n_layer=2, n_head=2, n_positions=128, initializer_range=0.5
+    )
+    model = GPT2LMHeadModel(config).eval()
+    examples = [data[number] for number in range(4)]
+    right, _ = reply_log_likelihoods(model, ReplyCollator(0, "right")(examples))
+    left, _ = reply_log_likelihoods(model, ReplyCollator(0, "left")(examples))
+    torch.testing.assert_close(left, right, atol=1e-4, rtol=1e-4)
+    assert why_not_packed(model) is None
+    packed = reply_loss(model, PackingCollator(0)(examples))
+    torch.testing.assert_close(packed, reply_loss(model, ReplyCollator(0)(examples)), atol=1e-5, rtol=1e-5)
 
 
 def test_likelihoods_are_sums_over_the_reply(llama: str, data: ReplyDataset) -> None:
@@ -273,3 +287,18 @@ def test_every_style_has_dimensions_of_its_own() -> None:
         assert (gates > 0).any(dim=1).all()
         torch.testing.assert_close(gates.sum(dim=0), torch.zeros(rank))
         assert (gates == 0).all(dim=0).any()
+
+
+def test_packing_trains_the_same_or_says_why_not(llama: str) -> None:
+    settings = {"max_steps": 2, "optim": "sgd", "lr_scheduler_type": "constant", "warmup_steps": 0}
+    settings |= {"per_device_train_batch_size": 6, "learning_rate": 0.5, "max_grad_norm": 0.0}
+    padded, packed = (
+        trained(llama, method="lora", adapter={"r": 2}, training=settings, packing=packing)
+        for packing in (False, True)
+    )
+    assert packed.notes == ()
+    weights = dict(padded.model.named_parameters())
+    for name, value in packed.model.named_parameters():
+        torch.testing.assert_close(value, weights[name], atol=1e-5, rtol=1e-4)
+    writers = trained(llama, training={"max_steps": 1}, packing=True)
+    assert "padded, not packed: the correction module pools over a row" in writers.notes[0]
