@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from architectures import ARCHITECTURES, Architecture, adapted, base_model, inputs, randomise
+from datasets import Dataset
 from peft import get_peft_model
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, Trainer, TrainingArguments, default_data_collator
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from dcpc.errors import ModelError, UsageError
@@ -208,3 +210,29 @@ def test_assisted_generation_gives_the_same_tokens() -> None:
         model = adapted(LLAMA, generator=True, **fields)
         whole = model.generate(**prompt, **settings)
         assert torch.equal(model.generate(**prompt, **settings, assistant_model=helper), whole)
+
+
+def test_a_plain_trainer_trains_annotators_or_says_why_not(tmp_path: Path) -> None:
+    rows = [
+        {"input_ids": list(range(3, 9)), "attention_mask": [1] * 6, "labels": i % 3, "annotator_ids": i % 2}
+        for i in range(12)
+    ]
+
+    def untrained(**settings: Any) -> list[str]:
+        config = DCPCConfig(task_type="SEQ_CLS", annotators=["x", "y"], labels=["a", "b", "c"], readout=False)
+        model = get_peft_model(base_model(BERT), config)
+        before = {n: p.detach().clone() for n, p in model.named_parameters() if "annotators" in n}
+        arguments = TrainingArguments(
+            output_dir=str(tmp_path), use_cpu=True, save_strategy="no", report_to=[], max_steps=2,
+            disable_tqdm=True, learning_rate=0.01, **settings,
+        )  # fmt: skip
+        data = Dataset.from_list(rows)
+        Trainer(model, arguments, train_dataset=data, data_collator=default_data_collator).train()
+        after = dict(model.named_parameters())
+        return [name for name, value in before.items() if torch.equal(value, after[name])]
+
+    with pytest.warns(UserWarning, match="remove_unused_columns=False"):
+        assert untrained()
+    assert not [
+        name for name in untrained(remove_unused_columns=False) if not name.endswith("style_effect.default")
+    ]

@@ -105,7 +105,7 @@ class LowRankLayer(UpdateLayer):
             warnings.warn("Already unmerged. Nothing to do.", stacklevel=2)
         while self.merged_adapters:
             name = self.merged_adapters.pop()
-            weight = self.get_base_layer().weight
+            weight = self.base_layer.weight
             assert isinstance(weight, Tensor)  # it was merged into
             weight.sub_(self.get_delta_weight(name).to(weight.dtype))
 

@@ -13,6 +13,7 @@ Hooks sit on the base model, not on this class, because PEFT calls the base mode
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from copy import copy
@@ -122,6 +123,8 @@ class DCPCModel(TunerStructure):
             if around.mask is None and not around.styles:
                 around.mask = pooling_mask(given.get("attention_mask"), None)
             return args, kwargs
+        if self.model.training and given.get("labels") is not None and annotator_ids is None:
+            _warn_of_missing_annotators(config)
         new = self._new_pass(config, given, annotator_ids, noise)
         new.record = record
         reads = self.readout is not None and self.readout.enabled
@@ -339,6 +342,16 @@ class DCPCModel(TunerStructure):
         if styles is None:
             return logits.new_zeros(len(logits), annotators.mean.shape[1], dtype=annotators.mean.dtype)
         return styles.mean[-1]
+
+
+def _warn_of_missing_annotators(config: DCPCConfig) -> None:
+    """Labels without annotators would leave what the adapter knows of annotators untrained, silently."""
+    if config.models_annotators:
+        warnings.warn(
+            "The adapter knows annotators, but this batch has labels and no annotator_ids, so that annotators learn "
+            "nothing. transformers.Trainer drops the column: set remove_unused_columns=False, or use DCPCTrainer.",
+            stacklevel=3,
+        )
 
 
 def _tokens(given: dict[str, Any]) -> Tensor | None:
