@@ -18,7 +18,7 @@ import pandas as pd
 from dcpc.data.scales import as_text
 
 _ARRAY = re.compile(r"array\((.*?)(, dtype=[^()]*)?\)", re.S)
-_QUOTES_APART = re.compile(r"""(?<=['"])\s+(?=['"])""")
+_TEXT_BEFORE_TEXT = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s*)(?=(['"])?)""", re.S)
 _NUMBERS_APART = re.compile(r"\[\s*-?[\d.]+(\s+-?[\d.]+)*\s*\]")
 _ONE_VALUE = (
     "label",
@@ -66,7 +66,8 @@ def _as_printed(text: str) -> object | None:
     text = _ARRAY.sub(r"\1", text)
     if _NUMBERS_APART.fullmatch(text):
         text = re.sub(r"(?<=[\d.])\s+(?=[-\d.])", ", ", text)
-    text = _QUOTES_APART.sub(", ", text)  # else Python would join 'a' 'b' to one text
+    # Else Python would join 'a' 'b', as NumPy prints them, to one text.
+    text = _TEXT_BEFORE_TEXT.sub(lambda found: found[1] + (", " if found[3] else found[2]), text)
     try:
         return ast.literal_eval(text)  # type: ignore[no-any-return]
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 from dcpc.data.readers.text import not_utf8
+from dcpc.errors import DataError
 
 DELIMITERS = ",;\t|"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", " ": "space"}
@@ -120,6 +121,7 @@ def find_dialect(path: Path, source: str, candidates: str = DELIMITERS) -> Diale
     Raises:
         DataError: if the file is no text in UTF-8, or in UTF-16 with its mark.
     """
+    _refuse_archive(path, source)
     start = replace(Dialect(), encoding=_encoding(path))
     try:
         with start.open(path) as file:
@@ -132,6 +134,12 @@ def find_dialect(path: Path, source: str, candidates: str = DELIMITERS) -> Diale
         return _with_quotes(path, start) if _has_quotes(path, start) else start
     except UnicodeDecodeError:
         not_utf8(path, source)
+
+
+def _refuse_archive(path: Path, source: str) -> None:
+    with path.open("rb") as file:
+        if file.read(265)[257:262] == b"ustar":
+            raise DataError("the file is a tar archive.", where=source, fix="Unpack it first.")
 
 
 def _encoding(path: Path) -> str:

@@ -177,16 +177,25 @@ def read_parquet(path: Path, source: str) -> RawTable:
         DataError: if the file is not whole.
     """
     try:
-        frame = (
-            pq.ParquetFile(path).read().to_pandas(integer_object_nulls=True)
-        )  # floats would round long ids
-    except (pa.ArrowInvalid, OSError) as error:
+        table = pq.ParquetFile(path).read()
+        _check_names(table.column_names, source)
+        # Floats would round long ids; what pandas wrote beside the columns is no part of the data.
+        frame = table.replace_schema_metadata().to_pandas(integer_object_nulls=True)
+    except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"not a whole Parquet file ({str(error).splitlines()[0]}).",
             where=source,
             fix="Export the file again.",
         ) from error
     return numbered(frame.reset_index(drop=True), source, first=1)
+
+
+def _check_names(names: list[str], source: str) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f'two columns have the same name, "{twice}".', where=source, fix="Give every column a name of its own."
+        )
 
 
 TABLES = {
@@ -235,6 +244,13 @@ def read_folder(folder: Path, source: str) -> RawTable:
     notes += tuple(
         f"{path.name}: {note}" for table, path in zip(tables, files, strict=True) for note in table.notes
     )
+    kinds_differ = {
+        name for name in frames[0].columns if len({str(f[name].dtype) for f in frames if name in f}) > 1
+    }
+    # Joined as they are, truth values would become numbers beside numbers.
+    frames = [
+        frame.astype({name: object for name in kinds_differ if name in frame}) for frame in frames
+    ]
     return numbered(pd.concat(frames, ignore_index=True), source, 1, "row of all files", notes)
 
 

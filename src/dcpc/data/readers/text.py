@@ -56,7 +56,7 @@ def parse_json(text: str, source: str, *, line: int = 1) -> Any:
         DataError: if it is malformed; names the line and column.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
         return value
@@ -65,6 +65,12 @@ def parse_json(text: str, source: str, *, line: int = 1) -> Any:
             "half a character: one escape of a surrogate pair stands alone, as where a text was cut within an emoji.",
             where=f"{source}, line {line}",
             fix="Remove it, or export the text again.",
+        ) from error
+    except _TwiceError as error:
+        raise DataError(
+            f'the key "{error}" comes twice in one object.',
+            where=f"{source}, line {line}" if line > 1 or "\n" not in text else source,
+            fix="Remove one of the two, or export the file again.",
         ) from error
     except json.JSONDecodeError as error:
         raise DataError(
@@ -76,6 +82,18 @@ def parse_json(text: str, source: str, *, line: int = 1) -> Any:
         raise DataError(
             "malformed JSON: nested too deeply.", where=source, fix="Export the file again."
         ) from error
+
+
+class _TwiceError(Exception):
+    """A key that comes twice in one object, of which Python would silently keep the last."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        raise _TwiceError(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+    return found
 
 
 def json_lines(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:

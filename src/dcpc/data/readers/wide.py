@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -46,6 +47,7 @@ def read_wide(source: str, columns: Mapping[str, str]) -> RawTable:
         read_table(source), {ours: theirs for ours, theirs in columns.items() if ours != "annotators"}
     )
     annotators = annotator_columns(list(raw.frame.columns), pattern)
+    check_pattern(raw, pattern)
     if not annotators:
         raise DataError(
             f"no column is told to hold one annotator's labels; found: {listed(raw.frame.columns)}.",
@@ -81,6 +83,23 @@ def annotator_columns(names: Sequence[str], pattern: str | None = None) -> list[
     return large[0] if len(large) == 1 else []
 
 
+def check_pattern(raw: RawTable, pattern: str | None) -> None:
+    """Every name of `annotators='anna|bert'` is that of a column: a misspelt one would drop an annotator.
+
+    Raises:
+        DataError: naming the first that is none.
+    """
+    names = [str(name) for name in raw.frame.columns if name not in OUR_COLUMNS]
+    for part in (pattern or "").split("|"):
+        if pattern is not None and not any(fnmatchcase(plain(name), plain(part)) for name in names):
+            close = get_close_matches(part, names, n=1)
+            raise DataError(
+                f'no column is called "{part}"; found: {listed(raw.frame.columns)}.',
+                where=raw.source,
+                fix=f'Did you mean "{close[0]}"?' if close else "Correct it in annotators=, or leave it out.",
+            )
+
+
 def check_shared_labels(raw: RawTable, annotators: Sequence[str]) -> None:
     """Columns that were told by their names hold labels of one set.
 
@@ -102,7 +121,7 @@ def check_shared_labels(raw: RawTable, annotators: Sequence[str]) -> None:
 
 def as_given(labels: pd.Series) -> pd.Series:
     """The values of one annotator's column as strings [I], NaN where empty or what pandas and R write for missing."""
-    text = labels.astype("str").str.strip()
+    text = pd.Series([str(value).strip() for value in labels], labels.index, dtype="str")
     return text.mask(labels.isna() | text.isin(["", *ABSENT]))
 
 
