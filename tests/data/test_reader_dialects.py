@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from reading import has_note
 
 from dcpc.data.readers import read_annotations, read_item_rows
 from dcpc.data.readers.tables import read_csv
 from dcpc.errors import DataError
-from reading import has_note
 
 
 def write(folder: Path, content: str | bytes, name: str = "table.csv") -> Path:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reading import has_note, labels_of
 
 from dcpc.cli.options import parse_columns, parse_list
 from dcpc.data.advice import columns_option, labels_option
@@ -18,7 +19,6 @@ from dcpc.data.equality import fold_ids, fold_labels, same_ids
 from dcpc.data.readers import read_annotations, read_item_rows
 from dcpc.data.structure import parsed
 from dcpc.errors import DataError, UsageError
-from reading import has_note, labels_of
 
 
 def table(folder: Path, rows: list[dict[str, object]], name: str = "table.jsonl") -> Path:
@@ -64,7 +64,9 @@ def test_exact_folds_nothing(tmp_path: Path) -> None:
     [(["false", "true"], ["False", "TRUE"]), (["0", "1"], ["False", "True"]), (["1.5", "2"], ["1.50", "2.0"]),
      (["a,b", "c"], ["b,a", "c"])],
 )  # fmt: skip
-def test_labels_are_matched_to_those_declared(tmp_path: Path, declared: list[str], found: list[object]) -> None:
+def test_labels_are_matched_to_those_declared(
+    tmp_path: Path, declared: list[str], found: list[object]
+) -> None:
     annotations = read_annotations(judgements(tmp_path, found), labels=declared)
     assert labels_of(annotations) == declared
 
@@ -94,7 +96,9 @@ def test_texts_that_differ_in_line_ends_are_one_item(tmp_path: Path) -> None:
         read_annotations(table(tmp_path, rows), exact=True)
 
 
-@pytest.mark.parametrize("cell", ['["b", "a"]', "['b', 'a']", "['a' 'b']", '{"choices": ["a", "b"]}', "array(['a', 'b'])"])
+@pytest.mark.parametrize(
+    "cell", ['["b", "a"]', "['b', 'a']", "['a' 'b']", '{"choices": ["a", "b"]}', "array(['a', 'b'])"]
+)
 def test_cells_with_several_choices_are_combined(tmp_path: Path, cell: str) -> None:
     annotations = read_annotations(judgements(tmp_path, [cell, "c"], "table.csv"))
     assert labels_of(annotations) == ["a,b", "c"]
@@ -158,9 +162,30 @@ def test_equal_repetitions_are_kept_once(tmp_path: Path) -> None:
 
 
 WORKERS = [
-    {"text": "one", "label": "x", "AssignmentStatus": "Approved", "_golden": "false", "_trust": 0.9, "my age": 30},
-    {"text": "two", "label": "y", "AssignmentStatus": "Rejected", "_golden": "false", "_trust": 0.8, "my age": 20},
-    {"text": "three", "label": "y", "AssignmentStatus": "Approved", "_golden": "true", "_trust": 0.4, "my age": 40},
+    {
+        "text": "one",
+        "label": "x",
+        "AssignmentStatus": "Approved",
+        "_golden": "false",
+        "_trust": 0.9,
+        "my age": 30,
+    },
+    {
+        "text": "two",
+        "label": "y",
+        "AssignmentStatus": "Rejected",
+        "_golden": "false",
+        "_trust": 0.8,
+        "my age": 20,
+    },
+    {
+        "text": "three",
+        "label": "y",
+        "AssignmentStatus": "Approved",
+        "_golden": "true",
+        "_trust": 0.4,
+        "my age": 40,
+    },
 ]
 
 
@@ -188,7 +213,15 @@ def test_marked_rows_that_stay_are_noted_with_the_option(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "expression",
-    ["__import__('os').system('true')", "text.str", "nope == 1", "text", "(", "text == label", "text + 1 == 2"],
+    [
+        "__import__('os').system('true')",
+        "text.str",
+        "nope == 1",
+        "text",
+        "(",
+        "text == label",
+        "text + 1 == 2",
+    ],
 )
 def test_an_expression_that_is_no_comparison_of_a_column_is_refused(tmp_path: Path, expression: str) -> None:
     with pytest.raises(UsageError):
@@ -248,7 +281,9 @@ def test_a_column_that_is_proposed_can_be_typed(name: str) -> None:
     assert parse_columns(typed[1]) == {"text": name, "label": "y"}
 
 
-@given(st.lists(st.text(min_size=1).filter(lambda word: word == word.strip() and "\0" not in word), min_size=2))
+@given(
+    st.lists(st.text(min_size=1).filter(lambda word: word == word.strip() and "\0" not in word), min_size=2)
+)
 def test_labels_that_are_proposed_can_be_typed(labels: list[str]) -> None:
     assert parse_list(shlex.split(labels_option(labels))[1]) == labels
 

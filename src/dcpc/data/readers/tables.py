@@ -194,7 +194,9 @@ def _check_names(names: list[str], source: str) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise DataError(
-            f'two columns have the same name, "{twice}".', where=source, fix="Give every column a name of its own."
+            f'two columns have the same name, "{twice}".',
+            where=source,
+            fix="Give every column a name of its own.",
         )
 
 
@@ -248,9 +250,7 @@ def read_folder(folder: Path, source: str) -> RawTable:
         name for name in frames[0].columns if len({str(f[name].dtype) for f in frames if name in f}) > 1
     }
     # Joined as they are, truth values would become numbers beside numbers.
-    frames = [
-        frame.astype({name: object for name in kinds_differ if name in frame}) for frame in frames
-    ]
+    frames = [frame.astype({name: object for name in kinds_differ if name in frame}) for frame in frames]
     return numbered(pd.concat(frames, ignore_index=True), source, 1, "row of all files", notes)
 
 
