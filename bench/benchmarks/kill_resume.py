@@ -25,8 +25,8 @@ COST = ("seconds", "memory_mib", "commit")
 def start(suite: str, output: Path, workers: int) -> subprocess.Popen:
     command = [
         "-c",
-        "from dcpc.cli import main; main()",
-        "benchmark",
+        "from dcpc_bench.cli import main; main()",
+        "run",
         suite,
         "--output",
         str(output),

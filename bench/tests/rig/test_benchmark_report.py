@@ -299,19 +299,25 @@ def test_forms_of_the_reference_are_no_rivals() -> None:
     assert not is_variant("dcpc", "dcpc")
 
 
-def test_the_docs_page_has_a_section_per_store_with_its_own_reference(tmp_path: Path) -> None:
+def test_the_docs_have_a_page_per_store_with_its_own_reference(tmp_path: Path) -> None:
     script = Path(__file__).resolve().parents[2] / "scripts" / "benchmark_tables.py"
     module = runpy.run_path(str(script))
     with pytest.raises(SystemExit, match="holds no store"):
-        module["page"](tmp_path)
+        module["pages"](tmp_path)
     write_store(tmp_path / "one", datasets=("a",), methods=("dcpc", "lora"), gains=GAINS)
     write_store(tmp_path / "two", datasets=("b",), methods=("full", "lora"))
     plan = json.loads((tmp_path / "two" / "plan.json").read_text())
     plan["suite"] |= {"name": "second", "reference": "full"}
     (tmp_path / "two" / "plan.json").write_text(json.dumps(plan))
-    text = module["page"](tmp_path)
-    assert text.index("\n## one\n") < text.index("\n## two\n")  # by folder: two may be of one suite
-    assert "Reference: full." in text
+    found = module["pages"](tmp_path)
+    assert list(found) == [
+        "results.md",
+        "results/one.md",
+        "results/two.md",
+    ]  # by folder: two may be of one suite
+    assert "Reference: full." in found["results/two.md"]
+    assert found["results/one.md"].startswith("# one\n\n<!-- Written by")
+    assert "[two](results/two.md)" in found["results.md"]
 
 
 def test_predictions_that_do_not_depend_on_the_text_are_named(tmp_path: Path) -> None:

@@ -3,15 +3,12 @@
 from dcpc.evaluation.multiplicity import holm
 from dcpc_bench.statistics.pooling import pooled_difference
 from dcpc_bench.statistics.ranks import rank_methods
-from dcpc_bench.statistics.significance import PairedRun, paired_bootstrap
 from dcpc_bench.statistics.splits import draw_budget, folds_by_item, split_by_item
 
 __all__ = [
-    "PairedRun",
     "draw_budget",
     "folds_by_item",
     "holm",
-    "paired_bootstrap",
     "pooled_difference",
     "rank_methods",
     "split_by_item",

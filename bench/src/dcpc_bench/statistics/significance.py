@@ -18,35 +18,18 @@ Over several data sets see `dcpc_bench.statistics.pooling`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import stdtrit
 
-from dcpc.errors import UsageError
-
 REPLICATES = 1000
 """Bootstrap samples of the items: the standard error that they give is known to 2 %."""
 
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """A score, [...], from records [N, …] and weights [..., N]; NaN where no record has weight."""
-
-
-@dataclass(frozen=True)
-class PairedRun:
-    """What two methods did with one seed on the same N test items.
-
-    Attributes:
-        items: item ids, [N]; an item that several seeds test keeps its id and counts as one item.
-        first: records of the first method, [N] or [N, R]: a loss, or whatever the statistic takes.
-        second: records of the second method, of the same shape.
-    """
-
-    items: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -92,42 +75,6 @@ def macro_f1(records: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def quotient(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """above / below by element, NaN where `below` is not positive."""
     return np.where(below > 0, above / np.where(below > 0, below, 1), np.nan)
-
-
-def paired_bootstrap(
-    runs: Sequence[PairedRun],
-    statistic: Statistic = weighted_mean,
-    *,
-    replicates: int = REPLICATES,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Comparison:
-    """Compare two methods over seeds and the items nested in them.
-
-    1. d_s = statistic of the first method − statistic of the second, for each seed; d̄ their mean.
-    2. In each replicate draw the items with replacement, by id, and compute d̄ on the drawn items.
-    3. Add the variance over replicates to the variance over seeds; interval and p-value from Student's t.
-
-    Args:
-        runs: one per seed.
-        statistic: what to compare.
-        replicates: number of bootstrap samples of the items.
-        confidence: of the interval.
-        seed: of the resampling.
-
-    Raises:
-        UsageError: no runs, or runs whose items and records differ in length.
-    """
-    _check(runs)
-    ids, codes = np.unique(np.concatenate([run.items for run in runs]), return_inverse=True)
-    of_run = np.split(codes, np.cumsum([len(run.items) for run in runs])[:-1])
-    drawn = draw_items(len(ids), replicates, seed)  # [R, items]
-    points, samples = [], []
-    for run, code in zip(runs, of_run, strict=True):
-        all_items, weights = np.ones(len(run.items)), drawn[:, code]  # [N], [R, N]
-        points.append(statistic(run.first, all_items) - statistic(run.second, all_items))
-        samples.append(statistic(run.first, weights) - statistic(run.second, weights))
-    return compare_over_seeds(np.array(points), np.stack(samples, axis=1), len(ids), confidence=confidence)
 
 
 def draw_items(n_items: int, replicates: int, seed: int) -> np.ndarray:
@@ -199,14 +146,3 @@ def _p_value(ratio: float, share: float, degrees: tuple[float, float]) -> float:
     if _quantile(smallest, share, degrees) <= ratio:
         return smallest
     return float(brentq(lambda alpha: _quantile(alpha, share, degrees) - ratio, smallest, 1.0))
-
-
-def _check(runs: Sequence[PairedRun]) -> None:
-    if not runs:
-        raise UsageError("a comparison needs the runs of at least one seed")
-    for run in runs:
-        if not len(run.items) == len(run.first) == len(run.second) > 0:
-            raise UsageError(
-                f"paired runs need the same items: got {len(run.items)} item ids, "
-                f"{len(run.first)} and {len(run.second)} records"
-            )

@@ -1,6 +1,6 @@
 """How many held-out items a decision rule needs, from the predictions in a benchmark's store; nothing is trained.
 
-    python benchmarks/held_out_size.py results/real-small
+    python bench/benchmarks/held_out_size.py results/real-small
 
 For DCPC and LoRA: rules fitted on 2, 5, 10, … of a cell's validation items, applied to its test items; macro-F1 and
 accuracy in percent, means over sets and seeds (`dcpc.evaluation.decision.FEWEST_ITEMS`).
