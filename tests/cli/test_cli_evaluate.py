@@ -133,3 +133,17 @@ def test_unknown_annotators_are_predicted_as_their_group(dcpc, tiny_bert, tmp_pa
     assert "annotators, with 30 of 30 judgements, were unknown in training" in some
     assert errors == {"camps": 0.0, "none": 0.5, "other": 0.5}
     assert notes == {"camps": False, "none": True, "other": True}
+
+
+def test_a_slider_value_that_training_never_saw_is_evaluated(dcpc, tiny_bert, tmp_path) -> None:
+    rows = [f"{i},text {i},{who},{(i * 7 + len(who)) % 90}\n" for i in range(12) for who in ("ann", "robert")]
+    (tmp_path / "train.csv").write_text("item_id,text,annotator_id,label\n" + "".join(rows))
+    (tmp_path / "test.csv").write_text("item_id,text,annotator_id,label\na,new text,ann,99\nb,other text,ann,3.0\n")
+    output = tmp_path / "adapter"
+    trained = dcpc(
+        "train", tmp_path / "train.csv", "--model", tiny_bert, "--output", output, "--range", 0, 100,
+        "--set", "num_train_epochs=1",
+    )  # fmt: skip
+    assert trained.code == 0, trained.err
+    evaluated = dcpc("evaluate", output, tmp_path / "test.csv")
+    assert evaluated.code == 0, evaluated.err

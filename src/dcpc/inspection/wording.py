@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from scipy.stats import norm
 
+from dcpc.data.advice import labels_option
 from dcpc.data.annotations import Annotations
 from dcpc.data.raw import count
 from dcpc.inspection.agreement import FEWEST_FOR_INTERVAL, Agreement, Overlap
@@ -99,11 +99,12 @@ def explain_scale(annotations: Annotations, *, given: bool) -> str:
             "Where numbers are only names of classes, say `--scale nominal`: alpha and the leanings then change."
         )
     reason = "There are fewer than three labels" if len(labels) < 3 else "The labels are not all numbers"
-    shown = labels if len(labels) <= MOST_EXAMPLE_LABELS else (*labels[:2], "…", labels[-1])
-    return (
-        f"{reason}, so they were read as nominal. Where they have an order, name them from low to high: "
-        f"`--scale ordinal --labels {shlex.quote(','.join(shown))}`."
+    told = (
+        f"{reason}, so they were read as nominal. Where they have an order, name all of them from low to high"
     )
+    if len(labels) > MOST_EXAMPLE_LABELS:
+        return f"{told}, with --scale ordinal and --labels."
+    return f"{told}: `--scale ordinal {labels_option(labels)}`."
 
 
 def limits(overlap: Overlap, parts: int) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from dcpc.data import Annotations
 from dcpc.data.annotations import ITEM_COLUMNS
+from dcpc.data.equality import same_ids
 from dcpc.errors import UsageError
 
 
@@ -56,6 +57,9 @@ def known_or_stand_in(annotations: Annotations, column: str | None, known: Colle
         J ids.
     """
     ids = annotations.table["annotator_id"]
+    # One file may have made 1.0 of what the other calls 1, beside words where neither is sure to be a number.
+    spelt = same_ids(ids.dropna().unique(), set(known))
+    ids = ids.replace(spelt) if spelt else ids
     if column is None or column not in annotations.table:
         return ids.tolist()
     names = annotations.table[column].map(lambda value: stand_in(column, _name(value)), na_action="ignore")
