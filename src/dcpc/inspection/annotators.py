@@ -14,6 +14,9 @@ _MOST_CONFUSION_CELLS = 2_000_000
 _VARIANCE_WEIGHT = 10.0
 """Judgements that the pooled variance counts for."""
 
+FEWEST_ITEMS = 5
+"""Shared items below which nothing is said of preference: an interval would claim what it cannot know."""
+
 _EXACT = 50_000_000
 """Judgements times annotators up to which the second moment of the decomposition is exact, not estimated."""
 
@@ -180,6 +183,9 @@ def decompose(
     """
     if not len(judgements):
         return Decomposition(None, None, None, None, "no item was judged by two named annotators")
+    if judgements.n_items < FEWEST_ITEMS:
+        reason = f"annotators share fewer than {FEWEST_ITEMS} items"
+        return Decomposition(None, None, None, None, reason)
     rng = np.random.default_rng(seed)
     moments = _Moments.of(judgements, rng)
     share = moments.share()

@@ -148,7 +148,7 @@ def remarkable(bias: Sequence[AnnotatorBias]) -> list[str]:
             f"One label on every item, where the others gave several: {shown}. This counts as a leaning, hence as "
             "preference; look whether they read the items."
         )
-    against = [b for b in enough if b.chance > 0 and _below_chance(b) < -bound]
+    against = [b for b in enough if 0 < b.chance < 1 and _below_chance(b) < -bound]
     if against:
         shown = _some(
             f"{b.annotator} ({format_percent(b.agreement)} instead of {format_percent(b.chance)})"

@@ -142,7 +142,7 @@
     }
     let waiting = 0;
     const soon = () => { clearTimeout(waiting); waiting = setTimeout(filter, 120); };
-    const form = make("form", { className: "filters", role: "search", "aria-label": `Filter ${name}`, oninput: soon,
+    const form = make("form", { className: "filters", role: "search", "aria-label": `Filter ${name}`, oninput: soon, onchange: soon,
       onsubmit: (event) => event.preventDefault(), onreset: soon }, ...filters, make("button", { type: "reset" }, "Clear"));
     root.append(form,
       make("div", { className: "pager" }, status, back, forth, make("label", {}, "Rows", perPageChoice)),
