@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rows import Rows
 
 from dcpc.data.annotations import Annotations
 from dcpc.inspection import inspect_annotations, to_json
@@ -100,17 +99,14 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(measure(*map(int, arguments.one.split("x")))))
         return
-    rows = Rows(arguments.output, "judgements", "annotators")
     for size in arguments.sizes.split(","):
-        judgements, annotators = map(int, size.split("x"))
-        if (judgements, annotators) in rows:
-            continue
         done = subprocess.run(
             [sys.executable, __file__, "--one", size], check=True, stdout=subprocess.PIPE, text=True
         )
-        rows.add(json.loads(done.stdout.splitlines()[-1]))
-    table = rows.table().drop(columns=["steps"])
-    print(table.to_string(index=False))
+        row = done.stdout.splitlines()[-1]
+        with arguments.output.open("a", encoding="utf-8") as file:
+            file.write(row + "\n")
+        print(row)
 
 
 if __name__ == "__main__":
