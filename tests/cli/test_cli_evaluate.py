@@ -138,7 +138,9 @@ def test_unknown_annotators_are_predicted_as_their_group(dcpc, tiny_bert, tmp_pa
 def test_a_slider_value_that_training_never_saw_is_evaluated(dcpc, tiny_bert, tmp_path) -> None:
     rows = [f"{i},text {i},{who},{(i * 7 + len(who)) % 90}\n" for i in range(12) for who in ("ann", "robert")]
     (tmp_path / "train.csv").write_text("item_id,text,annotator_id,label\n" + "".join(rows))
-    (tmp_path / "test.csv").write_text("item_id,text,annotator_id,label\na,new text,ann,99\nb,other text,ann,3.0\n")
+    (tmp_path / "test.csv").write_text(
+        "item_id,text,annotator_id,label\na,new text,ann,99\nb,other text,ann,3.0\n"
+    )
     output = tmp_path / "adapter"
     trained = dcpc(
         "train", tmp_path / "train.csv", "--model", tiny_bert, "--output", output, "--range", 0, 100,

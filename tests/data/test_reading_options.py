@@ -305,3 +305,19 @@ def test_the_column_that_is_proposed_has_fitting_content(tmp_path: Path, rows: l
 def test_columns_that_look_like_annotators_are_asked_for(tmp_path: Path) -> None:
     rows = [{"text": f"t{i}", "label": i % 2, "rater_id": i % 3} for i in range(12)]
     assert has_note(read_annotations(table(tmp_path, rows)), "--columns annotator_id=rater_id")
+
+
+def test_columns_of_one_label_each_are_labels_and_no_annotators(tmp_path: Path) -> None:
+    moods = ("calm", "cross", "glad", "sad")
+    rows = [
+        {"text": f"t{i}", "rater_id": i % 3, **{mood: int(i % 4 == k) for k, mood in enumerate(moods)}}
+        for i in range(12)
+    ]
+    path = table(tmp_path, rows, "table.csv")
+    with pytest.raises(DataError) as caught:
+        read_annotations(path)
+    fix = str(caught.value.fix)
+    assert "4 columns of 0 and 1, from calm to sad" in fix
+    assert "annotators=" not in fix
+    typed = shlex.split(fix[fix.index("--columns") :].rstrip("."))[1]
+    assert len(read_annotations(path, columns=parse_columns(typed)).annotators) == 3

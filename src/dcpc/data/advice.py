@@ -160,7 +160,7 @@ def _fits(values: pd.Series, name: str) -> bool:
     if given.empty:
         return False
     if any(isinstance(value, list | dict) for value in given.head(20)):
-        return name in ("text", "label")  # the reader says what it makes of them
+        return False  # what the reader makes of them is not sure enough to propose
     text = given.astype(str).str.strip()
     distinct = text.nunique()
     if name in ITEM_COLUMNS:
@@ -197,6 +197,23 @@ def annotators_by_content(frame: pd.DataFrame) -> list[str]:
 
 
 _MANY_SWITCHES = 6
+
+
+def one_hot_columns(frame: pd.DataFrame) -> list[str]:
+    """Columns of nothing but 0 and 1 beside a column of annotators: one for each label of one question.
+
+    Returns:
+        Names of three columns or more, or none.
+    """
+    if not likely_annotators(frame):
+        return []
+    head = frame.head(_SAMPLE)
+    free = [name for name in head.columns if isinstance(name, str) and name not in _OURS]
+    found = [
+        name for name in free if set(head[name].dropna().astype(str).str.strip()) <= {"0", "1", "0.0", "1.0"}
+    ]
+    found = [name for name in found if not name.startswith("_")]
+    return found if len(found) > 2 else []
 
 
 def likely_annotators(frame: pd.DataFrame) -> list[str]:

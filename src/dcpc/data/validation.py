@@ -15,7 +15,9 @@ from dcpc.data.advice import (
     annotators_option,
     columns_option,
     has_texts,
+    likely_annotators,
     likely_column,
+    one_hot_columns,
 )
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.raw import RawTable, count
@@ -61,6 +63,15 @@ def _how_to_name(raw: RawTable, name: str) -> str:
                 if close
                 else f"Name them {wide}."
             )
+    hot = one_hot_columns(raw.frame) if name == "label" and close is None else []
+    if hot:
+        named = {"label": hot[0]}
+        if "annotator_id" not in raw.frame:
+            named = {"annotator_id": likely_annotators(raw.frame)[0], **named}
+        return (
+            f"{count(len(hot), 'column')} of 0 and 1, from {hot[0]} to {hot[-1]}, hold one label each, several at "
+            f"once: ask one at a time, with {columns_option(named)}."
+        )
     if close is not None:
         return f"Name yours with {columns_option({name: close})}."
     if name in ITEM_COLUMNS and not has_texts(raw.frame):
