@@ -105,7 +105,7 @@ def _chosen_items(annotations: Annotations, listed: np.ndarray, seed: int) -> np
     if n_items <= most:
         return np.arange(n_items)
     drawn = np.random.default_rng(seed).permutation(n_items)
-    first = np.unique(listed)[:most]
+    first = pd.unique(listed)[:most]  # in their order: the most divided items come first
     rest = drawn[~np.isin(drawn, first)][: most - len(first)]
     return np.sort(np.concatenate([first, rest]))
 
