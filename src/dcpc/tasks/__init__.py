@@ -1,0 +1,1 @@
+"""Tasks besides labels: see `dcpc.tasks.write`."""
