@@ -321,3 +321,8 @@ def test_columns_of_one_label_each_are_labels_and_no_annotators(tmp_path: Path) 
     assert "annotators=" not in fix
     typed = shlex.split(fix[fix.index("--columns") :].rstrip("."))[1]
     assert len(read_annotations(path, columns=parse_columns(typed)).annotators) == 3
+
+
+def test_lists_of_several_choices_in_a_wide_table_are_combined(tmp_path: Path) -> None:
+    rows = [{"text": f"t{i}", "rater_1": ["b", "a"], "rater_2": ["c"]} for i in range(3)]
+    assert set(labels_of(read_annotations(table(tmp_path, rows, "table.parquet")))) == {"a,b", "c"}

@@ -141,7 +141,8 @@ def lengthen(raw: RawTable, annotators: Sequence[str]) -> RawTable:
     values = labels.to_numpy(dtype=object)[item, annotator]
     long["label"] = pd.Series(values, dtype=object).infer_objects()
     notes = [f"{count(len(annotators), 'annotator column')}: {listed(annotators)}."]
-    absent = {word: int((labels == word).to_numpy().sum()) for word in ABSENT}
+    written = labels.map(lambda value: value if isinstance(value, str) else "")  # lists do not compare
+    absent = {word: int((written == word).to_numpy().sum()) for word in ABSENT}
     if any(absent.values()):
         words = ", ".join(f'"{word}" ({count(n, "cell")})' for word, n in absent.items() if n)
         notes.append(f"Taken as not labelled: {words}.")
