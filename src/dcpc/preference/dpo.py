@@ -37,7 +37,7 @@ try:
 except ImportError as error:
     raise UsageError("DPO runs on TRL, which is not installed.", fix="pip install 'dcpc[trl]'") from error
 
-RATER_LEARNING_RATE = 0.02
+RATER_LEARNING_RATE = 0.05
 """Of the raters' few numbers, which a policy's rate would leave where they started."""
 OURS = ("votes", "raters", "pair_index", "pair")
 """Fields of a batch that are not TRL's."""

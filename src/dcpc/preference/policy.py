@@ -18,7 +18,7 @@ from dcpc.preference.likelihood import PreferenceScale
 from dcpc.preference.pairs import as_prompt_and_completion, pair_items, response_pairs, votes_by_item
 from dcpc.preference.raters import RaterConfig, RaterModel
 
-RATERS = RaterConfig(errors=1.0)
+RATERS = RaterConfig(errors=1.5)
 """Raters of a policy: they err, besides calling ties and leaning to a side."""
 
 

@@ -25,7 +25,8 @@ from dcpc.preference.likelihood import PreferenceScale, vote_log_probabilities, 
 from dcpc.tuner.annotators import AnnotatorEffects
 
 WEIGHTS, DESCRIPTION = "raters.safetensors", "raters.json"
-INITIAL_ERROR_LOG_ODDS = math.log(0.05 / 0.95)
+INITIAL_ERROR_LOG_ODDS = math.log(0.3 / 0.7)
+"""Errors start high: from near 0 they would hardly move, and a policy would learn wrong votes before they do."""
 
 
 @dataclass(frozen=True)

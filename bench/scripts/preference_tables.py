@@ -1,0 +1,22 @@
+"""Write docs/preference-results.md from the committed store results/preferences.
+
+Run: python bench/scripts/preference_tables.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pages import write_page
+
+from dcpc_bench.preferences.page import page
+from dcpc_bench.preferences.suite import CELLS, read_cells
+
+ROOT = Path(__file__).resolve().parents[2]
+
+if __name__ == "__main__":
+    write_page(
+        ROOT / "docs" / "preference-results.md",
+        lambda: page(read_cells(ROOT / "results" / "preferences" / CELLS)),
+        __doc__,
+    )

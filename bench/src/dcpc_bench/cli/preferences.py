@@ -1,0 +1,27 @@
+"""`dcpc-bench preferences`: methods that know raters, on votes between two responses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    data: Annotated[Path, typer.Option(help="Folder with the sets of votes.")],
+    output: Annotated[Path, typer.Option(help="Folder of the store; what it has is not run again.")],
+    sets: Annotated[str | None, typer.Option(help="Sets, by commas; all of them by default.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Splits per set.")] = 5,
+) -> None:
+    """Predict held-out votes of known and new raters from frozen features: every method, every set, every seed."""
+    from dcpc.names import check_name
+    from dcpc_bench.preferences.data import SETS
+    from dcpc_bench.preferences.page import summary
+    from dcpc_bench.preferences.suite import CELLS, read_cells, run
+
+    names = list(SETS) if sets is None else [name.strip() for name in sets.split(",")]
+    for name in names:
+        check_name(name, list(SETS), "set of votes")
+    run(data, output, names, seeds)
+    typer.echo(summary(read_cells(output / CELLS)).to_string())
