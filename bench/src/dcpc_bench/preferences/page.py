@@ -21,7 +21,7 @@ HEAD = """\
 Held-out votes predicted from frozen features (principal directions of `minilm` embeddings, length, likeness to the
 prompt): so this is about raters, not about a base model. Split by prompt (topic for ukpconvarg1, story for squality).
 Ridge and setting are those that predict validation votes best; DCPC's search tries five settings, the others' three
-or one. Methods that are "-like" are the published idea on these features, fitted as all others are, not their authors'
+or one. Methods that are "-like" are the published idea on these features, fitted as all others, not their authors'
 code. Regenerate with `dcpc-bench preferences --data FOLDER --output results/preferences`, then
 `python bench/scripts/preference_tables.py`.
 """

@@ -104,10 +104,12 @@ def cells(name: str, votes: Votes, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _joined(first: Votes, second: Votes) -> Votes:
-    joined = {
-        key: torch.cat([getattr(first, key), getattr(second, key)]) for key in ("pair", "rater", "vote")
-    }
-    return replace(first, **joined)
+    return replace(
+        first,
+        pair=torch.cat([first.pair, second.pair]),
+        rater=torch.cat([first.rater, second.rater]),
+        vote=torch.cat([first.vote, second.vote]),
+    )
 
 
 def _mean_by(values: np.ndarray, groups: np.ndarray) -> float:
