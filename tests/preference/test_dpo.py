@@ -162,6 +162,31 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path)
     torch.testing.assert_close(whole.raters.state_dict()["thresholds"], cut.raters.state_dict()["thresholds"])
 
 
+def test_of_two_tastes_with_flipped_votes_the_common_one_is_learned_better_than_by_robust_dpo(
+    tmp_path: Path,
+) -> None:
+    """Eight raters like polite replies, four dislike them, three votes of ten are flipped; equal passes."""
+    taste = {f"r{i}": 1.0 if i < 8 else -1.0 for i in range(12)}
+    votes, _ = simulated_votes(taste, dict.fromkeys(taste, 0.3), n_pairs=600, seed=1)
+    held, _ = simulated_votes({"judge": 1.0}, {"judge": 0.0}, n_pairs=200, votes_per_pair=1, seed=101)
+    settings = {"max_steps": 60, "learning_rate": 3e-3, "per_device_train_batch_size": 32, "beta": 1.0}
+    ours = trainer_of(votes, tmp_path / "ours", RaterConfig.none(errors=1.5, dropout=0.0), **settings)
+    tokenizer = tiny_tokenizer()
+    plain = {**settings, "max_steps": 180, "loss_type": ["robust"], "label_smoothing": 0.3}
+    robust = trl.DPOTrainer(
+        tiny_llama(tokenizer),
+        args=arguments(tmp_path / "robust", **plain),
+        train_dataset=chosen_dataset(votes, tokenizer),  # a row per vote: three times as many
+        eval_dataset=chosen_dataset(held, tokenizer),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(**LORA),
+    )
+    ours.train()
+    robust.train()
+    found = ours.evaluate(vote_dataset(held, tokenizer))["eval_rewards/accuracies"]
+    assert found >= robust.evaluate()["eval_rewards/accuracies"] + 0.02
+
+
 def test_settings_of_trl_without_effect_are_refused(tmp_path: Path) -> None:
     votes, _ = simulated_votes(FAIR, SURE, n_pairs=4)
     for changes in ({"label_smoothing": 0.1}, {"loss_type": ["ipo"]}, {"loss_type": ["robust"]}):
