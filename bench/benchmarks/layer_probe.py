@@ -24,7 +24,7 @@ from dcpc.evaluation.measure import evaluate_distribution
 from dcpc.models import load_base_model
 from dcpc.pooling import mean_of_tokens
 from dcpc.regression.logistic import Judged
-from dcpc.training import tokenize_items
+from dcpc.tasks import tokenize_items
 from dcpc.training.readout_regression import fit_readout
 from dcpc_bench.rig.cell_data import cell_data
 from dcpc_bench.rig.sources import load_source

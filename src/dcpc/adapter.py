@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,8 @@ from transformers import PreTrainedTokenizerBase
 
 from dcpc.errors import ModelError, UsageError
 from dcpc.files import atomic_folder
-from dcpc.models import load_base_model
 from dcpc.task import WEIGHTS_FILE, Task, read_config
-from dcpc.training.dataset import tokenize_items
+from dcpc.tasks import Encoded, TaskShape, task_shape
 from dcpc.training.rule import LearningRule
 from dcpc.weights import check_base, check_file, check_weights, check_whole
 
@@ -56,6 +55,7 @@ class TrainedAdapter:
         history: the Trainer's log entries.
         rule: how its logits become predictions.
         steps: optimizer steps of the training.
+        notes: what was cut or done otherwise than asked, to be shown to the user.
     """
 
     model: nn.Module
@@ -65,6 +65,12 @@ class TrainedAdapter:
     history: list[dict[str, Any]] = field(default_factory=list)
     rule: LearningRule = field(default_factory=LearningRule)
     steps: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def shape(self) -> TaskShape:
+        """What an item is to the model."""
+        return self.rule.shape
 
     @property
     def trainable_parameters(self) -> int:
@@ -143,14 +149,14 @@ class TrainedAdapter:
         found = evaluate_adapter(self, annotations, goal=decide, batch_size=batch_size, progress=progress)
         return found.figures
 
-    def tokenize(self, items: pd.DataFrame) -> dict[str, Sequence[list[int]]]:
-        """Token ids of items, as `dcpc.training.tokenize_items` makes them for this adapter.
+    def encode(self, items: pd.DataFrame) -> Encoded:
+        """Token lists of items, as training made them.
 
         Raises:
             UsageError: if the items do not have the columns that training saw.
         """
         self.task.check_inputs(items.columns)
-        return tokenize_items(items, self.tokenizer, self.task.max_length)
+        return self.shape.encode(items, self.tokenizer, self.task.max_length)
 
     def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Write `adapter_config.json`, `adapter_model.safetensors`, a model card and `task.json`, all or nothing.
@@ -189,7 +195,8 @@ def load_adapter(folder: str | Path, *, trust_remote_code: bool = False) -> Trai
     folder = Path(folder)
     task = Task.read(folder)
     names = check_file(folder / WEIGHTS_FILE, read_config(folder))
-    base, tokenizer = load_base_model(task.base_model, task.labels, trust_remote_code=trust_remote_code)
+    shape = task_shape(task.shape)
+    base, tokenizer = shape.load(task.base_model, task.labels, **task.base_options(trust_remote_code))
     check_base(base, task.base_sha256, task.base_model, folder)
     try:
         with quiet_libraries():
@@ -202,7 +209,9 @@ def load_adapter(folder: str | Path, *, trust_remote_code: bool = False) -> Trai
             where=folder,
             fix="Restore the folder's files, or train again.",
         ) from error
-    return TrainedAdapter(model.eval(), tokenizer, task)
+    rule = LearningRule()
+    rule.shape = shape
+    return TrainedAdapter(model.eval(), tokenizer, task, rule=rule)
 
 
 @contextmanager

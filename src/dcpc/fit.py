@@ -26,18 +26,20 @@ from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.pairs import JudgementPairs, embedding_cache, mine_judgement_pairs
 from dcpc.errors import ModelError, TrainingError, UsageError
 from dcpc.evaluation.decision import DecisionRule, fit_rule
-from dcpc.models import load_base_model, located
+from dcpc.models import located
 from dcpc.prediction import predict_distribution
 from dcpc.recipe import VALIDATION_SHARE
 from dcpc.task import Task
+from dcpc.tasks import TaskShape, task_shape
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments
 from dcpc.training.best import BestWeights
 from dcpc.training.carriers import Carrier, carrier_of
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.holdout import hold_out
 from dcpc.training.rule import LearningRule
-from dcpc.training.step import check_correction, dcpc_tuner
+from dcpc.training.step import check_correction
 from dcpc.training.trainer import DCPCTrainer
+from dcpc.tuner.acting import dcpc_tuner
 from dcpc.weights import base_fingerprint, check_weights
 
 MAX_LENGTH = 256
@@ -58,6 +60,7 @@ def train_adapter(
     validation: Annotations | float | None = VALIDATION_SHARE,
     *,
     base_model: str,
+    task: TaskShape | Mapping[str, Any] | None = None,
     method: str | Carrier = "dcpc",
     adapter: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
@@ -79,6 +82,8 @@ def train_adapter(
             which the adapter decides for labels is fitted on them. A share of the items holds them out of `train`,
             by its `split` column where it has one. None keeps the last epoch, and gives no rule.
         base_model: `minilm`, a Hugging Face id, or a local path.
+        task: what an item is to the model, as a shape of `dcpc.tasks` or its settings, `{"name": "label-words"}`;
+            None for a text that a head classifies.
         method: `dcpc`, `lora` or `p-tuning-v2`, or any other `dcpc.training.carriers.Carrier`.
         adapter: settings of the carrier: fields of the adapter's PEFT configuration.
         training: fields of `DCPCTrainingArguments`; with `bf16` predictions are made under the same autocast.
@@ -109,8 +114,11 @@ def train_adapter(
         arguments = _arguments(carrier, training or {}, Path(checkpoints), validation is not None, progress)
         options = {**(base_options or {}), "trust_remote_code": trust_remote_code}
 
+        shape = task if isinstance(task, TaskShape) else task_shape(task)
+        shape.check(train)
+
         def build() -> tuple[nn.Module, PreTrainedTokenizerBase, str | None]:
-            base, tokenizer = load_base_model(base_model, train.labels, **options)
+            base, tokenizer = shape.load(base_model, train.labels, **options)
             fingerprint = base_fingerprint(base)
             with quiet_libraries():
                 return _attached(carrier, base, train, arguments, adapter or {}), tokenizer, fingerprint
@@ -119,21 +127,26 @@ def train_adapter(
         model, tokenizer, fingerprint = build()
         if rule is not None:
             rule.make_peer = lambda: build()[0]
+        shape = shape.bound(train, tokenizer)
         index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
         check_correction(model, arguments.objective_config())  # mining takes long
         pairs = _mined_pairs(train, arguments, progress)
+        items = ItemDataset(train, tokenizer, index, max_length, pairs, shape)
+        validates = (
+            None if validation is None else ItemDataset(validation, tokenizer, index, max_length, shape=shape)
+        )
         trainer = DCPCTrainer(
             model,
             arguments,
-            ItemDataset(train, tokenizer, index, max_length, pairs),
-            None if validation is None else ItemDataset(validation, tokenizer, index, max_length),
+            items,
+            validates,
             processing_class=tokenizer,
             rule=rule,
             carrier=carrier,
             callbacks=[*callbacks, *([BestWeights()] if in_memory else [])],
         )
         seconds = run_trainer(trainer, resume if isinstance(resume, bool) else str(resume), progress)
-    task = Task(
+    described = Task(
         base_model=located(base_model),
         method=carrier.name,
         labels=list(train.labels),
@@ -141,18 +154,21 @@ def train_adapter(
         max_length=max_length,
         inputs=[name for name in ITEM_COLUMNS if name in train.table],
         base_sha256=fingerprint,
+        shape=shape.model_dump(mode="json"),
+        dtype=_dtype_name(options.get("dtype")),
     )
     trained = TrainedAdapter(
         # With bf16 the Trainer has put its autocast around `forward`, and predictions shall be made under the same.
         model.eval(),
         tokenizer,
-        task,
+        described,
         seconds,
         trainer.state.log_history,
         rule=trainer.rule,
         steps=trainer.state.global_step,
+        notes=[*dict.fromkeys([*items.notes, *(validates.notes if validates else [])])],
     )
-    trained.task = task.model_copy(update={"decision": _decision(trained, train, validation)})
+    trained.task = described.model_copy(update={"decision": _decision(trained, train, validation)})
     return trained
 
 
@@ -190,6 +206,10 @@ def _divided(
             fix="Read both with the same labels=[...].",
         )
     return annotations, validation
+
+
+def _dtype_name(dtype: Any) -> str | None:
+    return None if dtype is None else str(dtype).removeprefix("torch.")
 
 
 def run_trainer(trainer: DCPCTrainer, resume: bool | str, progress: bool) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,7 +29,7 @@ OWN = {
     "labels": "they are those of the data; --labels gives a larger set or another order",
     "annotators": "they are those of the data",
     "annotator_groups": "--group-column names the column that has them",
-    "task_type": "`dcpc train` trains classifiers",
+    "task_type": "the task and the base model decide it",
     "peft_type": "--method chooses it",
     "base_model_name_or_path": "--model chooses it",
     "inference_mode": "an adapter in training is no finished one",
@@ -44,9 +44,10 @@ class Recipe(BaseModel):
 
     Attributes:
         model: base model.
+        task: what is trained, as `{name: label-words, template: …}` (`dcpc.tasks`); empty classifies with a head.
+        dtype: number type of the base model; None is what it was saved in.
         method: dcpc, lora or p-tuning-v2.
         preset: objective preset.
-        task: what is trained, as `{name: write, system: …}`; empty for classification.
         max_length: tokens after which texts are cut.
         validation_share: share of the items held out to choose the best epoch, where the data have no split.
         training: fields of transformers' TrainingArguments.
@@ -57,9 +58,10 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str | None = None
+    task: dict[str, Any] = Field(default_factory=dict)
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
     method: str = "dcpc"
     preset: str = "default"
-    task: dict[str, Any] = Field(default_factory=dict)
     max_length: int = Field(default=256, gt=0)
     validation_share: float = Field(default=VALIDATION_SHARE, ge=0, lt=1)
     training: dict[str, Any] = Field(default_factory=dict)
@@ -100,18 +102,20 @@ def read_recipe(path: str | Path) -> Recipe:
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
     """A copy of the recipe with `key=value` settings put where they belong.
 
-    A key is a field of the recipe, the objective, TrainingArguments or the adapter, looked for in this order.
+    A key is a field of the recipe, task, objective, TrainingArguments or adapter, looked for in this order.
 
     Raises:
         UsageError: if there is no such setting, or an assignment has no `=`.
     """
     from dcpc.objective import ObjectiveConfig
+    from dcpc.tasks import shape_fields
     from dcpc.training import DCPCTrainingArguments
 
     content = recipe.model_dump()
     objective = [f.name for f in fields(ObjectiveConfig)]
     training = [f.name for f in fields(DCPCTrainingArguments)]
     adapter = [f.name for f in fields(adapter_config(_method_of(recipe, assignments)))]
+    shape = shape_fields(recipe.task)
     plain = [name for name in Recipe.model_fields if name not in ("training", "objective", "adapter", "task")]
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -120,6 +124,8 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         value = parse_value(text)
         if key in plain:
             content[key] = value
+        elif key in shape:
+            content["task"][key] = value
         elif key in objective:
             content["objective"][key] = value
         elif key in training:
@@ -127,7 +133,7 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         elif key in adapter:
             content["adapter"][key] = value
         else:
-            known = [*plain, *objective, *training, *adapter]
+            known = [*plain, *shape, *objective, *training, *adapter]
             raise UsageError(
                 f"there is no setting `{key}`.", fix=did_you_mean(key, known, cutoff=0.6) or None
             )
@@ -145,8 +151,10 @@ def check_recipe(recipe: Recipe) -> Recipe:
             effect because the method is another one.
     """
     from dcpc.objective import ObjectiveConfig
+    from dcpc.tasks import task_shape
     from dcpc.training.arguments import checked_arguments
 
+    task_shape(recipe.task)
     for name in (*recipe.training, *recipe.adapter):
         if name in OWN:
             raise UsageError(f"`{name}` cannot be set: {OWN[name]}.", fix="Leave it out.")

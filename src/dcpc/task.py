@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -34,6 +35,8 @@ class Task(BaseModel):
         inputs: the item's columns that its inputs were made of (`text`, perhaps `text_pair`, or `response_a` and
             `response_b`); None where nobody wrote them down.
         range: lowest and highest value of the slider that the labels are steps of; None for other labels.
+        shape: settings of the task shape (`dcpc.tasks`); None for a classification head.
+        dtype: number type in which the base model was loaded; None is what it was saved in.
         group_column: column with the group of annotators, to which unknown ones fall back; None for none.
         decision: how labels are decided for macro-F1, fitted on held-out judgements; None where there were none.
         weights_sha256: of the adapter's weights, to notice an altered file; None before it is saved.
@@ -50,6 +53,8 @@ class Task(BaseModel):
     max_length: int | None = Field(default=None, gt=0)
     inputs: list[str] | None = None
     range: tuple[float, float] | None = None
+    shape: dict[str, Any] | None = None
+    dtype: str | None = None
     group_column: str | None = None
     decision: DecisionRule | None = None
     weights_sha256: str | None = None
@@ -78,6 +83,11 @@ class Task(BaseModel):
             return f"for the most probable label: it carries no rule fitted on {FEWEST_ITEMS} held-out items or more"
         judgements, items = f"{self.decision.judgements:,}", f"{self.decision.items:,}"
         return f"for macro-F1, by a rule fitted on {judgements} held-out judgements of {items} items"
+
+    def base_options(self, trust_remote_code: bool = False) -> dict[str, Any]:
+        """How the base model was loaded: arguments of its `from_pretrained`."""
+        dtype = {} if self.dtype is None else {"dtype": self.dtype}
+        return {"trust_remote_code": trust_remote_code, **dtype}
 
     def check_inputs(self, columns: Collection[str]) -> None:
         """Items are made of the columns that training saw: a missing one would be read as empty, one more joined on.

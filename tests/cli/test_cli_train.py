@@ -339,7 +339,7 @@ def test_a_training_of_one_step_trains(dcpc, reviews, tiny_bert, tmp_path, set) 
 def test_a_training_that_is_too_short_has_not_diverged(capsys, loss, says) -> None:
     rows = [(f"i{n}", "text", "yes" if n < 2 else "no") for n in range(50)]  # the shares alone cost 0.17 nats
     judged = Annotations(pd.DataFrame(rows, columns=["item_id", "text", "label"]), ("no", "yes"), "nominal")
-    trained = SimpleNamespace(history=[{"eval_loss": loss}])
+    trained = SimpleNamespace(history=[{"eval_loss": loss}], notes=[])
     print_notes(Division(judged, judged, {}), trained)
     said = capsys.readouterr().err
     assert says in said

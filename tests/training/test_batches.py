@@ -9,7 +9,8 @@ from transformers import AutoTokenizer
 
 from dcpc.data import Annotations
 from dcpc.errors import UsageError
-from dcpc.training import ItemCollator, ItemDataset, tokenize_items
+from dcpc.tasks import tokenize_items
+from dcpc.training import ItemCollator, ItemDataset
 from tiny_models import POSITIONS, judgements, save_tiny_bert
 
 INTERLEAVED = [

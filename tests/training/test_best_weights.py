@@ -19,7 +19,7 @@ from dcpc.prediction import predict_annotators, predict_distribution
 from dcpc.training.best import BestWeights
 from dcpc.training.carriers import Carrier
 from dcpc.training.objective_rule import ObjectiveRule
-from dcpc.training.step import dcpc_tuner
+from dcpc.tuner.acting import dcpc_tuner
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 DATA = sentiment_judgements(24)

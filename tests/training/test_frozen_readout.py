@@ -30,8 +30,8 @@ from dcpc.training.frozen_readout import PRIOR_STD, SHARES, FrozenReadout
 from dcpc.training.objective_rule import ObjectiveRule
 from dcpc.training.readout_regression import fit_readout
 from dcpc.training.rule import LearningRule, tokens_of
-from dcpc.training.step import dcpc_tuner
 from dcpc.tuner import DCPCModel
+from dcpc.tuner.acting import dcpc_tuner
 from tiny_models import judgements, save_tiny_bert, sentiment_judgements, with_module
 
 

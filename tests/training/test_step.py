@@ -10,8 +10,9 @@ from torch.nn.functional import cross_entropy, one_hot
 from dcpc.models import load_base_model
 from dcpc.objective import ObjectiveConfig, RunningConsensus, corrected_targets
 from dcpc.training import ItemCollator, ItemDataset, LearningRule, training_loss
-from dcpc.training.step import annotator_mode, dcpc_tuner, task_loss
+from dcpc.training.step import annotator_mode, task_loss
 from dcpc.tuner import PassRecord
+from dcpc.tuner.acting import dcpc_tuner
 from tiny_models import judgements, save_tiny_bert, with_module
 
 ANNOTATORS = ["ann", "bob", "eve"]

@@ -7,7 +7,7 @@ import pytest
 
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
-from dcpc.training.step import dcpc_tuner
+from dcpc.tuner.acting import dcpc_tuner
 from dcpc_bench.fitted import FittedAdapter
 from dcpc_bench.method import Method, TrainingSettings
 from dcpc_bench.methods import FORMS, METHODS

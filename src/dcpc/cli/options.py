@@ -18,7 +18,7 @@ Data = Annotated[
     ),
 ]
 COLUMN_KEYS = (
-    "item_id", "text", "text_pair", "response_a", "response_b", "annotator_id", "label", "split", "time",
+    "item_id", "text", "text_pair", "response_a", "response_b", "choices", "annotator_id", "label", "split", "time",
     "annotators",
 )  # fmt: skip
 FORMAT_NAMES = (

@@ -37,9 +37,26 @@ def command(
     task: Annotated[
         str | None,
         typer.Option(
-            help="What is trained: `classify` (default), or `write`: replies (`text` or `messages`, and `response`) "
-            "in their writers' styles (`annotator_id`)."
+            help="What is trained: `classify` (default), `choose` among candidates, or `write`: replies (`text` or "
+            "`messages`, and `response`) in their writers' styles (`annotator_id`)."
         ),
+    ] = None,
+    head: Annotated[
+        bool | None,
+        typer.Option(
+            "--head/--label-words",
+            help="Classify with a new head, or with the language model's own words for the labels.",
+        ),
+    ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LABEL=WORD|WORD,…",
+            help="Words of each label, as yes=Yes|Yeah,no=No; implies --label-words.",
+        ),
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Prompt, with {text}, {text_pair} and {labels} where they belong.")
     ] = None,
     method: Annotated[str | None, typer.Option(help="dcpc (default), lora or p-tuning-v2.")] = None,
     preset: Annotated[str | None, typer.Option(help="Objective: default or paper.")] = None,
@@ -87,7 +104,9 @@ def command(
     from dcpc.training.groups import annotator_groups
     from dcpc.training.holdout import hold_out
 
-    settings = _settings(recipe, model, method, preset, task, set or [])
+    flags = {"model": model, "method": method, "preset": preset}
+    shape = _task_flags(task, head, words, template)
+    settings = _settings(recipe, flags, shape, set or [])
     # One seed for the held-out items, the start and the order, wherever it was given.
     settings.training["seed"] = settings.training.get("seed", 0) if seed is None else seed
     if settings.task.get("name") == write.TASK:
@@ -168,6 +187,8 @@ def _train(
         division.train,
         division.validation,
         base_model=settings.model or "",
+        task=settings.task,
+        base_options={} if settings.dtype is None else {"dtype": settings.dtype},
         method=settings.method,
         adapter=settings.adapter,
         training=settings.training_arguments(),
@@ -197,22 +218,59 @@ def _kept(checkpoints: Checkpoints) -> Iterator[None]:
         checkpoints.remove_if_useless()
 
 
+def _task_flags(
+    task: str | None, head: bool | None, words: str | None, template: str | None
+) -> dict[str, Any]:
+    """Settings of the task shape that flags name."""
+    if words is not None:
+        head = False if head is None else head
+        if head:
+            raise UsageError("--head reads no words, so --words has no effect.", fix="Leave one of them out.")
+    if head is not None and task not in (None, "classify"):
+        raise UsageError(
+            f"--head and --label-words are about --task classify, not {task}.", fix="Leave them out."
+        )
+    given: dict[str, Any] = {}
+    if task is not None:
+        given["name"] = task
+    if head is not None:
+        given["name"] = "classify" if head else "label-words"
+    if words is not None:
+        given["words"] = _words(words)
+    if template is not None:
+        given["template"] = template.replace("\\n", "\n")
+    return given
+
+
+def _words(text: str) -> dict[str, list[str]]:
+    result: dict[str, list[str]] = {}
+    for part in options.parse_list(text) or []:
+        label, equals, words = part.partition("=")
+        if not equals:
+            raise UsageError(
+                f"`--words {part}` names no label.", fix="Write it as --words 'yes=Yes|Yeah,no=No'."
+            )
+        result[label.strip()] = [word.strip() for word in words.split("|")]
+    return result
+
+
 def _settings(
-    path: Path | None,
-    model: str | None,
-    method: str | None,
-    preset: str | None,
-    task: str | None,
-    assignments: list[str],
+    path: Path | None, flags: dict[str, Any], shape: dict[str, Any], assignments: list[str]
 ) -> Recipe:
     from dcpc.models import located
     from dcpc.recipe import Recipe, check_recipe, override, read_recipe
     from dcpc.training.carriers import CARRIERS
 
     recipe = read_recipe(path) if path is not None else Recipe()
-    flags: dict[str, Any] = {"model": model, "method": method, "preset": preset}
     recipe = recipe.model_copy(update={name: value for name, value in flags.items() if value is not None})
-    recipe, writing = write.taken_apart(recipe, task, assignments)
+    shape_name = shape.get("name")
+    recipe, writing = write.taken_apart(
+        recipe, shape_name if shape_name in (None, write.TASK) else "classify", assignments
+    )
+    if writing is None:
+        # A shape that a flag names has none of another one's settings.
+        kept = recipe.task if shape_name in (None, recipe.task.get("name")) else {}
+        recipe = recipe.model_copy(update={"task": {**kept, **shape}})
     recipe = override(recipe, assignments)
     if recipe.method not in CARRIERS:
         raise UsageError(f"there is no method `{recipe.method}`.", fix=f"Methods are: {', '.join(CARRIERS)}.")

@@ -14,8 +14,9 @@ from dcpc.data.counts import soft_labels
 
 Scale = Literal["nominal", "ordinal", "preference"]
 
-ITEM_COLUMNS = ("text", "text_pair", "response_a", "response_b")
-"""Columns that belong to the item, not to the judgement: equal in all rows of one item."""
+ITEM_COLUMNS = ("text", "text_pair", "response_a", "response_b", "choices")
+"""Columns that belong to the item, not to the judgement: equal in all rows of one item. `choices` is a JSON list of
+the candidates to choose from (`dcpc.data.readers.choices`)."""
 
 
 def item_texts(items: pd.DataFrame) -> list[str]:

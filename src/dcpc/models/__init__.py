@@ -1,6 +1,12 @@
 """Base models: two that install offline, `minilm` and `smollm2`, and anything a Hugging Face id or path names."""
 
-from dcpc.models.loading import is_language_model, load_base_model, load_language_model, located
+from dcpc.models.loading import (
+    is_language_model,
+    load_base_model,
+    load_language_model,
+    located,
+    peft_task_type,
+)
 from dcpc.models.minilm import minilm_path
 from dcpc.models.sentence_classifier import SentenceClassifier
 from dcpc.models.smollm2 import smollm2_path
@@ -12,5 +18,6 @@ __all__ = [
     "load_language_model",
     "located",
     "minilm_path",
+    "peft_task_type",
     "smollm2_path",
 ]

@@ -104,6 +104,15 @@ def load_language_model(
     return _loaded(name, load, trust_remote_code, {})
 
 
+def peft_task_type(model: PreTrainedModel) -> str | None:
+    """PEFT's task type of a base model; None for a `SentenceClassifier`, as PEFT's auto classes would load
+    transformers' own classifier, with another pooling.
+    """
+    if model.can_generate():
+        return "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
+    return None if isinstance(model, SentenceClassifier) else "SEQ_CLS"
+
+
 def is_language_model(name: str, *, trust_remote_code: bool = False) -> bool:
     """Whether a base model writes text, so that label words can be read from it; False where it cannot be told."""
     try:

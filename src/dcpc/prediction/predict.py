@@ -126,10 +126,11 @@ def _batches(
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
     """Batches of items of similar length: their positions in `items`, and their tokens on the model's device."""
     adapter.model.eval()
-    encoded = adapter.tokenize(items)
+    encoded = adapter.encode(items).fields
     order = np.argsort([-len(ids) for ids in encoded["input_ids"]], kind="stable")
     steps = range(0, len(order), batch_size)
     for start in tqdm(steps, desc="Predicting", unit="batch", disable=not progress, leave=False):
         rows = order[start : start + batch_size]
-        batch = {name: [values[row] for row in rows] for name, values in encoded.items()}
-        yield rows, dict(adapter.tokenizer.pad(batch, return_tensors="pt").to(adapter.device))
+        fields = [{name: values[row] for name, values in encoded.items()} for row in rows]
+        batch = adapter.shape.collate(fields, adapter.tokenizer)
+        yield rows, {name: tensor.to(adapter.device) for name, tensor in batch.items()}

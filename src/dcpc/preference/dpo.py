@@ -29,7 +29,8 @@ from dcpc.errors import UsageError
 from dcpc.pooling import mean_of_tokens
 from dcpc.preference.raters import WEIGHTS, Comparison, RaterModel
 from dcpc.training.checks import check_finite
-from dcpc.training.step import annotator_mode, dcpc_tuner
+from dcpc.training.step import annotator_mode
+from dcpc.tuner.acting import dcpc_tuner
 
 try:
     from trl import DPOConfig, DPOTrainer

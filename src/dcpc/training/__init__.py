@@ -2,7 +2,7 @@
 
 from dcpc.training.arguments import DCPCTrainingArguments
 from dcpc.training.collator import ItemCollator
-from dcpc.training.dataset import ItemDataset, tokenize_items
+from dcpc.training.dataset import ItemDataset
 from dcpc.training.rule import LearningRule
 from dcpc.training.step import StepOutput, training_loss
 from dcpc.training.trainer import DCPCTrainer
@@ -14,6 +14,5 @@ __all__ = [
     "ItemDataset",
     "LearningRule",
     "StepOutput",
-    "tokenize_items",
     "training_loss",
 ]

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
-from dcpc.models import SentenceClassifier
+from dcpc.models import SentenceClassifier, peft_task_type
 from dcpc.models.layers import attention_linears, head_modules
 from dcpc.names import check_name
 from dcpc.objective import ObjectiveConfig
@@ -55,7 +55,7 @@ class Carrier(ABC):
         What it returns can be saved as an adapter where it is a `PeftModel`.
 
         Args:
-            base: a classifier with one output per label; may be changed in place.
+            base: a classifier with one output per label, or a language model; may be changed in place.
             train: the judgements that will train it.
             arguments: of the training, with the objective; `total_steps` gives its length.
             settings: the user's: fields of the PEFT configuration, or what else the carrier takes.
@@ -101,14 +101,17 @@ class DCPCCarrier(Carrier):
         settings: Mapping[str, Any],
     ) -> nn.Module:
         """The base model inside a PEFT model with `DCPCConfig`, with an effect of every annotator."""
-        fields = adapter_fields(arguments.preset, arguments.objective_config(), settings)
         # A single annotator cannot be told from the consensus.
         annotators = list(train.annotators) if len(train.annotators) > 1 else None
-        own: dict[str, Any] = {"task_type": "SEQ_CLS", "labels": list(train.labels), "annotators": annotators}
+        own: dict[str, Any] = {
+            "task_type": peft_task_type(base),
+            "labels": list(train.labels),
+            "annotators": annotators,
+        }
         if isinstance(base, SentenceClassifier):
-            # A task type would make PEFT's auto classes load transformers' own classifier, with another pooling.
-            own |= {"task_type": None, "modules_to_save": ["classifier"]}
-        return peft.get_peft_model(base, DCPCConfig(**{**own, **fields}))
+            own["modules_to_save"] = ["classifier"]
+        fields = adapter_fields(arguments.preset, arguments.objective_config(), {**own, **settings})
+        return peft.get_peft_model(base, DCPCConfig(**fields))
 
 
 class PeftCarrier(Carrier):
@@ -121,19 +124,21 @@ class PeftCarrier(Carrier):
     def checked_config(
         self, base: PreTrainedModel, labels: Sequence[str], steps: int, settings: Mapping[str, Any]
     ) -> peft.PeftConfig:
-        """The configuration, for a classifier of these C labels whose head is trained in full and saved.
+        """The configuration: a classifier's head is trained in full and saved, a language model's stays as it is.
 
         Raises:
             UsageError: a field that the configuration does not have, or a head without one output per label.
             ModelError: the model has no layers that the method could act on.
         """
-        outputs = base.config.num_labels
-        if outputs != len(labels):
+        if base.can_generate():
+            shared: dict[str, Any] = {"task_type": peft_task_type(base)}
+        elif (outputs := base.config.num_labels) == len(labels):
+            shared = {"task_type": peft.TaskType.SEQ_CLS, "modules_to_save": head_modules(base)}
+        else:
             raise UsageError(
                 f"the head of {type(base).__name__} has {outputs} outputs for {len(labels)} labels",
                 fix=f"Load the base model with num_labels={len(labels)}.",
             )
-        shared = {"task_type": peft.TaskType.SEQ_CLS, "modules_to_save": head_modules(base)}
         try:
             return self.config(base, steps, **{**shared, **settings})
         except TypeError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from dcpc.tasks import Classify, TaskShape
 from dcpc.training.conflicts import conflicts_in_batch
 
 JUDGEMENT_FIELDS = ("labels", "annotator_ids", "item_index", "items", "conflicts", "conflict_weights")
@@ -21,19 +22,20 @@ JUDGEMENT_FIELDS = ("labels", "annotator_ids", "item_index", "items", "conflicts
 class ItemCollator:
     """Pads the tokens of B items to the longest and lays their judgements end to end.
 
-    A batch has the tokenizer's fields [B, n], and `labels` [J], `annotator_ids` [J] (−1 unknown), `item_index`
-    [J] (position in the batch of the judgement's item) and `items` [B] (numbers in the data set). Where the data
-    set knows mined pairs, also those with both sides in the batch: `conflicts` [P, 2] (positions of judgements)
-    and `conflict_weights` [P].
+    A batch has the fields of its task shape, each with B rows, and `labels` [J], `annotator_ids` [J] (−1 unknown),
+    `item_index` [J] (position in the batch of the judgement's item) and `items` [B] (numbers in the data set). Where
+    the data set knows mined pairs, also those with both sides in the batch: `conflicts` [P, 2] (positions of
+    judgements) and `conflict_weights` [P].
     """
 
     tokenizer: PreTrainedTokenizerBase
+    shape: TaskShape = field(default_factory=Classify)
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """Make one batch."""
         ours = (*JUDGEMENT_FIELDS, "item", "partners")
         fields = [{k: v for k, v in example.items() if k not in ours} for example in examples]
-        batch = dict(self.tokenizer.pad(fields, return_tensors="pt"))
+        batch = self.shape.collate(fields, self.tokenizer)
         counts = [len(example["labels"]) for example in examples]
         batch["labels"] = torch.from_numpy(np.concatenate([example["labels"] for example in examples]))
         batch["annotator_ids"] = torch.from_numpy(

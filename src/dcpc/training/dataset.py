@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from dcpc.data import Annotations
 from dcpc.data.pairs import JudgementPairs
-from dcpc.errors import UsageError
+from dcpc.tasks import Classify, TaskShape
 from dcpc.training.conflicts import partners_of_items
 
 
@@ -25,6 +24,11 @@ class ItemDataset(Dataset[dict[str, Any]]):
         annotator_index: annotator id → number in the adapter; ids that are missing count as unknown (−1).
         max_length: tokens after which texts are cut; None for the tokenizer's own limit.
         conflicts: mined pairs of the annotations' judgements, for an objective with `mined_pairs`.
+        shape: what an item is to the model; None for a text to be classified with a head.
+
+    Attributes:
+        shape: as given.
+        notes: what was cut or done otherwise than asked, to be shown to the user.
     """
 
     def __init__(
@@ -34,9 +38,11 @@ class ItemDataset(Dataset[dict[str, Any]]):
         annotator_index: Mapping[str, int] | None = None,
         max_length: int | None = None,
         conflicts: JudgementPairs | None = None,
+        shape: TaskShape | None = None,
     ) -> None:
-        self.annotations = annotations
-        self._tokens = tokenize_items(annotations.items, tokenizer, max_length)
+        self.annotations, self.shape = annotations, shape or Classify()
+        encoded = self.shape.encode(annotations.items, tokenizer, max_length)
+        self._tokens, self.notes = encoded.fields, encoded.notes
         known = annotator_index or {}
         numbers = np.array([known.get(name, -1) for name in annotations.annotators] + [-1])
         annotators = numbers[annotations.annotator_codes]  # [J]; code −1 reads the last entry, −1
@@ -69,38 +75,3 @@ class ItemDataset(Dataset[dict[str, Any]]):
             return np.empty((0, 2), dtype=np.int64)
         items = self.annotations.item_codes
         return np.stack([items[self.conflicts.first], items[self.conflicts.second]], axis=1)
-
-
-def tokenize_items(
-    items: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None
-) -> dict[str, Sequence[list[int]]]:
-    """Token ids of items: a text, a pair of texts, or a prompt with two responses.
-
-    Args:
-        items: I rows with `text` and perhaps `text_pair`, or `response_a` and `response_b`.
-        tokenizer: of the base model.
-        max_length: tokens after which texts are cut.
-
-    Returns:
-        The tokenizer's fields, each a list of I token lists.
-
-    Raises:
-        UsageError: if `max_length` has no room for anything but the tokenizer's own marks.
-    """
-    limit = min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
-    if limit > 1_000_000:  # tokenizers without a limit say so with an enormous number
-        limit = 512
-    second = None
-    marks = tokenizer.num_special_tokens_to_add(pair="text_pair" in items or "response_a" in items)
-    if limit <= marks:
-        raise UsageError(
-            f"max_length is {limit}, and {marks} of these tokens are the tokenizer's own marks: no text is left.",
-            fix="Choose a larger one, as 128.",
-        )
-    if "text_pair" in items:
-        second = items["text_pair"].tolist()
-    elif "response_a" in items:
-        separator = f" {tokenizer.sep_token or tokenizer.eos_token or '|'} "
-        second = (items["response_a"] + separator + items["response_b"]).tolist()
-    encoded = tokenizer(items["text"].tolist(), second, truncation=True, max_length=limit)
-    return dict(encoded)

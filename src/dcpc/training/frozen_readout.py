@@ -29,11 +29,14 @@ from torch import Tensor, nn
 from dcpc.data import Annotations
 from dcpc.errors import TrainingError
 from dcpc.regression.logistic import Judged
-from dcpc.training.predicted import Predicted, Scored, judged_loss, predicted
+from dcpc.tasks import Scored
+from dcpc.training.dataset import ItemDataset
+from dcpc.training.predicted import Predicted, judged_loss, predicted
 from dcpc.training.readout_regression import fit_readout
 from dcpc.training.rule import Batch, tokens_of
-from dcpc.training.step import annotator_mode, dcpc_tuner, recorded_pass
+from dcpc.training.step import annotator_mode
 from dcpc.tuner import DCPCModel
+from dcpc.tuner.acting import dcpc_tuner
 
 MOST_ITEMS, MOST_NUMBERS = 20_000, 2**27
 """Of more items, or more numbers in their states, a part is read: enough for a linear map. 2²⁷ numbers are 1 GiB in
@@ -51,7 +54,7 @@ class FrozenReadout:
 
     Args:
         tuner: whose acting adapter has a readout.
-        n_items: I, of the training set.
+        data: the training set.
         shares: (a, b) to use instead of weighing them.
 
     Attributes:
@@ -60,11 +63,13 @@ class FrozenReadout:
         effects: of the adapter's annotators on the logits [A,C]; None before the fit, and where it knew none.
     """
 
-    def __init__(self, tuner: DCPCModel, n_items: int, shares: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self, tuner: DCPCModel, data: ItemDataset, shares: tuple[float, float] | None = None
+    ) -> None:
         assert tuner.readout is not None  # callers ask `of`
         self.tuner, self.readout, self.fitted, self.shares = tuner, tuner.readout, False, shares
         most = min(MOST_ITEMS, max(1, MOST_NUMBERS // self.readout.weight.shape[1]))
-        self.every = math.ceil(n_items / most)
+        self.every, self.shape = math.ceil(len(data) / most), data.shape
         self.effects: np.ndarray | None = None
         self._known: dict[tuple[tuple[str, torch.Size, bytes], ...], Tensor] = {}
         self._hold(True)
@@ -78,11 +83,11 @@ class FrozenReadout:
 
     @classmethod
     def of(
-        cls, model: nn.Module, n_items: int, shares: tuple[float, float] | None = None
+        cls, model: nn.Module, data: ItemDataset, shares: tuple[float, float] | None = None
     ) -> FrozenReadout | None:
-        """The readout of a PEFT model that is trained on so many items; None where its adapter has none."""
+        """The readout of a PEFT model that is trained on these items; None where its adapter has none."""
         tuner = dcpc_tuner(model)
-        return None if tuner is None or tuner.readout is None else cls(tuner, n_items, shares)
+        return None if tuner is None or tuner.readout is None else cls(tuner, data, shares)
 
     def fit(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], annotations: Annotations) -> None:
         """Regress the judgements of the training items on the frozen states.
@@ -205,8 +210,7 @@ class FrozenReadout:
 
     def _both(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> tuple[Scored, Tensor]:
         """A pass of the adapter alone, and the logits [B,C] of the readout alone."""
-        output, styles = recorded_pass(model, tokens, **preference)
-        return Scored(output.logits.float(), styles), self._readout_logits(model, tokens)
+        return self.shape.forward(model, tokens, **preference), self._readout_logits(model, tokens)
 
     @staticmethod
     def _joined(adapter: Scored, readout: Tensor, shares: tuple[float, float]) -> Scored:

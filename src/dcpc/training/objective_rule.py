@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from torch import Tensor, nn
 
 from dcpc.objective import ObjectiveConfig, RunningConsensus
+from dcpc.tasks import Scored
 from dcpc.training import step
 from dcpc.training.annotator_start import start_annotators
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.frozen_readout import FrozenReadout
-from dcpc.training.predicted import Scored
 from dcpc.training.rule import Batch, LearningRule
 
 
@@ -49,7 +49,7 @@ class ObjectiveRule(LearningRule):
     def begin(self, model: nn.Module, data: ItemDataset) -> None:
         """Switch the readout off, also where an earlier training has switched it on."""
         if self.readout is None:
-            self.readout, self.data = FrozenReadout.of(model, len(data), self.shares), data
+            self.readout, self.data = FrozenReadout.of(model, data, self.shares), data
 
     def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
         """Fit the readout, the first time, and start annotators from it.
@@ -84,6 +84,7 @@ class ObjectiveRule(LearningRule):
             self.config,
             n_judgements=self.n_judgements,
             consensus=self.consensus if started else None,
+            shape=self.shape,
         )
 
     def state(self) -> dict[str, Tensor]:

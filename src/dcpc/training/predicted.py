@@ -14,21 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from dcpc.tasks import Scored
 from dcpc.training.step import annotator_mode, task_loss
-from dcpc.tuner import DCPCModel, Styles
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What a pass over B items gave.
-
-    Attributes:
-        logits: [B, C], without any annotator.
-        styles: what the correction module made of the inputs; None without one.
-    """
-
-    logits: Tensor
-    styles: Styles | None = None
+from dcpc.tuner import DCPCModel
 
 
 @dataclass(frozen=True)

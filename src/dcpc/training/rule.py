@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from dcpc.tasks import Classify, Scored, TaskShape
 from dcpc.training.collator import JUDGEMENT_FIELDS
 from dcpc.training.dataset import ItemDataset
-from dcpc.training.predicted import Predicted, Scored, judged_loss, predicted
-from dcpc.training.step import StepOutput, annotator_mode, dcpc_tuner, recorded_pass
+from dcpc.training.predicted import Predicted, judged_loss, predicted
+from dcpc.training.step import StepOutput, annotator_mode
+from dcpc.tuner.acting import dcpc_tuner
 
 Batch = dict[str, Tensor]
 """What `ItemCollator` makes: tokens of B items, and their J judgements."""
@@ -36,11 +38,13 @@ class LearningRule:
         saves: whether the adapter alone, without the rule, predicts the same, so that it can be saved.
         make_peer: builds another model like the one that is trained; set before the training, for rules that train
             two.
+        shape: what an item is to the model, and where its logits come from; that of the data.
     """
 
     ema_decay: float = 0.0
     saves: bool = True
     make_peer: Callable[[], nn.Module] | None = None
+    shape: TaskShape = Classify()
 
     def prepare(self, model: nn.Module, data: ItemDataset) -> None:
         """Make what the rule needs besides the model, before the optimizer is made.
@@ -69,8 +73,7 @@ class LearningRule:
 
     def scored(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Scored:
         """A pass over B items; `annotator_ids` [B] where annotators act inside the model."""
-        output, styles = recorded_pass(model, tokens, **preference)
-        return Scored(output.logits.float(), styles)
+        return self.shape.forward(model, tokens, **preference)
 
     def annotator_index(self, model: nn.Module, ids: Sequence[str]) -> Tensor | None:
         """Numbers [J] of annotators, −1 for unknown ones; None where the rule and the model know none."""

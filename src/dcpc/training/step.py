@@ -23,13 +23,13 @@ from dcpc.objective import (
     conflict_weight,
     corrected_targets,
     pair_terms,
-    pool_layers,
     view_pairs,
 )
+from dcpc.tasks import Classify, Scored, TaskShape
 from dcpc.training.collator import JUDGEMENT_FIELDS
 from dcpc.training.conflicts import mined_row_pairs
-from dcpc.training.tuners import tuner_of
-from dcpc.tuner import DCPCModel, PassRecord, Styles
+from dcpc.tuner import DCPCModel, Styles
+from dcpc.tuner.acting import dcpc_tuner
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,6 @@ class StepOutput:
         return StepOutput(self.loss + term, {**self.terms, name: term}, self.logits)
 
 
-def dcpc_tuner(model: nn.Module) -> DCPCModel | None:
-    """The DCPC tuner inside a PEFT model; None where the adapter is another method."""
-    return tuner_of(model, DCPCModel)
-
-
 def check_correction(model: nn.Module, config: ObjectiveConfig) -> None:
     """Refuse terms about the correction module for a DCPC adapter without one: they would silently be zero.
 
@@ -73,22 +68,6 @@ def check_correction(model: nn.Module, config: ObjectiveConfig) -> None:
         )
 
 
-def recorded_pass(model: nn.Module, tokens: dict[str, Tensor], **options: Any) -> tuple[Any, Styles | None]:
-    """A forward pass, and what the adapter's correction module made of the inputs (None without one).
-
-    Args:
-        model: with any adapter; one that is no DCPC adapter records nothing.
-        tokens: of B inputs.
-        **options: further arguments of the pass.
-    """
-    tuner = dcpc_tuner(model)
-    config = None if tuner is None else tuner.active_config
-    if config is None or not config.correction:
-        return model(**tokens, **options), None
-    record = PassRecord()
-    return model(**tokens, **options, record=record), record.styles
-
-
 def annotator_mode(tuner: DCPCModel) -> str:
     """Where annotators act in the active adapter: `output`, `prefix`, or `none` where it knows no annotators."""
     config = tuner.active_config
@@ -102,15 +81,17 @@ def training_loss(
     *,
     n_judgements: int,
     consensus: RunningConsensus | None = None,
+    shape: TaskShape | None = None,
 ) -> StepOutput:
     """Loss of one batch of items.
 
     Args:
-        model: a PEFT model with a classification head.
+        model: a PEFT model.
         batch: from `ItemCollator`.
         config: weights and switches.
         n_judgements: J of the whole training set, over which the annotators' KL is spread.
         consensus: running consensus of the items; None leaves the targets as they are.
+        shape: where the logits come from; None for a classification head.
 
     Returns:
         The loss with its graph.
@@ -120,10 +101,8 @@ def training_loss(
     n_items = len(batch["items"])
     rows = _rows(batch, tuner, two_views=config.view_pairs and config.uses_pairs)
     wants_states = config.uses_pairs
-    outputs, styles = recorded_pass(
-        model, rows.tokens, output_hidden_states=wants_states or None, **rows.preference
-    )
-    logits = outputs.logits.float()  # [B, C]
+    scored = (shape or Classify()).forward(model, rows.tokens, states=wants_states, **rows.preference)
+    logits, styles = scored.logits, scored.styles  # [B, C]
     judged = _judgement_logits(tuner, logits, rows, styles)
     targets = one_hot(rows.labels, logits.shape[-1]).float()  # [J, C]
     if consensus is not None:
@@ -133,7 +112,7 @@ def training_loss(
     terms = {"task": task_loss(judged, targets, rows.first_item, n_items)}
     if wants_states:
         pairs = _pairs(batch, rows, config, len(logits), logits.shape[-1])
-        terms |= pair_terms(_state(outputs, logits, rows, styles), pairs, config)
+        terms |= pair_terms(_state(scored), pairs, config)
     if tuner is not None and config.annotator_weight > 0 and _learns_annotators(tuner):
         terms["annotators"] = config.annotator_weight * tuner.annotator_kl() / n_judgements
     return StepOutput.of(terms, logits)
@@ -242,12 +221,10 @@ def _pairs(
     return pairs
 
 
-def _state(outputs: Any, logits: Tensor, rows: _Rows, styles: Styles | None) -> BatchState:
-    hidden = (
-        outputs.hidden_states if outputs.get("hidden_states") is not None else outputs.encoder_hidden_states
-    )
-    states = pool_layers(hidden, rows.tokens["attention_mask"]).float()
-    log_p = logits.log_softmax(dim=-1)
+def _state(scored: Scored) -> BatchState:
+    states, styles = scored.states, scored.styles
+    assert states is not None  # they were asked for
+    log_p = scored.logits.log_softmax(dim=-1)
     if styles is None:
         return BatchState(states, log_p)
     # An encoder-decoder's decoder layers have prefixes too, but they share the encoder's preference.

@@ -62,9 +62,10 @@ class DCPCTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         self.rule = ObjectiveRule(args.objective_config()) if rule is None else rule
+        self.rule.shape = train_dataset.shape
         self.rule.prepare(model, train_dataset)
         if processing_class is not None:
-            kwargs.setdefault("data_collator", ItemCollator(processing_class))
+            kwargs.setdefault("data_collator", ItemCollator(processing_class, train_dataset.shape))
         if args.ddp_find_unused_parameters is None:
             # Annotators act after the forward pass, where a search for unused tensors does not find them;
             # `check_gradients` makes sure that every tensor is used.

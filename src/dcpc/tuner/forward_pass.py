@@ -54,6 +54,14 @@ class Styles:
     corrected: list[Tensor]
     positions: list[int]
 
+    def every(self, n: int) -> Styles:
+        """Those of every n-th row, where n rows in a row had the same input."""
+        if n == 1:
+            return self
+        mean, std, probabilities = (each[:, ::n] for each in (self.mean, self.std, self.probabilities))
+        corrected = [each if len(each) == 1 else each[::n] for each in self.corrected]
+        return Styles(mean, std, probabilities, corrected, self.positions)
+
 
 @dataclass(eq=False)
 class PassRecord:
@@ -178,6 +186,14 @@ def carry_styles(output: Any, styles: dict[str, LayerStyles]) -> None:
         carrier = getattr(output, name, None)
         if carrier is not None and not isinstance(carrier, tuple):
             setattr(carrier, CARRIED, styles)
+
+
+def copied_states(states: Tensor, n: int) -> Tensor:
+    """An encoder's last states [B,m,H] with n copies of every row, next to each other, and the styles they carry."""
+    copies = states.repeat_interleave(n, dim=0)
+    if hasattr(states, CARRIED):
+        setattr(copies, CARRIED, getattr(states, CARRIED))
+    return copies
 
 
 def repeated(value: Tensor, size: int) -> Tensor:

@@ -49,12 +49,13 @@ from dcpc.tuner.trial_pass import describe
 class DCPCModel(TunerStructure):
     """A base model with DCPC adapters. Made by `peft.get_peft_model(base, DCPCConfig(...))`.
 
-    `forward` takes three arguments besides those of the base model, `generate` the first two:
+    `forward` takes four arguments besides those of the base model, `generate` the first two:
 
     - `annotator_ids` [B]: indices of annotators (see `annotator_index`), -1 for unknown. In the mode `prefix`
       they shape what the module corrects, in the mode `output` the logits (and the loss, where labels are given);
     - `noise` [B,K]: ε of eq. 11, shared by all layers. Without it, ε is drawn in training and 0 otherwise;
-    - `record`: a `PassRecord`, which the pass fills with what its correction module made of the inputs.
+    - `record`: a `PassRecord`, which the pass fills with what its correction module made of the inputs;
+    - `prompt_mask` [B,n]: positions that the module pools over, where not all of the input is the prompt.
 
     A pass leaves nothing behind: threads and tasks may share the model.
     """
@@ -105,6 +106,7 @@ class DCPCModel(TunerStructure):
         kwargs = dict(kwargs)
         annotator_ids, noise = kwargs.pop("annotator_ids", None), kwargs.pop("noise", None)
         record: PassRecord | None = kwargs.pop("record", None)
+        prompt: Tensor | None = kwargs.pop("prompt_mask", None)
         given = {**dict(zip(self.parameter_names, args, strict=False)), **kwargs}
         if self.model.training and self.machinery is not None:
             self.machinery.adopt_checkpointing()
@@ -127,6 +129,8 @@ class DCPCModel(TunerStructure):
             _warn_of_missing_annotators(config)
         new = self._new_pass(config, given, annotator_ids, noise)
         new.record = record
+        if prompt is not None:
+            new.mask = prompt
         reads = self.readout is not None and self.readout.enabled
         if new.annotator_ids is not None or reads:
             # The loss belongs to the logits that the tuner has changed, so it is computed after the change.

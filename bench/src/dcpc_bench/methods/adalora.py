@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from dcpc.models.layers import attention_linears
 from dcpc.training.carriers import PeftCarrier
-from dcpc.training.tuners import tuner_of
+from dcpc.tuner.acting import tuner_of
 from dcpc_bench.method import Method
 
 LORA_RANK = 8

@@ -13,6 +13,7 @@ from dcpc.data.advice import columns_option, likely_annotators, likely_column, n
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations, Scale
 from dcpc.data.marks import without_marked
 from dcpc.data.raw import RawTable, count
+from dcpc.data.readers.choices import with_choices
 from dcpc.data.readers.items import with_items
 from dcpc.data.readers.labels import (
     declared_labels,
@@ -48,6 +49,9 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
         raw = _choose_preference_column(raw)
     validation.check_columns(raw, ("text", "label"))
     raw = without_ignored(with_plain_labels(raw), reading.ignore_labels)
+    raw, labels = with_choices(raw, reading.labels)
+    if labels is not reading.labels:
+        reading = replace(reading, labels=labels)
     has_ids = "item_id" in raw.frame
     raw = with_items(raw, exact=reading.exact, skip_blank=reading.skip_blank)
     if not has_ids:
@@ -110,6 +114,7 @@ def assemble_items(raw: RawTable, reading: Reading) -> ItemRows:
     validation.check_rows(raw, "items")
     raw = _chosen_rows(raw, reading)
     validation.check_columns(raw, ("text",))
+    raw, _ = with_choices(raw)
     has_ids = "item_id" in raw.frame
     others = raw.frame[[name for name in raw.frame.columns if name not in OUR_COLUMNS]]
     raw = with_items(raw, exact=reading.exact, skip_blank=reading.skip_blank)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dcpc.tasks.write.batches import IGNORED
-from dcpc.training.step import dcpc_tuner
 from dcpc.tuner import DCPCModel
+from dcpc.tuner.acting import dcpc_tuner
 
 ROWS_AT_ONCE = 4
 """Rows whose log-probabilities are computed in float32 at a time: vocabularies are large."""
@@ -50,7 +50,10 @@ def inputs_of(model: nn.Module, batch: Mapping[str, Tensor], *, as_writers: bool
     writers = inputs.pop("annotator_ids", None)
     if writers is not None and as_writers and writers_act(model) is not None:
         inputs["annotator_ids"] = writers
-    if "position_ids" not in inputs and "position_ids" in inspect.signature(base_of(model).forward).parameters:
+    if (
+        "position_ids" not in inputs
+        and "position_ids" in inspect.signature(base_of(model).forward).parameters
+    ):
         # Without them, padding in front of a text would count: models with learned positions read it elsewhere.
         inputs["position_ids"] = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
     return inputs

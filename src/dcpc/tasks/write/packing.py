@@ -9,7 +9,7 @@ from torch import nn
 
 from dcpc.tasks.write.batches import PackingCollator, ReplyCollator
 from dcpc.tasks.write.loss import base_of, reply_loss
-from dcpc.training.step import dcpc_tuner
+from dcpc.tuner.acting import dcpc_tuner
 
 TOLERANCE = 1e-3
 """Relative, of the loss of two packed texts: kernels and types round differently."""
