@@ -69,14 +69,16 @@ def _as_printed(text: str) -> object | None:
     # Else Python would join 'a' 'b', as NumPy prints them, to one text.
     text = _TEXT_BEFORE_TEXT.sub(lambda found: found[1] + (", " if found[3] else found[2]), text)
     try:
-        return ast.literal_eval(text)  # type: ignore[no-any-return]
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
 
 
 def is_missing(value: object) -> bool:
     """Whether a cell is empty: None, NaN and the like; a list is not."""
-    return value is None or (not isinstance(value, list | dict | np.ndarray) and bool(pd.isna(value)))
+    if value is None or isinstance(value, list | dict | np.ndarray):
+        return value is None
+    return bool(pd.isna(value))  # type: ignore[call-overload]
 
 
 def answer(value: object) -> object:

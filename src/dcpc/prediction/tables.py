@@ -13,6 +13,7 @@ from dcpc.data.annotations import ITEM_COLUMNS, Annotations
 from dcpc.data.raw import numbered
 from dcpc.data.readers import ItemRows
 from dcpc.data.readers.assemble import assemble_items
+from dcpc.data.reading import Reading
 from dcpc.errors import UsageError
 from dcpc.evaluation.decision import chosen_goal, decide_labels
 from dcpc.prediction.predict import predict_annotators, predict_distribution
@@ -70,7 +71,7 @@ def item_rows(items: Items) -> ItemRows:
     if isinstance(items, Annotations):
         items = items.items
     frame = items if isinstance(items, pd.DataFrame) else pd.DataFrame({"text": list(items)})
-    return assemble_items(numbered(frame, "items", first=0))
+    return assemble_items(numbered(frame, "items", first=0), Reading())
 
 
 def _check_form(form: str, goal: str | None) -> None:
