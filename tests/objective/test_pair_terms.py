@@ -35,7 +35,7 @@ def random_state(n_inputs: int = 5, n_layers: int = 3, seed: int = 0) -> BatchSt
     return BatchState(
         states=draw(n_layers, n_inputs, 4) + 0.7,
         log_probabilities=(2 * draw(n_inputs, 3)).log_softmax(-1),
-        preferences=draw(n_layers, n_inputs, 2).softmax(-1),
+        styles=draw(n_layers, n_inputs, 2).softmax(-1),
         prefixes=[draw(n_inputs, 2, 3) for _ in range(n_layers)],
     )
 
@@ -65,7 +65,7 @@ def naive_terms(state: BatchState, pairs: Pairs, config: ObjectiveConfig) -> dic
             squared = squared.mean() if config.normalise_alignment else squared.sum()
             sums["alignment"] += weight * squared.item() / (n_layers - 1)
         for layer in range(n_layers):
-            p, q = state.preferences[layer, a], state.preferences[layer, b]
+            p, q = state.styles[layer, a], state.styles[layer, b]
             sums["preference"] += weight * (p * (p / q).log()).sum().item() / n_layers
     factors = {name: getattr(config, f"{name}_weight") for name in sums}
     return {name: factors[name] * value / weights if weights else 0.0 for name, value in sums.items()}
@@ -102,7 +102,7 @@ def test_without_conflicting_pairs_all_terms_are_zero():
     no_pairs = Pairs.of(torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long))
     unsuspicious = Pairs.of(torch.tensor([0]), torch.tensor([1]), torch.zeros(1))
     same_prediction = BatchState(
-        state.states, torch.zeros(5, 3).log_softmax(-1), state.preferences, state.prefixes
+        state.states, torch.zeros(5, 3).log_softmax(-1), state.styles, state.prefixes
     )
     low_threshold = ObjectiveConfig(**ALL_TERMS)
     cases = [

@@ -18,7 +18,7 @@ from dcpc.objective import ObjectiveConfig
 from dcpc.prediction import predict_annotators, predict_distribution
 from dcpc.training.best import BestWeights
 from dcpc.training.carriers import Carrier
-from dcpc.training.objective_rule import ObjectiveRule
+from dcpc.training.dcpc_rule import DCPCRule
 from dcpc.tuner.acting import dcpc_tuner
 from tiny_models import save_tiny_bert, sentiment_judgements
 
@@ -40,7 +40,7 @@ class Everything(Carrier):
         return base
 
 
-class Unsaved(ObjectiveRule):
+class Unsaved(DCPCRule):
     saves = False
 
 

@@ -23,11 +23,11 @@ from dcpc.training import (
     DCPCTrainingArguments,
     ItemCollator,
     ItemDataset,
+    dcpc_rule,
     frozen_readout,
-    objective_rule,
 )
+from dcpc.training.dcpc_rule import DCPCRule
 from dcpc.training.frozen_readout import PRIOR_STD, SHARES, FrozenReadout
-from dcpc.training.objective_rule import ObjectiveRule
 from dcpc.training.readout_regression import fit_readout
 from dcpc.training.rule import LearningRule, tokens_of
 from dcpc.tuner import DCPCModel
@@ -106,9 +106,9 @@ def test_annotators_keep_the_effects_of_the_regression(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    start = objective_rule.start_annotators
+    start = dcpc_rule.start_annotators
     monkeypatch.setattr(
-        objective_rule,
+        dcpc_rule,
         "start_annotators",
         lambda p, effects: (start(p, effects), started.append(p.mean.clone())),
     )
@@ -153,10 +153,10 @@ def test_the_weights_are_those_to_be_expected_given_held_out_judgements(
         seen["chosen"] = weigh(self, model, batches)
         rule, shares = LearningRule(), self.readout.shares
         chosen = shares.tolist()
-        for a, b in product(SHARES, SHARES):
-            shares.copy_(torch.tensor([b, a]))
-            prior = ((a - 0.5) ** 2 + (b - 0.5) ** 2) / (2 * PRIOR_STD**2)
-            seen[a, b] = math.exp(-validation_loss() - prior)
+        for point in product(SHARES, SHARES):
+            shares.copy_(torch.tensor(point))
+            prior = ((point[0] - 0.5) ** 2 + (point[1] - 0.5) ** 2) / (2 * PRIOR_STD**2)
+            seen[point] = math.exp(-validation_loss() - prior)
         shares.copy_(torch.tensor(chosen))
         return seen["chosen"]
 
@@ -191,7 +191,7 @@ def test_a_training_resumed_at_its_end_predicts_as_it_did(tmp_path: Path) -> Non
 
 def test_training_twice_goes_on_and_weighs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts = []
-    monkeypatch.setattr(objective_rule, "start_annotators", lambda *args: starts.append(args))
+    monkeypatch.setattr(dcpc_rule, "start_annotators", lambda *args: starts.append(args))
     trainer = tiny_trainer(tmp_path, validates=False)
     for _ in range(2):
         trainer.train()
@@ -243,7 +243,7 @@ def test_judgements_without_ids_leave_annotators_at_their_start(tmp_path: Path) 
     model = get_peft_model(base, config)
     unnamed = judgements([(f"item {i}", "the film", None, ("no", "yes")[i % 2]) for i in range(8)])
     data = ItemDataset(unnamed, tokenizer)
-    rule = ObjectiveRule(ObjectiveConfig())
+    rule = DCPCRule(ObjectiveConfig())
     rule.prepare(model, data)
     batch = ItemCollator(tokenizer)([data[i] for i in range(8)])
     rule.start_epoch(model, lambda: [batch], 0.0)

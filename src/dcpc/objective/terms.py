@@ -34,14 +34,14 @@ class BatchState:
     Attributes:
         states: pooled hidden states of the L layers [L, B, H].
         log_probabilities: predicted log-probabilities [B, C].
-        preferences: preference styles [L', B, K]; None without a correction module.
+        styles: p_pref, preference styles [L', B, K]; None without a correction module.
         prefixes: corrected prefixes of the L' adapted layers, tensors [B, m, W]; None without a correction module.
         prefix_states: pooled hidden states of those layers [L', B, H].
     """
 
     states: Tensor
     log_probabilities: Tensor
-    preferences: Tensor | None = None
+    styles: Tensor | None = None
     prefixes: Sequence[Tensor] | None = None
     prefix_states: Tensor | None = None
 
@@ -93,8 +93,8 @@ def pair_terms(state: BatchState, pairs: Pairs, config: ObjectiveConfig) -> dict
     if not keep.any():
         return terms
     chosen = pairs.where(keep)
-    if config.preference_weight > 0 and state.preferences is not None:
-        kl = preference_divergence(state.preferences[:, chosen.a], state.preferences[:, chosen.b])
+    if config.preference_weight > 0 and state.styles is not None:
+        kl = preference_divergence(state.styles[:, chosen.a], state.styles[:, chosen.b])
         terms["preference"] = config.preference_weight * (chosen.weight * kl).sum() / total
     if config.alignment_weight > 0 and state.prefixes is not None:
         tokens = state.states if state.prefix_states is None else state.prefix_states  # [L', B, H]

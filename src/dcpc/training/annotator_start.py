@@ -1,4 +1,4 @@
-"""Where annotators' effects start: at effects on the logits that were fitted in closed form.
+"""Where annotators' effects start: at effects on the logits that a convex regression found.
 
 The effects v_a are written in the tuner's terms, v_a ≈ u_a D: principal axes of the effects, scaled so that the u_a
 have the spread of their prior. A group, which stands for its unknown members, starts at the mean of the known ones.

@@ -1,4 +1,4 @@
-"""Fitting the cross-layer readout: in closed form before training, weighed against the adapter after it.
+"""Fitting the cross-layer readout: a convex regression before training, weighed against the adapter after it.
 
 1. Before the first step: a logistic ridge regression from the frozen base model's pooled states to the judgements,
    with an effect of every annotator where preferences act on the logits. What strict and lenient annotators differ in
@@ -9,7 +9,7 @@
    the adapter learns what is left when these have explained who judges how. Trained beside it, most of hundreds of
    annotators would have a step or two for their few labels. They go on training where the data are too large to be
    read whole.
-3. After training: logits = b · adapter + a · readout, with the (a, b) to be expected given the held-out judgements
+3. After training: logits = β · adapter + α · readout, with the (β, α) to be expected given the held-out judgements
    and a normal prior around one half (the posterior mean over a grid: the most probable pair would jump with a few
    judgements); without any, both count half. The readout keeps the two, and both are one half in checkpoints, so
    that what is saved predicts what was validated.
@@ -37,12 +37,13 @@ from dcpc.training.rule import Batch, tokens_of
 from dcpc.training.step import annotator_mode
 from dcpc.tuner import DCPCModel
 from dcpc.tuner.acting import dcpc_tuner
+from dcpc.tuner.readout import Shares
 
 MOST_ITEMS, MOST_NUMBERS = 20_000, 2**27
 """Of more items, or more numbers in their states, a part is read: enough for a linear map. 2²⁷ numbers are 1 GiB in
 double precision, of which a fit needs a few."""
-HALVES = (0.5, 0.5)
-"""(a, b) while a training goes on."""
+HALVES = Shares(0.5, 0.5)
+"""While a training goes on."""
 SHARES = np.linspace(0.0, 1.0, 9)
 """Factors that are weighed for the readout and for the adapter."""
 PRIOR_STD = 0.25
@@ -55,7 +56,7 @@ class FrozenReadout:
     Args:
         tuner: whose acting adapter has a readout.
         data: the training set.
-        shares: (a, b) to use instead of weighing them.
+        shares: to use instead of weighing them.
 
     Attributes:
         every: how many items there are to each one that is read; 1 where all are.
@@ -63,9 +64,7 @@ class FrozenReadout:
         effects: of the adapter's annotators on the logits [A,C]; None before the fit, and where it knew none.
     """
 
-    def __init__(
-        self, tuner: DCPCModel, data: ItemDataset, shares: tuple[float, float] | None = None
-    ) -> None:
+    def __init__(self, tuner: DCPCModel, data: ItemDataset, shares: Shares | None = None) -> None:
         assert tuner.readout is not None  # callers ask `of`
         self.tuner, self.readout, self.fitted, self.shares = tuner, tuner.readout, False, shares
         most = min(MOST_ITEMS, max(1, MOST_NUMBERS // self.readout.weight.shape[1]))
@@ -82,9 +81,7 @@ class FrozenReadout:
             self.tuner.annotators.hold(held and self.every == 1)
 
     @classmethod
-    def of(
-        cls, model: nn.Module, data: ItemDataset, shares: tuple[float, float] | None = None
-    ) -> FrozenReadout | None:
+    def of(cls, model: nn.Module, data: ItemDataset, shares: Shares | None = None) -> FrozenReadout | None:
         """The readout of a PEFT model that is trained on these items; None where its adapter has none."""
         tuner = dcpc_tuner(model)
         return None if tuner is None or tuner.readout is None else cls(tuner, data, shares)
@@ -112,7 +109,7 @@ class FrozenReadout:
         with torch.no_grad():
             for name in ("centre", "spread", "weight", "bias"):
                 getattr(self.readout, name).copy_(torch.from_numpy(getattr(found, name)))
-            self._set_shares(*(self.shares or HALVES))
+            self._set_shares(self.shares or HALVES)
         self.fitted, self.effects = True, found.effects
         self._known.clear()
 
@@ -156,30 +153,25 @@ class FrozenReadout:
         """A pass while neither is weighed: half adapter, half readout."""
         return self._joined(*self._both(model, tokens, **preference), self.shares or HALVES)
 
-    def weigh(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
-        """Choose a and b, and switch the readout on; one that nothing was fitted for is left as it is.
+    def weigh(self, model: nn.Module, held_out: Iterable[Batch] | None) -> Shares:
+        """Choose how much each counts, and switch the readout on; one that nothing was fitted for is left as it is.
 
         Args:
             model: trained.
             held_out: batches with noisy judgements; None for halves.
-
-        Returns:
-            (a, b).
         """
         # The weights decide, not `fitted`: a training that is resumed at its end has them from the checkpoint.
         if self.fitted or self.readout.weight.any():
-            a, b = self._expected(model, held_out) if self.shares is None else self.shares
-            self._set_shares(a, b)
+            self._set_shares(self.shares or self._expected(model, held_out))
         self._hold(False)
-        b, a = self.readout.shares.tolist()
-        return a, b
+        return Shares(*self.readout.shares.tolist())
 
     @torch.no_grad()
-    def _set_shares(self, a: float, b: float) -> None:
-        self.readout.shares.copy_(torch.tensor([b, a]))
+    def _set_shares(self, shares: Shares) -> None:
+        self.readout.shares.copy_(torch.tensor(shares))
 
-    def _expected(self, model: nn.Module, held_out: Iterable[Batch] | None) -> tuple[float, float]:
-        """Posterior mean of (a, b) over the grid, given held-out judgements and the prior."""
+    def _expected(self, model: nn.Module, held_out: Iterable[Batch] | None) -> Shares:
+        """Posterior mean of (β, α) over the grid, given held-out judgements and the prior."""
         grid = np.array(list(product(SHARES, SHARES)))  # [P,2]
         # Minus the logs of prior and likelihood, so that held-out judgements have to make up for the distance.
         losses = ((grid - 0.5) ** 2).sum(axis=1) / (2 * PRIOR_STD**2)
@@ -187,11 +179,10 @@ class FrozenReadout:
         with torch.no_grad():
             for batch in held_out or ():
                 losses += self._losses(model, batch, grid)
-        a, b = softmax(-losses) @ grid
-        return float(a), float(b)
+        return Shares(*(softmax(-losses) @ grid).tolist())
 
     def _losses(self, model: nn.Module, batch: Batch, grid: np.ndarray) -> np.ndarray:
-        """Cross-entropy of a batch for every (a, b) of a grid [P,2], summed over items, [P]."""
+        """Cross-entropy of a batch for every (β, α) of a grid [P,2], summed over items, [P]."""
         tokens, who, item = tokens_of(batch), batch["annotator_ids"], batch["item_index"]
         inside = annotator_mode(self.tuner) == "prefix"
         if inside:  # annotators act inside the model: a pass for every judgement
@@ -200,7 +191,7 @@ class FrozenReadout:
         of_items = self._both(model, tokens)
         known = who if annotator_mode(self.tuner) == "output" else None
         found = []
-        for shares in grid:
+        for shares in (Shares(*point) for point in grid):
             said = predicted(self.tuner, self._joined(*of_items, shares), known, item)
             if inside:
                 own = self._joined(*of_judgements, shares).logits
@@ -213,10 +204,9 @@ class FrozenReadout:
         return self.shape.forward(model, tokens, **preference), self._readout_logits(model, tokens)
 
     @staticmethod
-    def _joined(adapter: Scored, readout: Tensor, shares: tuple[float, float]) -> Scored:
-        """a · readout + b · adapter."""
-        a, b = shares
-        return Scored(b * adapter.logits + a * readout, adapter.styles)
+    def _joined(adapter: Scored, readout: Tensor, shares: Shares) -> Scored:
+        """β · adapter + α · readout."""
+        return Scored(shares.adapter * adapter.logits + shares.readout * readout, adapter.styles)
 
     def _readout_logits(self, model: nn.Module, tokens: Batch) -> Tensor:
         """[B,C], computed once per batch: held-out batches come again every epoch, to the same frozen model."""

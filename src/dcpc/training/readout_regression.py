@@ -1,4 +1,4 @@
-"""The regression behind the readout: judgements on pooled states, with effects of annotators, in closed form."""
+"""The regression behind the readout: judgements on pooled states, with annotators' effects; convex, by L-BFGS."""
 
 from __future__ import annotations
 

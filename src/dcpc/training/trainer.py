@@ -23,8 +23,8 @@ from dcpc.training.carriers import Carrier
 from dcpc.training.checks import check_finite, check_gradients, gradient_norm
 from dcpc.training.collator import ItemCollator
 from dcpc.training.dataset import ItemDataset
+from dcpc.training.dcpc_rule import DCPCRule
 from dcpc.training.length_order import LongestFirst
-from dcpc.training.objective_rule import ObjectiveRule
 from dcpc.training.partner_sampling import PartnerSampler
 from dcpc.training.rule import Batch, LearningRule
 
@@ -61,7 +61,7 @@ class DCPCTrainer(Trainer):
         carrier: Carrier | None = None,
         **kwargs: Any,
     ) -> None:
-        self.rule = ObjectiveRule(args.objective_config()) if rule is None else rule
+        self.rule = DCPCRule(args.objective_config()) if rule is None else rule
         self.rule.shape = train_dataset.shape
         self.rule.prepare(model, train_dataset)
         if processing_class is not None:

@@ -11,9 +11,17 @@ through the base model. W and b start at zero, β and α at one: a fresh readout
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class Shares(NamedTuple):
+    """β and α: how much the adapter's logits and the readout's count in their sum."""
+
+    adapter: float
+    readout: float
 
 
 class CrossLayerReadout(nn.Module):

@@ -35,14 +35,15 @@ def _given(name: str, what: str, **objective: float) -> Method:
     return _form(f"dcpc-with-{name}", f"with {what}, which is not in `default`", objective=objective)
 
 
-def _counted(readout: float, adapter: float) -> RuleOf:
+def _counted(*, adapter: float, readout: float) -> RuleOf:
     """The objective, with fixed shares of readout and adapter in every prediction."""
 
     def rule(*_: Any) -> Any:
         from dcpc.objective import ObjectiveConfig
-        from dcpc.training.objective_rule import ObjectiveRule
+        from dcpc.training.dcpc_rule import DCPCRule
+        from dcpc.tuner.readout import Shares
 
-        return ObjectiveRule(ObjectiveConfig.preset("default"), shares=(readout, adapter))
+        return DCPCRule(ObjectiveConfig.preset("default"), shares=Shares(adapter, readout))
 
     return rule
 
@@ -57,7 +58,7 @@ FORMS = {
             "dcpc-readout",
             "the readout and the annotators' effects alone, fitted before any training",
             adapter={"bottleneck": 1},
-            rule=_counted(1.0, 0.0),
+            rule=_counted(adapter=0.0, readout=1.0),
             searched=False,
             max_steps=1,  # there is nothing to train
         ),
@@ -65,7 +66,7 @@ FORMS = {
         _form(
             "dcpc-no-readout",
             "the adapter alone; annotators start from the regression of the readout as ever",
-            rule=_counted(0.0, 1.0),
+            rule=_counted(adapter=1.0, readout=0.0),
         ),
         _form(
             "dcpc-with-pcm",

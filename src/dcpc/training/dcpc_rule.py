@@ -13,18 +13,19 @@ from dcpc.training.annotator_start import start_annotators
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.frozen_readout import FrozenReadout
 from dcpc.training.rule import Batch, LearningRule
+from dcpc.tuner.readout import Shares
 
 
-class ObjectiveRule(LearningRule):
+class DCPCRule(LearningRule):
     """`dcpc.training.step.training_loss` with its memory; with the preset `none`, plain task loss.
 
     Args:
         config: weights and switches of the objective.
-        shares: (a, b), how much readout and adapter count, instead of what held-out judgements say: (0, 1) is the
-            adapter alone, though its annotators start from the regression, and (1, 0) the regression.
+        shares: how much adapter and readout count, instead of what held-out judgements say: (1, 0) is the adapter
+            alone, though its annotators start from the regression, and (0, 1) the regression.
     """
 
-    def __init__(self, config: ObjectiveConfig, shares: tuple[float, float] | None = None) -> None:
+    def __init__(self, config: ObjectiveConfig, shares: Shares | None = None) -> None:
         self.config, self.shares = config, shares
         self.ema_decay = config.ema_decay
         self.consensus: RunningConsensus | None = None
