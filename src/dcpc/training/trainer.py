@@ -62,10 +62,12 @@ class DCPCTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         self.rule = DCPCRule(args.objective_config()) if rule is None else rule
-        self.rule.shape = train_dataset.shape
+        shape = getattr(train_dataset, "shape", None)  # data of written replies have a loss of their own
+        if shape is not None:
+            self.rule.shape = shape
         self.rule.prepare(model, train_dataset)
         if processing_class is not None:
-            kwargs.setdefault("data_collator", ItemCollator(processing_class, train_dataset.shape))
+            kwargs.setdefault("data_collator", ItemCollator(processing_class, self.rule.shape))
         if args.ddp_find_unused_parameters is None:
             # Annotators act after the forward pass, where a search for unused tensors does not find them;
             # `check_gradients` makes sure that every tensor is used.
