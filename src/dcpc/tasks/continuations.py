@@ -101,7 +101,7 @@ class _Call:
         self.prompt_learning = bool(
             getattr(getattr(base, "active_peft_config", None), "is_prompt_learning", False)
         )
-        plain = base.get_base_model() if hasattr(base, "get_base_model") else base
+        plain: Any = base.get_base_model() if hasattr(base, "get_base_model") else base  # type: ignore[operator]
         self.config: Any = plain.config
         self.encoder_decoder = bool(getattr(self.config, "is_encoder_decoder", False))
         parameters = inspect.signature(plain.forward).parameters
@@ -115,14 +115,13 @@ class _Call:
         """Whether continuations may stand side by side in an input of this length."""
         text = self.config.get_text_config()
         kinds = getattr(text, "layer_types", None) or ()
-        window = getattr(text, "sliding_window", None)
-        windowed = window is not None and getattr(text, "use_sliding_window", True)
+        window = getattr(text, "sliding_window", None) if getattr(text, "use_sliding_window", True) else None
         return (
             self.takes_positions
             and all(kind in FULL_ATTENTION for kind in kinds)
             and getattr(text, "_attn_implementation", "") not in UNMASKED
             and not getattr(text, "alibi", False)
-            and not (windowed and length > window)
+            and (window is None or length <= window)
             and getattr(text, "model_type", "") not in RECURRENT
         )
 

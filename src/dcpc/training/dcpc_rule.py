@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -70,7 +71,7 @@ class DCPCRule(LearningRule):
             self.readout.weigh(model, held_out)
         self.readout = self.data = None
 
-    def scored(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Scored:
+    def scored(self, model: nn.Module, tokens: Batch, **preference: Any) -> Scored:
         """A pass over B items; during training, readout and adapter count half each."""
         if self.readout is None or not self.readout.fitted:
             return super().scored(model, tokens, **preference)

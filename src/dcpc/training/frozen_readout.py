@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -149,7 +150,7 @@ class FrozenReadout:
             n_classes=annotations.n_classes,
         )
 
-    def scored(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Scored:
+    def scored(self, model: nn.Module, tokens: Batch, **preference: Any) -> Scored:
         """A pass while neither is weighed: half adapter, half readout."""
         return self._joined(*self._both(model, tokens, **preference), self.shares or HALVES)
 
@@ -199,7 +200,7 @@ class FrozenReadout:
             found.append(float(judged_loss(said, batch)) * len(batch["items"]))
         return np.array(found)
 
-    def _both(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> tuple[Scored, Tensor]:
+    def _both(self, model: nn.Module, tokens: Batch, **preference: Any) -> tuple[Scored, Tensor]:
         """A pass of the adapter alone, and the logits [B,C] of the readout alone."""
         return self.shape.forward(model, tokens, **preference), self._readout_logits(model, tokens)
 

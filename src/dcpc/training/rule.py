@@ -14,6 +14,7 @@ Every method that is trained goes through one trainer and one prediction path; w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,7 @@ class LearningRule:
         """Loss of a batch; `epoch` counts from 0 and is fractional within an epoch."""
         raise NotImplementedError
 
-    def scored(self, model: nn.Module, tokens: Batch, **preference: Tensor) -> Scored:
+    def scored(self, model: nn.Module, tokens: Batch, **preference: Any) -> Scored:
         """A pass over B items; `annotator_ids` [B] where annotators act inside the model."""
         return self.shape.forward(model, tokens, **preference)
 

@@ -54,7 +54,7 @@ def with_choices(raw: RawTable, labels: Sequence[str] | None = None) -> tuple[Ra
 
 
 def _numbered_columns(frame: pd.DataFrame) -> list[str]:
-    found = {int(match[1]): name for name in frame if (match := NUMBERED.fullmatch(str(name).strip()))}
+    found = {int(match[1]): str(name) for name in frame if (match := NUMBERED.fullmatch(str(name).strip()))}
     return [found[number] for number in sorted(found)]
 
 
