@@ -234,6 +234,122 @@ def lewidi_2025(judgements: Judgements, folder: Path) -> Path:
     return path
 
 
+def label_studio_min(judgements: Judgements, folder: Path, name: str = "min.json") -> Path:
+    rows = [
+        {
+            "annotation_id": number,
+            "annotator": int(j.annotator),
+            "created_at": "2024-03-01T10:00:00Z",
+            "id": int(j.item),
+            "lead_time": 3.1,
+            "text": j.text,
+            "updated_at": "2024-03-01T10:00:00Z",
+            "verdict": j.label,
+        }
+        for number, j in enumerate(judgements)
+    ]
+    return write_rows(rows, folder / name)
+
+
+def labelbox(judgements: Judgements, folder: Path) -> Path:
+    def label(j: Judgement) -> dict[str, Any]:
+        answer = {"name": "verdict", "value": "verdict", "radio_answer": {"name": j.label, "value": j.label}}
+        return {
+            "label_kind": "Default",
+            "label_details": {"created_by": j.annotator, "created_at": "2024-03-01"},
+            "annotations": {"objects": [], "classifications": [answer]},
+        }
+
+    rows = [
+        {
+            "data_row": {"id": item, "row_data": text},
+            "projects": {"p": {"name": "P", "labels": [label(j) for j in given]}},
+        }
+        for (item, text), given in by_item(judgements).items()
+    ]
+    return write_rows(rows, folder / "labelbox.jsonl")
+
+
+def potato(judgements: Judgements, folder: Path) -> Path:
+    for annotator in {j.annotator for j in judgements}:
+        own = folder / "annotation_output" / annotator
+        own.mkdir(parents=True)
+        instances = [
+            {
+                "id": j.item,
+                "displayed_text": j.text,
+                "label_annotations": {"verdict": {j.label: "true"}},
+                "span_annotations": {},
+                "behavioral_data": {"time_string": "Time spent: 0d 0h 0m 5s "},
+            }
+            for j in judgements
+            if j.annotator == annotator
+        ]
+        write_rows(instances, own / "annotated_instances.jsonl")
+    return folder / "annotation_output"
+
+
+def doccano_folder(judgements: Judgements, folder: Path) -> Path:
+    with zipfile.ZipFile(doccano(judgements, folder)) as archive:
+        archive.extractall(folder / "unpacked")
+    return folder / "unpacked"
+
+
+def ground_truth_folder(judgements: Judgements, folder: Path) -> Path:
+    manifest = folder / "job" / "manifests" / "output" / "output.manifest"
+    manifest.parent.mkdir(parents=True)
+    items = by_item(judgements)
+    lines = [{"id": item, "source": text, "job-metadata": {"human-annotated": "yes"}} for item, text in items]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    for number, given in enumerate(items.values()):
+        answers = [
+            {
+                "workerId": j.annotator,
+                "answerContent": {"crowd-classifier": {"label": j.label}},
+                "submissionTime": "2024-03-01T00:00:09Z",
+            }
+            for j in given
+        ]
+        responses = folder / "job" / "annotations" / "worker-response" / "iteration-1"
+        file = responses / str(number) / "2024-03-01.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"answers": answers}), encoding="utf-8")
+    return folder / "job"
+
+
+def nested(judgements: Judgements, folder: Path, name: str = "nested.jsonl") -> Path:
+    rows = [
+        {
+            "id": item,
+            "text": text,
+            "annotators": [{"label": j.label, "annotator_id": j.annotator} for j in given],
+        }
+        for (item, text), given in by_item(judgements).items()
+    ]
+    return write_rows(rows, folder / name)
+
+
+def side_by_side(judgements: Judgements, folder: Path, name: str = "lists.jsonl") -> Path:
+    rows = [
+        {
+            "id": item,
+            "text": text,
+            "annotators": [j.annotator for j in given],
+            "labels": [j.label for j in given],
+        }
+        for (item, text), given in by_item(judgements).items()
+    ]
+    return write_rows(rows, folder / name)
+
+
+def hugging_face_lists(judgements: Judgements, folder: Path) -> Path:
+    import datasets
+
+    path = side_by_side(judgements, folder, "lists.parquet")
+    datasets.Dataset.from_pandas(pd.read_parquet(path)).save_to_disk(folder / "saved lists")
+    return folder / "saved lists"
+
+
 def crowd_kit(judgements: Judgements, folder: Path) -> Path:
     rows = [{"task": j.item, "worker": j.annotator, "label": j.label, "text": j.text} for j in judgements]
     return write_rows(rows, folder / "crowd.csv")
@@ -278,6 +394,17 @@ EXPORTS: dict[str, tuple[str, Callable[[Judgements, Path], Path]]] = {
     "prodigy": ("prodigy", prodigy),
     "doccano": ("doccano", doccano),
     "ground truth": ("ground-truth", ground_truth),
+    "ground truth, a job's folder": ("ground-truth", ground_truth_folder),
+    "doccano, unpacked": ("doccano", doccano_folder),
+    "label studio, JSON_MIN": ("label-studio-min", label_studio_min),
+    "label studio, CSV": ("label-studio-min", lambda j, folder: label_studio_min(j, folder, "min.csv")),
+    "labelbox": ("labelbox", labelbox),
+    "potato": ("potato", potato),
+    "nested objects": ("nested", nested),
+    "nested objects, parquet": ("nested", lambda j, folder: nested(j, folder, "nested.parquet")),
+    "lists side by side": ("nested", side_by_side),
+    "lists side by side, parquet": ("nested", lambda j, folder: side_by_side(j, folder, "lists.parquet")),
+    "hugging face, lists": ("huggingface", hugging_face_lists),
     "lewidi 2023": ("lewidi", lewidi_2023),
     "lewidi 2025": ("lewidi", lewidi_2025),
 }

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from reading import has_note, labels_of
 
-from dcpc.data.readers import doccano as doccano_reader
 from dcpc.data.readers import read_annotations
+from dcpc.data.readers.tools import doccano as doccano_reader
 from dcpc.errors import DataError
 
 

@@ -26,7 +26,7 @@ def test_an_example_is_recognised_and_read(tmp_path: Path, name: str, kind: str,
         json.dumps([json.loads(example)]) if name == "ground-truth" else example, encoding="utf-8"
     )
     assert detect_format(str(path), {}) == name
-    annotations = read_annotations(path, labels=None if name == "lewidi" else LABELS)
+    annotations = read_annotations(path, labels=None if name in ("lewidi", "votes", "trl") else LABELS)
     assert annotations.n_judgements >= 1
     assert "Great service." in set(annotations.items["text"])
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcpc.data import Annotations
-from dcpc.data.readers import FORMATS, read_annotations
-from dcpc.data.readers.detect import detect_format
+from dcpc.data.readers import FORMATS, read_annotations, read_items
+from dcpc.data.readers.detect import detect_format, look_at
+from dcpc.data.readers.tools import tool_formats
 from dcpc.data.writers import write_argilla, write_crowdkit, write_long
 
 LABELS = ("no", "yes")
@@ -75,8 +76,29 @@ def test_every_format_gives_the_same_judgements_and_is_recognised(name: str, row
 
 def test_every_format_has_a_property_test() -> None:
     tested = {format_name for format_name, _ in EXPORTS.values()}
-    # The containers csv, tsv, jsonl and parquet can be forced, but are recognised as the long table in them.
-    assert tested == set(FORMATS) - {"csv", "tsv", "jsonl", "parquet"}
+    # csv, tsv, jsonl and parquet can be forced, but are recognised as the long table in them. Votes and
+    # TRL's pairs are preferences, see test_reader_preferences.py; WebAnno's TSV is refused.
+    assert tested == set(FORMATS) - {"csv", "tsv", "jsonl", "parquet", "trl", "votes", "webanno"}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_no_two_formats_claim_one_source(name: str, tmp_path: Path) -> None:
+    rows = [Judgement("100", "a text", "1", "no"), Judgement("100", "a text", "2", "yes")]
+    path = EXPORTS[name][1](rows, tmp_path)
+    if EXPORTS[name][0] == "huggingface":
+        return  # told by what save_to_disk writes
+    claims = [name for name, tool in tool_formats().items() if tool.recognises(look_at(path, str(path)))]
+    assert claims in ([], [EXPORTS[name][0]])
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+@settings(max_examples=5)
+@given(rows=judgements())
+def test_every_format_gives_its_items_whether_judged_or_not(name: str, rows: Judgements) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = EXPORTS[name][1](rows, Path(folder))
+        items = read_items(path)
+    assert set(zip(items["item_id"], items["text"], strict=True)) == {(row.item, row.text) for row in rows}
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.tsv", "table.jsonl", "table.parquet"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,11 +22,12 @@ COLUMN_KEYS = (
     "item_id", "text", "text_pair", "response_a", "response_b", "choices", "annotator_id", "label", "split", "time",
     "annotators",
 )  # fmt: skip
+_TOOLS = Path(__file__).resolve().parents[1] / "data" / "readers" / "tools"
 FORMAT_NAMES = (
-    "long", "csv", "tsv", "jsonl", "parquet", "wide", "crowd-kit", "huggingface", "argilla", "argilla-1",
-    "argilla-table", "label-studio", "prodigy", "doccano", "ground-truth", "lewidi",
+    "long", "csv", "tsv", "jsonl", "parquet", "wide", "crowd-kit", "huggingface",
+    *sorted(path.stem.replace("_", "-") for path in _TOOLS.glob("*.py") if path.stem != "__init__"),
 )  # fmt: skip
-"""Written out, so that `--help` need not load the readers."""
+"""Written out, or told from file names, so that `--help` need not load the readers."""
 
 Columns = Annotated[
     str | None,

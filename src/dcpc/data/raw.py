@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """A record of an annotation tool's export, judged or not.
+
+    Attributes:
+        place: its number, as the user counts it.
+        item: makes its columns of the item (`text`, ...); raises DataError where they cannot be told.
+        record: as the tool wrote it, to give predictions back in the tool's own form.
+    """
+
+    place: int
+    item: Callable[[], dict[str, Any]]
+    record: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,8 @@ class RawTable:
         width: fields of the header of a CSV or TSV file, where some row has fewer.
         short: place → fields of the rows that have fewer; what they lack was read as empty.
         decimal_comma: whether `1,5` may be a number: the values stand in a table that commas do not divide.
+        combined: how many labels are several in one, `a,b`: of these there may be very many.
+        records: all records of an annotation tool's export, also those that nobody judged; empty for tables.
     """
 
     frame: pd.DataFrame
@@ -35,6 +54,8 @@ class RawTable:
     width: int = 0
     short: dict[int, int] = field(default_factory=dict)
     decimal_comma: bool = False
+    combined: int = 0
+    records: tuple[SourceRecord, ...] = ()
 
     def where(self, row: int | None = None, column: str | None = None) -> str:
         """Name a place in the user's file, as in `reviews.csv, row 17, column "rating"`.
@@ -63,6 +84,20 @@ class RawTable:
     def with_notes(self, *notes: str) -> RawTable:
         """The same table with more notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+    def of_all_records(self) -> RawTable:
+        """The items of all records, one row each, for prediction; a table stays as it is.
+
+        Raises:
+            DataError: if a record's text cannot be told.
+        """
+        if not self.records:
+            return self
+        frame = pd.DataFrame([record.item() for record in self.records])
+        places = np.array([record.place for record in self.records], dtype=np.int64)
+        if len(np.unique(places)) < len(places):  # lines of several files
+            places = np.arange(1, len(places) + 1)
+        return replace(self, frame=frame, places=places, notes=())
 
 
 def numbered(

@@ -40,9 +40,20 @@ LIKELY_ABSTENTIONS = frozenset(
 """Labels that may mean that somebody did not judge, in small letters: noted, for the user to decide."""
 
 PREFERENCE_SYNONYMS = {
-    "a": ("a", "1", "a1", "response_a", "model_a", "first", "left"),
-    "b": ("b", "2", "a2", "response_b", "model_b", "second", "right"),
-    "tie": ("tie", "0", "equal", "same", "draw", "both"),
+    "a": ("a", "1", "a1", "response_a", "response_1", "response1", "response-1", "model_a", "first", "left"),
+    "b": (
+        "b",
+        "2",
+        "a2",
+        "response_b",
+        "response_2",
+        "response2",
+        "response-2",
+        "model_b",
+        "second",
+        "right",
+    ),
+    "tie": ("tie", "0", "equal", "same", "draw", "both", "tie (bothbad)", "tie (inconsistent)", "both_bad"),
 }
 _PREFERENCE = {synonym: label for label, synonyms in PREFERENCE_SYNONYMS.items() for synonym in synonyms}
 
@@ -129,7 +140,8 @@ def choose_scale(found: Sequence[str], *, has_responses: bool, declared: Scale |
         if declared not in SCALES:
             raise UsageError(f'"{declared}" is not a label scale.', fix=f"Choose one of {', '.join(SCALES)}.")
         return declared
-    if has_responses:
+    degrees = len(found) > 2 and are_numbers(found) and not set(found) <= set(_PREFERENCE)
+    if has_responses and not degrees:  # −3 … 3 say by how much one response is better
         return "preference"
     return "ordinal" if len(found) > 2 and are_numbers(found) else "nominal"
 
@@ -154,8 +166,17 @@ def order_labels(found: Sequence[str], scale: Scale, source: str) -> tuple[str, 
     return tuple(sorted(found))
 
 
-def check_size(found: Sequence[str], judgements: int, scale: Scale, source: str) -> tuple[str, ...]:
+def check_size(
+    found: Sequence[str], judgements: int, scale: Scale, source: str, *, combined: bool = False
+) -> tuple[str, ...]:
     """Notes on a label set that is large; not called where the user declared the labels.
+
+    Args:
+        found: the distinct labels.
+        judgements: how many there are.
+        scale: of the labels.
+        source: for messages.
+        combined: some labels are several in one, of which there may be very many.
 
     Raises:
         DataError: if the labels look like a continuous score, like free text or like ids.
@@ -167,7 +188,7 @@ def check_size(found: Sequence[str], judgements: int, scale: Scale, source: str)
             where=source,
             fix="Put the scores into a few bins first, or declare --scale nominal if they are class numbers.",
         )
-    if scale == "nominal" and size > MANY_CLASSES and size > judgements / 2:
+    if scale == "nominal" and size > MANY_CLASSES and size > judgements / 2 and not combined:
         raise DataError(
             f"{size:,} different labels in {judgements:,} judgements: free text or ids, not labels.",
             where=source,

@@ -139,7 +139,8 @@ def _read(
         if items_only and found == "wide":
             found = "long"
             columns.pop("annotators", None)
-        return FORMATS[found](str(source), columns)
+        raw = FORMATS[found](str(source), columns)
+        return raw.of_all_records() if items_only else raw
     except OSError as error:
         raise DataError(
             f"cannot be read as {format or 'data'} ({error.strerror or error}).",

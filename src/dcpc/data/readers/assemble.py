@@ -47,7 +47,7 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
     raw = _chosen_rows(raw, reading)
     if "preference" in raw.frame and "response_a" in raw.frame:
         raw = _choose_preference_column(raw)
-    validation.check_columns(raw, ("text", "label"))
+    validation.check_columns(raw, (*_needed_texts(raw), "label"))
     raw = without_ignored(with_plain_labels(raw), reading.ignore_labels)
     raw, labels = with_choices(raw, reading.labels)
     if labels is not reading.labels:
@@ -66,8 +66,8 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
     if declared is None:
         validation.check_classes(raw, found)
         ordered = order_labels(found, scale, raw.source)
-        raw = raw.with_notes(*check_size(found, len(raw.frame), scale, raw.source))
-        raw = raw.with_notes(*label_notes(raw.frame["label"]))
+        size_notes = check_size(found, len(raw.frame), scale, raw.source, combined=raw.combined > 0)
+        raw = raw.with_notes(*size_notes, *label_notes(raw.frame["label"]))
     else:
         ordered = _declared(declared, scale)
         validation.check_labels(raw, ordered)
@@ -113,7 +113,7 @@ def assemble_items(raw: RawTable, reading: Reading) -> ItemRows:
     """
     validation.check_rows(raw, "items")
     raw = _chosen_rows(raw, reading)
-    validation.check_columns(raw, ("text",))
+    validation.check_columns(raw, _needed_texts(raw))
     raw, _ = with_choices(raw)
     has_ids = "item_id" in raw.frame
     others = raw.frame[[name for name in raw.frame.columns if name not in OUR_COLUMNS]]
@@ -140,6 +140,11 @@ def _row_notes(rows: int, items: int, has_ids: bool, others: pd.DataFrame) -> tu
         close = likely_column(others, "item_id") or "NAME"
         what += f". If a column has ids, keep them with {columns_option({'item_id': close})}"
     return (f"{what}.",)
+
+
+def _needed_texts(raw: RawTable) -> tuple[str, ...]:
+    """Two responses can be compared without the prompt; anything else needs a text."""
+    return () if {"response_a", "response_b"} <= set(raw.frame) else ("text",)
 
 
 def rename(raw: RawTable, columns: Mapping[str, str]) -> RawTable:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dcpc.data.readers.assemble import plain
 from dcpc.data.readers.crowd_kit import NAMES
 from dcpc.data.readers.dialect import find_dialect
-from dcpc.data.readers.ground_truth import worker_annotations
+from dcpc.data.readers.formats import Peek
 from dcpc.data.readers.huggingface import is_saved_dataset
 from dcpc.data.readers.records import read_records
+from dcpc.data.readers.tools import tool_formats
 from dcpc.data.readers.wide import annotator_columns
 from dcpc.errors import DataError
 
@@ -66,20 +62,64 @@ def detect_format(source: str, columns: Mapping[str, str]) -> str:
     path = Path(source)
     if not path.exists() or (path.is_dir() and is_saved_dataset(path)):
         return "huggingface"
-    if path.is_dir():
+    peek = look_at(path, source)
+    tool = next((name for name, tool in tool_formats().items() if tool.recognises(peek)), None)
+    if tool is not None:
+        return tool
+    if peek.kind == "zip":
+        workbook = "[Content_Types].xml" in peek.members
+        raise DataError(
+            "this is an Excel workbook." if workbook else "this zip is not one that Doccano writes.",
+            where=source,
+            fix="Save the sheet as CSV (UTF-8)." if workbook else "Unpack it and name the file in it.",
+        )
+    if peek.kind == "folder":
         return "long"
+    if peek.kind == "json" and not peek.records:
+        return "jsonl"
+    if peek.kind == "parquet" and not peek.columns:
+        return "parquet"  # whose reader says what is wrong
+    return _table_format(list(peek.columns), columns)
+
+
+def look_at(path: Path, source: str) -> Peek:
+    """The first records or the header of a file, or what a zip or folder holds.
+
+    Raises:
+        DataError: if it is compressed otherwise, or malformed.
+    """
+    if path.is_dir():
+        return Peek(path, "folder")
     with path.open("rb") as file:
-        head = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+        first = file.read(4096)
+    head = first.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(b"PK"):
-        return _zip_format(path, source)
+        return Peek(path, "zip")
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
         raise DataError("the file is compressed.", where=source, fix="Unpack it first.")
-    if head.startswith(b"PAR1"):
-        return _parquet_format(path, source, columns)
-    if head[:1] in (b"{", b"["):
-        return _json_format(path, source, columns)
+    if head.startswith(b"PAR1") or head[:1] in (b"{", b"["):
+        return _peek_at_records(path, source, is_parquet=head.startswith(b"PAR1"))
+    text = first.decode("utf-8-sig", errors="replace")
+    if text.startswith("#FORMAT="):
+        return Peek(path, "table", text=text)  # a format of lines, with no header to look for
     _, header = next(find_dialect(path, source).rows(path), (1, []))
-    return _table_format([name.strip() for name in header], columns)
+    return Peek(path, "table", columns=tuple(name.strip() for name in header), text=text)
+
+
+def _peek_at_records(path: Path, source: str, *, is_parquet: bool) -> Peek:
+    try:
+        records = read_records(path, source)
+        entries = [record for _, record in islice(records.entries, _LOOKED_AT)]
+    except DataError:
+        if not is_parquet:
+            raise
+        return Peek(path, "parquet")
+    names = tuple(str(name) for name in entries[0]) if entries else ()
+    kind = "parquet" if is_parquet else "json"
+    return Peek(path, kind, tuple(entries), names, mapping=bool(records.keys))  # type: ignore[arg-type]
+
+
+_LOOKED_AT = 20
 
 
 def _table_format(names: list[str], columns: Mapping[str, str]) -> str:
@@ -91,47 +131,3 @@ def _table_format(names: list[str], columns: Mapping[str, str]) -> str:
     has_label = "label" in columns or not {"label", "preference"}.isdisjoint(found)
     # A single column named like an annotator's is more likely the label column under another name.
     return "wide" if not has_label and annotator_columns(names) else "long"
-
-
-def _parquet_format(path: Path, source: str, columns: Mapping[str, str]) -> str:
-    try:
-        names = pq.read_schema(path).names
-    except (pa.ArrowInvalid, OSError):
-        return "parquet"  # whose reader says what is wrong
-    return (
-        "argilla-table"
-        if any(name.endswith(".responses") for name in names)
-        else _table_format(names, columns)
-    )
-
-
-def _json_format(path: Path, source: str, columns: Mapping[str, str]) -> str:
-    first = next(islice(read_records(path, source).entries, 1), None)
-    if first is None:
-        return "jsonl"
-    record: Mapping[str, Any] = first[1]
-    keys = set(record)
-    if "_input_hash" in keys:
-        return "prodigy"
-    if isinstance(record.get("data"), dict) and keys & {"annotations", "completions"}:
-        return "label-studio"
-    if worker_annotations(record) is not None:
-        return "ground-truth"
-    if isinstance(record.get("fields"), dict) and "responses" in keys:
-        return "argilla" if isinstance(record["responses"], dict) else "argilla-1"
-    if {"annotation", "annotation_agent"} <= keys:
-        return "argilla-1"
-    if {"annotations", "annotators"} <= keys or {"annotations", "soft_label"} <= keys:
-        return "lewidi"
-    return _table_format([str(key) for key in record], columns)
-
-
-def _zip_format(path: Path, source: str) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile:
-        return "doccano"  # whose reader says what is wrong
-    if "[Content_Types].xml" in names:
-        raise DataError("this is an Excel workbook.", where=source, fix="Save the sheet as CSV (UTF-8).")
-    return "doccano"

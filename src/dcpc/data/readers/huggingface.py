@@ -1,19 +1,23 @@
 """Hugging Face data sets: a folder written by `save_to_disk`, a local data set folder, or an id on the Hub.
 
-All splits are read; the split's name goes into `split`. Class labels become their names. Data sets that
-Argilla exported, and wide ones, are told by their columns.
+All splits are read; the split's name goes into `split`. Class labels become their names. Rows that are records of a
+tool (Argilla's exports, nested judgements, votes, preference pairs) and wide tables are told by their columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dcpc.data.raw import RawTable, count, numbered
-from dcpc.data.readers.argilla import is_flat_argilla, read_flat_argilla
 from dcpc.data.readers.assemble import rename
+from dcpc.data.readers.formats import Peek
+from dcpc.data.readers.records import Records
+from dcpc.data.readers.tools import tool_formats
 from dcpc.data.readers.wide import annotator_columns, check_shared_labels, lengthen
 from dcpc.errors import DataError
 
@@ -29,8 +33,14 @@ def read_huggingface(source: str, columns: Mapping[str, str]) -> RawTable:
     notes = (f"Read {count(len(frames), 'split')}: {', '.join(frames)}.",) if len(frames) > 1 else ()
     named = [f if "split" in f or len(frames) == 1 else f.assign(split=name) for name, f in frames.items()]
     raw = numbered(pd.concat(named, ignore_index=True), source, 1, notes=notes)
-    if is_flat_argilla(raw.frame):
-        return read_flat_argilla(raw.frame, source, columns).with_notes(*notes)
+    if _has_nested_values(raw.frame):
+        # Arrays as lists, and no more pandas: the readers of records take plain Python values.
+        rows = [{name: _plain(value) for name, value in row.items()} for row in _rows(raw.frame)]
+        peek = Peek(Path(source), "parquet", tuple(rows[:20]), tuple(map(str, raw.frame)))
+        for tool in tool_formats().values():
+            if tool.of_records is not None and tool.recognises(peek):
+                records = Records(list(enumerate(rows, start=1)), "row")
+                return tool.of_records(records, source, columns).with_notes(*notes)
     pattern = columns.get("annotators")
     raw = rename(raw, {ours: theirs for ours, theirs in columns.items() if ours != "annotators"})
     annotators = annotator_columns(list(raw.frame.columns), pattern)
@@ -68,8 +78,32 @@ def _load(source: str) -> dict[str, object]:
 def _frame(split: object) -> pd.DataFrame:
     frame: pd.DataFrame = split.to_pandas()  # type: ignore[attr-defined]
     for name, feature in split.features.items():  # type: ignore[attr-defined]
+        of_each = getattr(feature, "feature", None)  # of a list
         if hasattr(feature, "int2str") and name in frame:
-            codes = frame[name]
-            names = pd.Series(feature.names, dtype="str")
-            frame[name] = codes.map(names.to_dict())
+            frame[name] = frame[name].map(dict(enumerate(feature.names)))
+        elif hasattr(of_each, "int2str") and name in frame:
+            names = dict(enumerate(of_each.names))
+            frame[name] = frame[name].map(lambda codes, names=names: [names.get(code) for code in codes])
     return frame
+
+
+def _has_nested_values(frame: pd.DataFrame) -> bool:
+    first = frame.head(1).to_dict("records")
+    return any(isinstance(value, list | dict | np.ndarray) for row in first for value in row.values()) or {
+        "chosen", "rejected"
+    } <= set(frame)  # fmt: skip
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists, throughout; what is missing as None."""
+    if isinstance(value, np.ndarray | list):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and value != value else value

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dcpc.data.raw import RawTable
 from dcpc.data.readers.assemble import rename
 from dcpc.data.readers.dialect import DELIMITERS
+from dcpc.data.readers.formats import Columns
 from dcpc.data.readers.tables import (
     read_csv,
     read_folder,
@@ -15,10 +15,6 @@ from dcpc.data.readers.tables import (
     read_parquet,
     read_tsv,
 )
-
-Columns = Mapping[str, str]
-Reader = Callable[[str, Columns], RawTable]
-"""From a source and a mapping (our column name → the source's name) to rows under our names."""
 
 
 def read_table(source: str) -> RawTable:

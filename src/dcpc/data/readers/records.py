@@ -1,12 +1,15 @@
-"""JSON records with their places, whether they stand in an array, a mapping, or one per line."""
+"""Records with their places, whether they stand in a JSON array, a mapping, one per line, or in Parquet rows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dcpc.data.readers.text import json_lines, parse_json, read_text
 from dcpc.errors import DataError
@@ -14,11 +17,11 @@ from dcpc.errors import DataError
 
 @dataclass(frozen=True)
 class Records:
-    """The objects of a JSON file, in order.
+    """The objects of a file, in order.
 
     Attributes:
         entries: (place, object) pairs; may be a one-way stream.
-        unit: what a place counts: `line` of JSON Lines, `record` of an array, `entry` of a mapping.
+        unit: what a place counts: `line` of JSON Lines, `record` of an array, `entry` of a mapping, `row` of Parquet.
         keys: in a mapping, the key of each entry, by place − 1; else empty.
     """
 
@@ -34,22 +37,46 @@ def is_json_lines(path: Path, source: str) -> bool:
         more = any(line.strip() for line in file)
     try:
         value = json.loads(first)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         # A broken first line of JSON Lines, or the first line of a document over many lines.
         return path.suffix.lower() in (".jsonl", ".ndjson", ".manifest")
     return isinstance(value, dict) and (more or not _is_mapping(value))
 
 
+def _parquet_rows(path: Path, source: str) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file as plain Python values, a batch at a time."""
+    try:
+        for batch in pq.ParquetFile(path).iter_batches(10_000):
+            yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"not a whole Parquet file ({str(error).splitlines()[0]}).",
+            where=source,
+            fix="Export the file again.",
+        ) from error
+
+
 def _is_mapping(value: dict[str, Any]) -> bool:
-    return len(value) > 0 and all(isinstance(entry, dict) for entry in value.values())
+    """Whether an object is id → record: its entries are objects, and have a name in common if they are several."""
+    if not value or not all(isinstance(entry, dict) for entry in value.values()):
+        return False
+    return bool(set.intersection(*(set(entry) for entry in value.values())))
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is a Parquet file, by its first bytes."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
 
 
 def read_records(path: Path, source: str) -> Records:
-    """The records of a JSON or JSON Lines file; lines are streamed.
+    """The records of a JSON, JSON Lines or Parquet file; lines are streamed.
 
     Raises:
         DataError: if the file is empty, malformed, or holds something else than objects.
     """
+    if is_parquet(path):
+        return Records(enumerate(_parquet_rows(path, source), start=1), "row")
     if is_json_lines(path, source):
         return Records(json_lines(path, source), "line")
     text = read_text(path, source)

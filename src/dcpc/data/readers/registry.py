@@ -1,16 +1,12 @@
-"""The formats by name: what `--format` takes. Each reader has its own small file."""
+"""The formats by name: what `--format` takes. A file in `tools` is a format; tables have theirs here."""
 
 from __future__ import annotations
 
-from dcpc.data.readers import argilla, long
+from dcpc.data.readers import long
 from dcpc.data.readers.crowd_kit import read_crowd_kit
-from dcpc.data.readers.doccano import read_doccano
-from dcpc.data.readers.ground_truth import read_ground_truth
+from dcpc.data.readers.formats import Reader
 from dcpc.data.readers.huggingface import read_huggingface
-from dcpc.data.readers.label_studio import read_label_studio
-from dcpc.data.readers.lewidi import read_lewidi
-from dcpc.data.readers.long import Reader
-from dcpc.data.readers.prodigy import read_prodigy
+from dcpc.data.readers.tools import tool_formats
 from dcpc.data.readers.wide import read_wide
 
 FORMATS: dict[str, Reader] = {
@@ -22,13 +18,6 @@ FORMATS: dict[str, Reader] = {
     "wide": read_wide,
     "crowd-kit": read_crowd_kit,
     "huggingface": read_huggingface,
-    "argilla": argilla.read_argilla,
-    "argilla-1": argilla.read_argilla_1,
-    "argilla-table": argilla.read_argilla_table,
-    "label-studio": read_label_studio,
-    "prodigy": read_prodigy,
-    "doccano": read_doccano,
-    "ground-truth": read_ground_truth,
-    "lewidi": read_lewidi,
+    **{name: tool.read for name, tool in tool_formats().items()},
 }
-"""Format name → reader."""
+"""Format name → reader. Of tables only the names of the columns tell who judged."""

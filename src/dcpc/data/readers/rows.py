@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,8 @@ import pandas as pd
 
 from dcpc.data.advice import nearest
 from dcpc.data.annotations import ITEM_COLUMNS
-from dcpc.data.raw import RawTable, count
+from dcpc.data.raw import RawTable, SourceRecord, count
+from dcpc.data.readers.chats import chat_text, is_chat
 from dcpc.data.validation import listed
 from dcpc.errors import DataError
 
@@ -31,10 +32,38 @@ class Rows:
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _places: list[int] = field(default_factory=list)
     _skipped: Counter[str] = field(default_factory=Counter)
+    _records: list[SourceRecord] = field(default_factory=list)
+    _notes: dict[str, None] = field(default_factory=dict)
     _combined: int = 0
 
-    def add(self, place: int, item: Mapping[str, Any], annotator: object, label: object) -> None:
-        """One judgement; a label that is a list of several becomes one combined label, `a,b`."""
+    def record(self, place: int, item: Callable[[], dict[str, Any]], record: Mapping[str, Any]) -> None:
+        """One record of the source, whether anybody judged it or not: what is predicted where judgements lack.
+
+        Args:
+            place: its number.
+            item: makes its columns of the item; called only if they are asked for.
+            record: as the tool wrote it.
+        """
+        self._records.append(SourceRecord(place, item, record))
+
+    def note(self, note: str) -> None:
+        """Something that the user should know, said once."""
+        self._notes[note] = None
+
+    def add(
+        self, place: int, item: Mapping[str, Any], annotator: object, label: object, when: object = None
+    ) -> None:
+        """One judgement; a label that is a list of several becomes one combined label, `a,b`.
+
+        Args:
+            place: the number of its record.
+            item: the columns of its item.
+            annotator: who judged, None where unknown.
+            label: the label, or several.
+            when: the time of the judgement as the tool writes it, kept as `time`.
+        """
+        if isinstance(label, np.ndarray):
+            label = label.tolist()
         if isinstance(label, list | tuple):
             if any(isinstance(part, list | dict) for part in label):
                 raise self.error(
@@ -49,7 +78,12 @@ class Rows:
             return
         if isinstance(label, dict):
             raise self.error(place, "the answer is not a label but an object.", "Export a label question.")
-        self._rows.append({**item, "annotator_id": annotator, "label": label})
+        if isinstance(annotator, dict | list):
+            raise self.error(
+                place, "the annotator is not an id but an object or a list.", "Write one id per judgement."
+            )
+        at = {} if when is None else {"time": when}
+        self._rows.append({**item, **at, "annotator_id": annotator, "label": label})
         self._places.append(place)
 
     def skip(self, reason: str, number: int = 1) -> None:
@@ -65,15 +99,34 @@ class Rows:
         notes = [f"Skipped: {_plural(number, reason)}." for reason, number in self._skipped.items()]
         if self._combined:
             notes.append(f"{count(self._combined, 'judgement')} with several labels got one combined label.")
+        notes += self._notes
         frame = pd.DataFrame(self._rows)
         if "annotator_id" in frame and frame["annotator_id"].isna().all():
             frame = frame.drop(columns="annotator_id")
-        return RawTable(frame, self.source, np.array(self._places, dtype=np.int64), self.unit, tuple(notes))
+        places = np.array(self._places, dtype=np.int64)
+        return RawTable(
+            frame,
+            self.source,
+            places,
+            self.unit,
+            tuple(notes),
+            combined=self._combined,
+            records=tuple(self._records),
+        )
 
 
 def _plural(number: int, phrase: str) -> str:
     noun, space, rest = phrase.partition(" ")
-    return f"{count(number, noun)}{space}{rest}"
+    plural = noun[:-1] + "ies" if noun.endswith("y") else None
+    return f"{count(number, noun, plural)}{space}{rest}"
+
+
+def texts_of(
+    fields: Mapping[str, Any], columns: Mapping[str, str], rows: Rows, place: int
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The columns of an item in a record's fields, chats written out, and which field each of ours is."""
+    chosen = choose_text_fields(fields, columns, rows, place)
+    return {ours: chat_text(fields[theirs]) for ours, theirs in chosen.items()}, chosen
 
 
 def choose_text_fields(
@@ -81,8 +134,8 @@ def choose_text_fields(
 ) -> dict[str, str]:
     """Which field of a record is the text, text pair and responses.
 
-    A field of our own name is taken as such; `columns` overrides; else the only field that is a string is the
-    text.
+    A field of our own name is taken as such; `columns` overrides; else the only field that is a string or a chat is
+    the text. Two responses need none.
 
     Returns:
         our column name → the record's field name.
@@ -101,10 +154,14 @@ def choose_text_fields(
     if "text" in chosen:
         return chosen
     strings = [
-        name for name, value in fields.items() if isinstance(value, str) and name not in chosen.values()
+        name
+        for name, value in fields.items()
+        if (isinstance(value, str) or is_chat(value)) and name not in chosen.values()
     ]
     if len(strings) == 1:
         return {"text": strings[0], **chosen}
+    if not strings and {"response_a", "response_b"} <= chosen.keys():
+        return chosen
     close = nearest("text", strings)
     raise rows.error(
         place,

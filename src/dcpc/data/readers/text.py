@@ -78,6 +78,12 @@ def parse_json(text: str, source: str, *, line: int = 1) -> Any:
             where=f"{source}, line {line + error.lineno - 1}",
             fix="Export the file again, or correct this line.",
         ) from error
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise DataError(
+            f"malformed JSON: {str(error).split(';')[0]}.",
+            where=f"{source}, line {line}",
+            fix="Export the file again, or correct this line.",
+        ) from error
     except RecursionError as error:
         raise DataError(
             "malformed JSON: nested too deeply.", where=source, fix="Export the file again."

@@ -1,7 +1,7 @@
 """Data sets of the Learning With Disagreements shared tasks (LeWiDi), JSON: item id → entry.
 
-2023: `annotations` and `annotators` are lists joined by commas. 2025: `annotations` maps annotator → label,
-and `text` may hold two parts (context and response, post and reply, two questions): text and text pair.
+2021 and 2023: `annotations` and `annotators` are lists, joined by commas in 2023. 2025: `annotations` maps annotator
+→ label, and `text` may hold two parts (context and response, post and reply, two questions): text and text pair.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dcpc.data.raw import RawTable
+from dcpc.data.readers.formats import Format, Peek
 from dcpc.data.readers.records import read_records
 from dcpc.data.readers.rows import Rows, attributes
 
@@ -34,11 +35,13 @@ def read_lewidi(source: str, columns: Mapping[str, str]) -> RawTable:
         other = entry.get("other_info")
         item |= attributes(other) if isinstance(other, dict) else {}
         item |= {"split": entry["split"]} if entry.get("split") else {}
+        item |= {"item_id": identity}
+        rows.record(place, lambda item=item: item, entry)  # type: ignore[misc]
         judgements = list(_judgements(entry, rows, place))
         if not judgements:
             rows.skip("item without annotations")
         for annotator, label in judgements:
-            rows.add(place, {**item, "item_id": identity}, annotator, label)
+            rows.add(place, item, annotator, label)
     return rows.table()
 
 
@@ -55,7 +58,10 @@ def _texts(text: object) -> dict[str, object]:
 def _judgements(entry: Mapping[str, Any], rows: Rows, place: int) -> Iterator[tuple[object, object]]:
     given = entry["annotations"]
     if isinstance(given, dict):
-        yield from given.items()
+        for annotator, label in given.items():
+            # VariErrNLI gives several labels of one annotator as "a,b".
+            several = isinstance(label, str) and "," in label
+            yield annotator, [part.strip() for part in label.split(",")] if several else label
         return
     labels = _split(given)
     annotators = _split(entry.get("annotators")) or [None] * len(labels)
@@ -72,3 +78,14 @@ def _split(joined: object) -> list[Any]:
     if isinstance(joined, list):
         return joined
     return [part.strip() for part in str(joined).split(",")] if joined not in (None, "") else []
+
+
+def _recognises(peek: Peek) -> bool:
+    keys, given = peek.record.keys(), peek.record.get("annotations")
+    if isinstance(given, list):
+        named = bool(keys & {"soft_label", "hard_label", "number of annotations"})
+        return peek.kind == "json" and named and not any(isinstance(one, dict) for one in given)
+    return peek.kind == "json" and isinstance(given, dict | str) and bool(keys & {"annotators", "soft_label"})
+
+
+FORMAT = Format(read_lewidi, _recognises)

@@ -1,0 +1,82 @@
+"""TRL's preference form: `chosen` and `rejected`, with or without `prompt`, as texts or as chats.
+
+Which response becomes `response_a` is settled by a hash of the texts, so that judgements of one pair by several
+people are of one item, and neither side is always the better one. Without a `prompt`, it is what both begin with:
+whole turns of chats, and of texts up to the last "Assistant:". Where nothing is shared there is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+from itertools import takewhile
+from typing import Any
+
+from dcpc.data.advice import OTHER_NAMES
+from dcpc.data.raw import RawTable
+from dcpc.data.readers.chats import as_turns, chat_text, split_chats, text_of_turns
+from dcpc.data.readers.formats import Peek, record_format
+from dcpc.data.readers.records import Records
+from dcpc.data.readers.rows import Rows, attributes
+
+_WHO = ("annotator_id", *OTHER_NAMES["annotator_id"], "judge")
+_OWN = ("prompt", "chosen", "rejected")
+
+
+def read_trl(records: Records, source: str, columns: Mapping[str, str]) -> RawTable:
+    """Preference pairs; `columns` may name the `annotator_id`."""
+    rows = Rows(source, records.unit)
+    for place, record in records.entries:
+        prompt, chosen, rejected = _parts(record, rows, place)
+        if chosen == rejected:
+            rows.skip("pair of equal responses")
+            continue
+        chosen_first = _key(chosen) < _key(rejected)
+        first, second = (chosen, rejected) if chosen_first else (rejected, chosen)
+        item = {"text": prompt} if prompt else {}
+        item |= {"response_a": first, "response_b": second}
+        names = (columns.get("annotator_id"), *_WHO)
+        who = next((name for name in names if name is not None and name in record), "")
+        item |= attributes(record, (*_OWN, who))
+        rows.record(place, lambda item=item: item, record)  # type: ignore[misc]
+        rows.add(place, item, record.get(who), "a" if chosen_first else "b")
+    return rows.table()
+
+
+def _key(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=8).digest()
+
+
+def _parts(record: Mapping[str, Any], rows: Rows, place: int) -> tuple[str, str, str]:
+    """Prompt (may be empty), chosen and rejected response as texts."""
+    chosen, rejected = record.get("chosen"), record.get("rejected")
+    chats = as_turns(chosen), as_turns(rejected)
+    prompt = chat_text(record.get("prompt")) or ""
+    if chats[0] is not None and chats[1] is not None:
+        begin, first, second = split_chats(chats[0], chats[1])
+        prompt = prompt or (text_of_turns(begin) if begin else "")
+        return prompt, text_of_turns(first), text_of_turns(second)
+    if not isinstance(chosen, str) or not isinstance(rejected, str) or not isinstance(prompt, str):
+        raise rows.error(
+            place,
+            "`chosen` and `rejected` must both be texts, or both chats of {role, content}.",
+            "Correct the record or its source.",
+        )
+    if prompt:
+        return prompt, chosen.removeprefix(prompt).strip(), rejected.removeprefix(prompt).strip()
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(chosen, rejected, strict=False)))
+    marks = list(re.finditer(r"\n\s*(assistant|ai|bot)\s*:", chosen[:shared], re.I))
+    if not marks:
+        return "", chosen.strip(), rejected.strip()
+    end = marks[-1].end()
+    return chosen[: marks[-1].start()].strip(), chosen[end:].strip(), rejected[end:].strip()
+
+
+def _recognises(peek: Peek) -> bool:
+    return {"chosen", "rejected"} <= (peek.record.keys() | set(peek.columns)) and peek.kind in (
+        "json", "parquet"
+    )  # fmt: skip
+
+
+FORMAT = record_format(read_trl, _recognises)

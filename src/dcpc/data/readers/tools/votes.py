@@ -1,0 +1,61 @@
+"""Votes between two chats, as of MT-Bench and Chatbot Arena: `conversation_a`, `conversation_b`, `winner`, `judge`.
+
+The turns with which both chats begin are the prompt. Where `turn` says that only the first turns were judged, what
+came later is left out. An item is a question, two models and a turn; without these, two chats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dcpc.data.raw import RawTable
+from dcpc.data.readers.chats import as_turns, split_chats, text_of_turns
+from dcpc.data.readers.formats import Peek, record_format
+from dcpc.data.readers.records import Records
+from dcpc.data.readers.rows import Rows, attributes
+
+_CHATS = ("conversation_a", "conversation_b")
+_WINNER = ("winner", "preference", "label", "vote")
+_JUDGE = ("judge", "annotator_id", "annotator", "user", "user_id", "evaluator")
+
+
+def read_votes(records: Records, source: str, columns: Mapping[str, str]) -> RawTable:
+    """Votes; `columns` may name the `label` and the `annotator_id`."""
+    rows = Rows(source, records.unit)
+    for place, record in records.entries:
+        item = _item(record, rows, place)
+        rows.record(place, lambda item=item: item, record)  # type: ignore[misc]
+        names = (columns.get("label"), *_WINNER)
+        winner = next((record[name] for name in names if name is not None and name in record), None)
+        names = (columns.get("annotator_id"), *_JUDGE)
+        judge = next((record[name] for name in names if name is not None and name in record), None)
+        rows.add(place, item, judge, winner, record.get("tstamp"))
+    return rows.table()
+
+
+def _item(record: Mapping[str, Any], rows: Rows, place: int) -> dict[str, Any]:
+    first, second = (as_turns(record.get(name)) for name in _CHATS)
+    if first is None or second is None:
+        raise rows.error(
+            place,
+            "a vote needs two chats, `conversation_a` and `conversation_b`, each a list of {role, content}.",
+            "Keep one format per file.",
+        )
+    turn = record.get("turn")
+    if isinstance(turn, int) and turn > 0:
+        first, second = first[: 2 * turn], second[: 2 * turn]
+    prompt, answer, other = split_chats(first, second)
+    taken = (*_CHATS, *_WINNER, *_JUDGE, "tstamp")
+    item = attributes(record, taken)
+    item |= {"text": text_of_turns(prompt)} if prompt else {}
+    item |= {"response_a": text_of_turns(answer), "response_b": text_of_turns(other)}
+    told = [record.get(name) for name in ("question_id", "model_a", "model_b", "turn")]
+    return item | ({"item_id": "/".join(map(str, told))} if None not in told[:3] else {})
+
+
+def _recognises(peek: Peek) -> bool:
+    return peek.kind in ("json", "parquet") and all(as_turns(peek.record.get(name)) for name in _CHATS)
+
+
+FORMAT = record_format(read_votes, _recognises)
