@@ -24,9 +24,9 @@ app = typer.Typer(
 
 
 def _register_commands() -> None:
-    from dcpc.cli import evaluate, inspect, predict, train
+    from dcpc.cli import convert, evaluate, inspect, predict, train
 
-    register(app, (train, predict, evaluate, inspect))
+    register(app, (train, predict, evaluate, inspect, convert))
 
 
 def register(app: typer.Typer, modules: Iterable[ModuleType]) -> None:

@@ -24,9 +24,23 @@ class Form(StrEnum):
 def command(
     adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="Folder that `dcpc train` wrote.")],
     data: options.Data,
-    output: Annotated[Path, typer.Option(help="File to write: .csv, .tsv, .jsonl or .parquet.")],
+    output: Annotated[
+        Path, typer.Option(help="File to write: .csv, .tsv, .jsonl or .parquet (but see --to).")
+    ],
     form: Annotated[Form, typer.Option("--as", help="What to predict.")] = Form.consensus,
     decide: options.Decide = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="Write predictions as a tool imports them: label-studio or argilla (.json), prodigy or doccano "
+            "(.jsonl), with the labels' shares as scores.",
+        ),
+    ] = None,
+    question: Annotated[
+        str | None,
+        typer.Option(help="With --to: the question or control to answer; told from DATA, else label."),
+    ] = None,
     *,
     reading: DataOptions,
     batch_size: options.BatchSize | None = None,
@@ -53,7 +67,10 @@ def command(
     from dcpc.data.writers import check_table_output, write_table
     from dcpc.files import check_not_source
 
-    check_table_output(output, force=force)
+    if to is None:
+        check_table_output(output, force=force)
+    else:
+        _check_tool(to, output, form, force=force)
     check_not_source(output, data, adapter)
     generation = {
         "max_new_tokens": max_new_tokens,
@@ -70,6 +87,7 @@ def command(
                 **reading.given_beyond_columns(),
                 "--decide": decide,
                 "--as distribution": form is Form.distribution or None,
+                "--to": to,
             },
             "writing",
         )
@@ -90,8 +108,25 @@ def command(
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
     if form is not Form.annotators and decide is None and trained.task.decision is None:
         options.show_notes([f"The adapter decides {trained.task.how_it_decides}."])
-    table = trained.predict(rows, form.value, decide=decide, batch_size=batch_size or 64, progress=True)
-    write_table(table, output)
+    as_ = "distribution" if to is not None else form.value
+    table = trained.predict(rows, as_, decide=decide, batch_size=batch_size or 64, progress=True)
+    if to is None:
+        write_table(table, output)
+    else:
+        from dcpc.data.back import predictions_of, write_predictions
+
+        write_predictions(predictions_of(rows, table), output, to, question)
     of = f"{len(rows.items):,} items" if rows.has_ids else f"{len(rows.codes):,} rows"
     said = f"{len(table):,} predictions of {of} are in {output}."
     Console(highlight=False).print(escape(said), soft_wrap=True)
+
+
+def _check_tool(tool: str, output: Path, form: Form, *, force: bool) -> None:
+    from dcpc.data.back import check_tool_output
+    from dcpc.errors import UsageError
+    from dcpc.files import check_output_file
+
+    if form is Form.annotators:
+        raise UsageError("--to writes one prediction per item.", fix="Leave out --as annotators.")
+    check_tool_output(tool, output)
+    check_output_file(output, force=force)

@@ -97,7 +97,10 @@ class RawTable:
         places = np.array([record.place for record in self.records], dtype=np.int64)
         if len(np.unique(places)) < len(places):  # lines of several files
             places = np.arange(1, len(places) + 1)
-        return replace(self, frame=frame, places=places, notes=())
+        records = tuple(
+            replace(one, place=place) for one, place in zip(self.records, places.tolist(), strict=True)
+        )
+        return replace(self, frame=frame, places=places, notes=(), records=records)
 
 
 def numbered(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,7 @@ class ItemRows:
         places: for each row its number as the user counts it, int [R], in the order of the source.
         has_ids: whether the source itself has item ids; else they are hashes of the texts.
         notes: what was skipped or changed, one sentence each, to be shown to the user.
+        records: of an annotation tool's export the tool's own record of each item; I of them, or none.
     """
 
     items: pd.DataFrame
@@ -99,6 +101,7 @@ class ItemRows:
     places: np.ndarray
     has_ids: bool
     notes: tuple[str, ...]
+    records: tuple[Mapping[str, Any], ...] = ()
 
 
 def assemble_items(raw: RawTable, reading: Reading) -> ItemRows:
@@ -126,7 +129,10 @@ def assemble_items(raw: RawTable, reading: Reading) -> ItemRows:
     codes, _ = pd.factorize(frame["item_id"])
     items = frame.drop_duplicates("item_id")[columns].reset_index(drop=True)
     notes = _row_notes(len(once), len(items), has_ids, others)
-    return ItemRows(items, codes, raw.places[once], has_ids, raw.notes + notes)
+    by_place = {record.place: record.record for record in raw.records}
+    first = np.unique(codes, return_index=True)[1]  # [I]: the row where each item appears first
+    records = tuple(by_place[place] for place in raw.places[once][first].tolist()) if by_place else ()
+    return ItemRows(items, codes, raw.places[once], has_ids, raw.notes + notes, records)
 
 
 def _row_notes(rows: int, items: int, has_ids: bool, others: pd.DataFrame) -> tuple[str, ...]:
