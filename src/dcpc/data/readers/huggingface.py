@@ -78,7 +78,7 @@ def _load(source: str) -> dict[str, object]:
 def _frame(split: object) -> pd.DataFrame:
     frame: pd.DataFrame = split.to_pandas()  # type: ignore[attr-defined]
     for name, feature in split.features.items():  # type: ignore[attr-defined]
-        of_each = getattr(feature, "feature", None)  # of a list
+        of_each: Any = getattr(feature, "feature", None)  # of a list
         if hasattr(feature, "int2str") and name in frame:
             frame[name] = frame[name].map(dict(enumerate(feature.names)))
         elif hasattr(of_each, "int2str") and name in frame:

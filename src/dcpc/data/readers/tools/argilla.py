@@ -8,6 +8,7 @@ the fields are named as what is ranked (`response_1`, `response-1`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ def read_nested(records: Records, source: str, columns: Mapping[str, str]) -> Ra
         named = {**ranked, **{name: column for name, column in columns.items() if name != "label"}}
         rows.record(
             place,
-            lambda r=record, n=named, p=place: _item(r, n, rows, p),
-            record,  # type: ignore[misc]
+            partial(_item, record, named, rows, place),
+            record,
         )
         if not given:
             rows.skip("record without responses")

@@ -7,6 +7,7 @@ by one `annotation_agent`. What is discarded, and predictions, are left out, and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ def _read_legacy(records: Records, source: str, columns: Mapping[str, str]) -> R
             )
         rows.record(
             place,
-            lambda r=record, p=place: _item(r, columns, rows, p),
-            record,  # type: ignore[misc]
+            partial(_item, record, columns, rows, place),
+            record,
         )
         if record.get("status") == "Discarded":
             rows.skip("record (discarded)")

@@ -7,7 +7,7 @@ annotations, drafts and predictions are not judgements: left out, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def read_label_studio(source: str, columns: Mapping[str, str]) -> RawTable:
 def _with_labelled_field(
     columns: Mapping[str, str],
     answers: list[Mapping[str, Any]],
-    tasks: list[tuple[int, Mapping[str, Any], list[Mapping[str, Any]]]],
+    tasks: Sequence[tuple[int, Mapping[str, Any], list[Mapping[str, Any]]]],
 ) -> Mapping[str, str]:
     """The field that the control labels as the text, where it is called like what it shows (`to_name`)."""
     shown = {answer.get("to_name") for answer in answers}

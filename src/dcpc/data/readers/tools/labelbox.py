@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def read_labelbox(source: str, columns: Mapping[str, str]) -> RawTable:
     """Labelbox data rows; `columns` may name the question as `label`."""
     records = read_records(Path(source), source)
     rows = Rows(source, records.unit)
-    found: list[tuple[int, Mapping[str, Any], list[Label]]] = []
+    found: list[tuple[int, dict[str, Any], list[Label]]] = []
     for place, record in records.entries:
         if not isinstance(record.get("data_row"), dict) or not isinstance(record.get("projects", {}), dict):
             raise rows.error(
@@ -38,7 +39,7 @@ def read_labelbox(source: str, columns: Mapping[str, str]) -> RawTable:
     questions = (question for *_, labels in found for *_, answers in labels for question in answers)
     question = choose_question(questions, columns, rows)
     for place, record, labels in found:
-        rows.record(place, lambda r=record, p=place: _item(r, rows, p), record)  # type: ignore[misc]
+        rows.record(place, partial(_item, record, rows, place), record)
         if not labels:
             rows.skip("data row without labels")
             continue

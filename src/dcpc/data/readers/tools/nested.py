@@ -12,6 +12,7 @@ fields, and `label` and `annotator_id` within the list.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from dcpc.data.advice import OTHER_NAMES
@@ -61,8 +62,8 @@ def read_nested_records(records: Records, source: str, columns: Mapping[str, str
         taken, judgements = found
         rows.record(
             place,
-            lambda r=record, p=place, t=taken, k=key: _item(r, t, k, columns, rows, p),
-            record,  # type: ignore[misc]
+            partial(_item, record, taken, key, columns, rows, place),
+            record,
         )
         if not judgements:
             rows.skip("record without judgements")

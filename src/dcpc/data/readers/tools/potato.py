@@ -32,7 +32,7 @@ def read_potato(source: str, columns: Mapping[str, str]) -> RawTable:
             f"the folder has no {FILE}.", where=source, fix="Name Potato's annotation_output folder."
         )
     rows = Rows(source, "instance of all files")
-    found: list[tuple[str, Mapping[str, Any], Rows, int]] = []
+    found: list[tuple[str, dict[str, Any], Rows, int]] = []
     for file in files:
         own = Rows(str(file), "line")
         for place, instance in read_records(file, str(file)).entries:

@@ -28,8 +28,8 @@ def read_votes(records: Records, source: str, columns: Mapping[str, str]) -> Raw
         rows.record(place, lambda item=item: item, record)  # type: ignore[misc]
         names = (columns.get("label"), *_WINNER)
         winner = next((record[name] for name in names if name is not None and name in record), None)
-        names = (columns.get("annotator_id"), *_JUDGE)
-        judge = next((record[name] for name in names if name is not None and name in record), None)
+        judges = (columns.get("annotator_id"), *_JUDGE)
+        judge = next((record[name] for name in judges if name is not None and name in record), None)
         rows.add(place, item, judge, winner, record.get("tstamp"))
     return rows.table()
 
