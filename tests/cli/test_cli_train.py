@@ -153,7 +153,7 @@ def test_groups_of_a_single_annotator_are_refused(dcpc, tiny_bert, tmp_path) -> 
         ("text,label\ngood,yes\nbad,\n", "label"),
         ("text,label\ngood,yes\nbad,yes\n", "class"),
         ("text,label\n1,yes\n2,no\n3,yes\n", "number"),
-        ("item_id,text,annotator_id,label\n1,good,a,yes\n1,good,a,no\n", "annotator"),
+        ("item_id,text,annotator_id,label\n1,good,a,yes\n1,good,a,no\n", "class"),  # the latest counts
         ("item_id,text,annotator_id,label\n1,good,a,yes\n1,bad,b,no\n", "text"),
     ],
 )
