@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from dcpc.errors import DataError
 from dcpc.tuner import Styles
 
 if TYPE_CHECKING:
@@ -143,6 +144,20 @@ class TaskShape(BaseModel, ABC):
             states: whether pooled states are wanted.
             **preference: `annotator_ids` [B] and `noise` [B, K], for adapters that take them.
         """
+
+
+def refuse_candidates(annotations: Annotations) -> None:
+    """Refuse data with candidates, for a shape that would not read them.
+
+    Raises:
+        DataError: there are candidates.
+    """
+    if "choices" in annotations.table:
+        raise DataError(
+            "the data have candidates to choose from, which this task would not read.",
+            where=annotations.source,
+            fix="Train with --task choose, or remove the columns of the candidates.",
+        )
 
 
 def token_limit(tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> int:

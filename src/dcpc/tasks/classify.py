@@ -5,7 +5,7 @@ two responses.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from torch import Tensor, nn
@@ -14,8 +14,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dcpc.errors import UsageError
 from dcpc.models import load_base_model
 from dcpc.objective import pool_layers
-from dcpc.tasks.base import Encoded, Scored, TaskShape, token_limit
+from dcpc.tasks.base import Encoded, Scored, TaskShape, refuse_candidates, token_limit
 from dcpc.tuner.acting import recorded_pass
+
+if TYPE_CHECKING:
+    from dcpc.data import Annotations
 
 
 class Classify(TaskShape):
@@ -28,6 +31,14 @@ class Classify(TaskShape):
     ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """The base model with an untrained head of C classes; see `TaskShape.load`."""
         return load_base_model(base_model, labels, **options)
+
+    def check(self, annotations: Annotations) -> None:
+        """Refuse data with candidates.
+
+        Raises:
+            DataError: there are some.
+        """
+        refuse_candidates(annotations)
 
     def encode(
         self, items: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int | None

@@ -21,7 +21,7 @@ from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.errors import LabelError, UsageError
 from dcpc.models import load_language_model
 from dcpc.names import first_of
-from dcpc.tasks.base import Encoded, Scored, TaskShape, token_limit
+from dcpc.tasks.base import Encoded, Scored, TaskShape, refuse_candidates, token_limit
 from dcpc.tasks.continuations import NEVER, padded_continuations, score_continuations
 from dcpc.tasks.prompts import PromptTemplate, check_slots, encoded_prompts
 
@@ -72,9 +72,11 @@ class LabelWords(TaskShape):
         """Refuse words for other labels than the data have, and a template that leaves out a column.
 
         Raises:
+            DataError: there are candidates.
             LabelError: labels and words do not match.
             UsageError: the template does not fit.
         """
+        refuse_candidates(annotations)
         if self.words and set(self.words) != set(annotations.labels):
             raise LabelError(
                 f"words are given for the labels {first_of(list(self.words), 5)}, but the data have "
