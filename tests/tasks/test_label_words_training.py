@@ -1,0 +1,126 @@
+"""The objective end to end on a tiny causal model, whose labels are words behind a prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from dcpc.tasks import LabelWords
+from dcpc.training import DCPCTrainer, DCPCTrainingArguments, ItemDataset
+from dcpc.training.carriers import carrier_of
+from tiny_language_models import save_tiny_language_model
+from tiny_models import sentiment_judgements
+
+PAIR_TERMS = {"loss_ambiguity", "loss_alignment", "loss_preference"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_tiny_language_model(tmp_path_factory.mktemp("base") / "llama")
+
+
+def build(
+    folder: str, output: Path, *, side="right", adapter=None, callbacks=None, **arguments
+) -> DCPCTrainer:
+    """A trainer of label words on 16 items with two judgements each."""
+    torch.manual_seed(0)
+    data = sentiment_judgements()
+    shape = LabelWords(words={"no": ["no", "never so"], "yes": ["yes", "indeed"]})
+    base, tokenizer = shape.load(folder, data.labels)
+    tokenizer.padding_side = side
+    settings = {
+        "output_dir": str(output),
+        "per_device_train_batch_size": 4,
+        "num_train_epochs": 1,
+        "learning_rate": 1e-2,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "seed": 3,
+    }
+    given = DCPCTrainingArguments(**{**settings, **arguments})
+    carrier = carrier_of("dcpc")
+    model = carrier.attach(base, data, given, adapter or {})
+    shape = shape.bound(data, tokenizer)
+    index = {name: number for number, name in enumerate(data.annotators)}
+    items = ItemDataset(data, tokenizer, index, None, shape=shape)
+    return DCPCTrainer(
+        model, given, items, items, processing_class=tokenizer, carrier=carrier, callbacks=callbacks
+    )
+
+
+def trainable(trainer: DCPCTrainer) -> dict[str, torch.Tensor]:
+    return {n: t.detach().clone() for n, t in trainer.model.named_parameters() if t.requires_grad}
+
+
+def assert_same(first: DCPCTrainer, second: DCPCTrainer, atol: float) -> None:
+    torch.testing.assert_close(trainable(second), trainable(first), atol=atol, rtol=0)
+
+
+def assert_moved(trainer: DCPCTrainer, start: dict[str, torch.Tensor]) -> None:
+    end = trainable(trainer)
+    assert max((end[name] - tensor).abs().max().item() for name, tensor in start.items()) > 1e-3
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_training_lowers_the_loss_by_all_terms(folder, tmp_path, preset):
+    trainer = build(folder, tmp_path, preset=preset, num_train_epochs=6, logging_steps=4)
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    assert trainer.evaluate()["eval_loss"] < before - 0.03
+    last = [entry for entry in trainer.state.log_history if "loss" in entry][-1]
+    expected = PAIR_TERMS if preset == "paper" else {"loss_annotators"}
+    assert {"loss_task"} | expected <= last.keys()
+    assert all(last[name] == last[name] for name in expected)
+
+
+def test_gradient_accumulation_equals_a_larger_batch(folder, tmp_path, monkeypatch):
+    """Without pair terms, which see other pairs in a larger batch, and with ε = 0."""
+    settings = {
+        "preset": "none",
+        "optim": "sgd",
+        "learning_rate": 0.1,
+        "max_grad_norm": 0.0,
+        "adapter": {"annotator_mode": "none"},
+    }
+    large = build(folder, tmp_path / "large", per_device_train_batch_size=8, **settings)
+    small = build(
+        folder,
+        tmp_path / "small",
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=4,
+        **settings,
+    )
+    start = trainable(large)
+    monkeypatch.setattr(torch, "randn", lambda *shape, device=None: torch.zeros(*shape, device=device))
+    for trainer in (large, small):
+        trainer.train()
+        assert trainer.state.global_step == 2
+    assert_moved(large, start)
+    assert_same(large, small, atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(folder, tmp_path, preset):
+    settings = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "preset": preset}
+    straight = build(folder, tmp_path / "straight", **settings)
+    straight.train()
+    interrupted = build(folder, tmp_path / "parts", callbacks=[_StopAfter(2)], **settings)
+    interrupted.train()
+    assert interrupted.state.global_step == 2
+    resumed = build(folder, tmp_path / "parts", **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "parts" / "checkpoint-2"))
+    assert resumed.state.global_step == 4
+    assert_same(straight, resumed, atol=1e-6)
+
+
+class _StopAfter(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step >= self.step
