@@ -105,6 +105,21 @@ def test_gradient_accumulation_equals_a_larger_batch(folder, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
+def test_the_side_of_the_padding_changes_nothing(folder, tmp_path, preset):
+    trainers = {}
+    for side in ("left", "right"):  # noise is drawn from the state that building leaves
+        trainer = build(folder, tmp_path / side, side=side, preset=preset, optim="sgd", learning_rate=0.1)
+        batch = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])
+        padded = batch["attention_mask"][:, 0 if side == "left" else -1] == 0
+        assert padded.any()
+        start = trainable(trainer)
+        trainer.train()
+        assert_moved(trainer, start)
+        trainers[side] = trainer
+    assert_same(trainers["left"], trainers["right"], atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(folder, tmp_path, preset):
     settings = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "preset": preset}
     straight = build(folder, tmp_path / "straight", **settings)
