@@ -1,4 +1,4 @@
-"""Write the README's tables of results from the committed stores under results/.
+"""Write the tables of results of README.md and docs/evidence.md from the committed stores under results/.
 
 Run: python bench/scripts/readme_tables.py
 
@@ -25,7 +25,7 @@ from dcpc_bench.report.tables import MetricTable
 from dcpc_bench.report.wording import headline_count
 
 ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "README.md"
+README, EVIDENCE = ROOT / "README.md", ROOT / "docs" / "evidence.md"
 REFERENCE = "dcpc"
 NAMES = {
     "dcpc": "DCPC",
@@ -54,6 +54,7 @@ REAL = (
     "annotator-embeddings",
     "linear-probe-annotators",
 )
+SHORT = ("dcpc", "lora", "bottleneck-adapter", "annotator-embeddings")
 SHIFT = (
     "dcpc",
     "dcpc-readout",
@@ -72,6 +73,7 @@ METRICS = (
     "cross_entropy",
     "judgement_error",
 )
+SHORT_METRICS = ("macro_f1", "accuracy", "jensen_shannon", "cross_entropy", "judgement_error")
 POOLS = {
     "pool=thresholds": "strict and lenient",
     "pool=sst-2-p": "one side shifted (SST-2-P)",
@@ -83,22 +85,36 @@ BUDGETS = {"budget=1": "one label per item", "budget=all": "all labels"}
 
 
 def real_table(content: Content) -> list[str]:
-    """A metric of a budget per row: means over sets and seeds that the methods shown share, and the best other.
-
-    The best other method is the best of all that were run, shown or not, as in the headlines of docs/results.md.
-    """
+    """A metric of a budget per row: means over sets and seeds that the methods shown share, and the best other."""
     body = []
     for family in content.families:
         body.append([f"**{BUDGETS[family.name]}**", *[""] * (len(REAL) + 1)])
-        for name in METRICS:
-            metric = next(m for m in TESTED if m.name == name)
-            means = shared_means(content.results, family, metric, REAL)
-            headline = next(
-                h for h in content.headlines if h.table.metric == metric and h.table.family == family
-            )
-            verdict = f", **a {headline.verdict}**" if headline.verdict in ("win", "loss") else ""
-            body.append([metric.title, *row(means, metric), lead(headline.difference, metric) + verdict])
+        body += metric_rows(content, family, METRICS, REAL)
     return markdown_table(["", *map(called, REAL), "DCPC − best other (95 % interval)"], body)
+
+
+def short_table(content: Content) -> list[str]:
+    """Five metrics at one label per item, for the README."""
+    family = next(f for f in content.families if f.name == "budget=1")
+    body = metric_rows(content, family, SHORT_METRICS, SHORT)
+    return markdown_table(["", *map(called, SHORT), "DCPC − best other (95 % interval)"], body)
+
+
+def metric_rows(
+    content: Content, family: Family, names: Sequence[str], methods: Sequence[str]
+) -> list[list[str]]:
+    """A metric per row: means of the methods, and DCPC's lead on the best other.
+
+    The best other method is the best of all that were run, shown or not, as in the headlines of docs/results.md.
+    """
+    rows = []
+    for name in names:
+        metric = next(m for m in TESTED if m.name == name)
+        means = shared_means(content.results, family, metric, methods)
+        headline = next(h for h in content.headlines if h.table.metric == metric and h.table.family == family)
+        verdict = f", **a {headline.verdict}**" if headline.verdict in ("win", "loss") else ""
+        rows.append([metric.title, *row(means, metric), lead(headline.difference, metric) + verdict])
+    return rows
 
 
 def shift_table(content: Content) -> list[str]:
@@ -198,7 +214,7 @@ def lead(difference: Difference, metric: Metric) -> str:
 
 
 def called(method: str) -> str:
-    """What the README calls a method."""
+    """What the pages call a method."""
     return NAMES.get(method, method)
 
 
@@ -227,17 +243,25 @@ def replaced(text: str, name: str, lines: Sequence[str]) -> str:
     body = "\n".join(lines)
     new, n = re.subn(pattern, lambda m: f"{m[1]}{body}\n{m[2]}", text, flags=re.DOTALL)
     if n != 1:
-        raise SystemExit(f"the README has {n} places for {name}; one is needed.")
+        raise SystemExit(f"the page has {n} places for {name}; one is needed.")
     return new
 
 
-def page() -> str:
-    """The README with both tables as the stores have them."""
-    text = README.read_text(encoding="utf-8")
+def evidence() -> str:
+    """The page of evidence with both tables as the stores have them."""
+    text = EVIDENCE.read_text(encoding="utf-8")
     for name in ("real-small", "shift-small"):
         text = replaced(text, name, block(ROOT / "results" / name))
     return text
 
 
+def readme() -> str:
+    """The README with its short table as the store has it."""
+    content = make_content(read_results(ROOT / "results" / "real-small"), REFERENCE)
+    lines = [*short_table(content), "", headline_count(content)]
+    return replaced(README.read_text(encoding="utf-8"), "real-small", lines)
+
+
 if __name__ == "__main__":
-    write_page(README, page, __doc__)
+    write_page(EVIDENCE, evidence, __doc__)
+    write_page(README, readme, __doc__)

@@ -77,11 +77,9 @@ def test_other_commands_stop_with_one_line_too(dcpc, reviews, tmp_path, monkeypa
     monkeypatch.setattr("dcpc.data.readers.read_annotations", stop)
     monkeypatch.setattr("dcpc.task.Task.read", stop)
     monkeypatch.setattr("dcpc.adapter.load_adapter", stop)
-    first = {
-        "inspect": [reviews],
-        "evaluate": [tmp_path, reviews],
-        "predict": [tmp_path / "adapter", reviews],
-    }[command]
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    first = {"inspect": [reviews], "evaluate": [folder, reviews], "predict": [folder, reviews]}[command]
     more = [] if command == "evaluate" else ["--output", tmp_path / "out.csv"]
     result = dcpc(command, *first, *more)
     assert (result.code, result.err.strip().splitlines()[-1]) == (130, "Stopped.")

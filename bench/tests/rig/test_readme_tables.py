@@ -47,12 +47,25 @@ def test_only_what_stands_between_the_markers_is_written(script: dict[str, Any])
 
 
 @pytest.mark.parametrize("suite", ["real-small", "shift-small"])
-def test_the_readme_speaks_of_the_committed_stores(suite: str) -> None:
+def test_the_evidence_speaks_of_the_committed_stores(suite: str) -> None:
     """As many cells as the store has; `python bench/scripts/readme_tables.py` writes them anew."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     _, _, block = text.partition(f"<!-- {suite}: ")
     n_cells = len(read_results(ROOT / "results" / suite).cells)
     assert f"{n_cells:,} of " in block.partition("<!-- end of ")[0]
+
+
+def test_the_figures_of_the_readme_are_those_of_the_evidence() -> None:
+    """Both are written by `python bench/scripts/readme_tables.py`."""
+    pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/evidence.md")]
+    short, whole = (page.partition("<!-- real-small: ")[2].partition("<!-- end of ")[0] for page in pages)
+    leads = [
+        line.rstrip("| ").rpartition("| ")[2]
+        for line in short.splitlines()
+        if "interval" not in line and "(" in line
+    ]
+    assert len(leads) == 5
+    assert [lead for lead in leads if lead not in whole] == []
 
 
 def test_the_results_page_has_every_committed_store() -> None:
