@@ -27,9 +27,12 @@ lint: $(STAMP)
 wheels: $(STAMP)
 	$(BIN)/python scripts/check_wheels.py
 
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 style: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) runs build
+	rm -rf $(VENV) runs build site
