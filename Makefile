@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint style wheels install clean
+.PHONY: docs demo test lint style wheels install clean
 
 install: $(STAMP)
 
