@@ -1,0 +1,82 @@
+"""The tutorials under examples/ run, on a tiny base model, and do what they say."""
+
+from __future__ import annotations
+
+import runpy
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dcpc import train_adapter
+from tiny_models import save_tiny_bert, sentiment_judgements
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_tiny_bert(tmp_path_factory.mktemp("base") / "tiny", mean_pooling=True)
+
+
+def script(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))
+
+
+def test_every_example_has_a_test() -> None:
+    tested = {
+        "from_export_to_adapter",
+        "reading_the_disagreement",
+        "persons_and_groups",
+        "serving",
+        "own_model",
+    }
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
+
+
+def test_from_an_export_to_an_adapter(base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = script("from_export_to_adapter")
+    example["main"](example["small_export"](tmp_path), base, tmp_path)
+    said = capsys.readouterr().out
+    assert "64 judgements of 32 items by ['ann', 'bob']" in said
+    assert "Awful and cold." in said or "p_bad" in said
+
+
+def test_reading_the_disagreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = script("reading_the_disagreement")
+    example["main"](example["small_table"](tmp_path), tmp_path)
+    assert "24 items, 72 judgements" in capsys.readouterr().out
+    assert "<html" in (tmp_path / "disagreement.html").read_text(encoding="utf-8")
+
+
+def test_persons_and_groups(base: str, capsys: pytest.CaptureFixture[str]) -> None:
+    script("persons_and_groups")["main"](base)
+    said = capsys.readouterr().out
+    assert "strict-1" in said
+    assert "lenient-2" in said
+
+
+def test_serving_with_threads_gives_the_answers_of_one_thread(base: str, tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    pytest.importorskip("httpx")
+    from fastapi.testclient import TestClient
+
+    train_adapter(
+        sentiment_judgements(24), base_model=base, training={"num_train_epochs": 1}, progress=False
+    ).save(tmp_path / "adapter")
+    client = TestClient(script("serving")["app"](str(tmp_path / "adapter")))
+    asked = [
+        {"texts": [f"the film was {word}"] * (1 + n % 3)}
+        for n, word in enumerate(("good", "bad", "poor") * 3)
+    ]
+    alone = [client.post("/predict", json=body).json() for body in asked]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: client.post("/predict", json=asked[n % 9]).json(), range(90)))
+    assert [n for n, answer in enumerate(found) if answer != alone[n % 9]] == []
+
+
+def test_own_model(base: str, capsys: pytest.CaptureFixture[str]) -> None:
+    script("own_model")["main"](base)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.rpartition(" is ")[2] for line in said] == ["its own", "its own", "wrapped", "wrapped"]
