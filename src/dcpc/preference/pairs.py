@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -82,7 +81,7 @@ def pair_items(annotations: Annotations) -> pd.DataFrame:
         raise UsageError(
             f"the labels are {annotations.scale}, not votes between two responses.",
             where=annotations.source,
-            fix="Give the columns response_a and response_b, and votes a, b or tie; or leave --task prefer out.",
+            fix="Give the columns response_a and response_b, and votes a, b or tie.",
         )
     columns = [*annotations.items.columns, *(name for name in CHATS if name in annotations.table)]
     return annotations.table.drop_duplicates("item_id")[columns].reset_index(drop=True)
@@ -91,6 +90,8 @@ def pair_items(annotations: Annotations) -> pd.DataFrame:
 def pair_notes(annotations: Annotations) -> tuple[str, ...]:
     """What is odd about votes between responses, counted, one sentence each."""
     items = annotations.items
+    if "response_a" not in items:  # chats alone
+        return tuple(_one_sided(annotations))
     equal = int((items["response_a"] == items["response_b"]).sum())
     notes = []
     if equal:
@@ -130,19 +131,6 @@ def _one_sided(annotations: Annotations) -> Iterable[str]:
     if len(always):
         named = [f'"{who}" ({row["first"]}, {row["size"]} times)' for who, row in always.iterrows()]
         yield f"{count(len(always), 'rater')} gave one vote only: {first_of(named, SHOWN_RATERS)}."
-
-
-def cut_alike_note(
-    tokens: Iterable[tuple[list[int], list[int]]], distinct: Iterable[bool], limit: int
-) -> list[str]:
-    """A note on pairs of which only the same tokens are left once they are cut."""
-    alike = sum(a == b and differs for (a, b), differs in zip(tokens, distinct, strict=True))
-    if not alike:
-        return []
-    return [
-        f"{count(alike, 'pair')} whose responses differ only after the {limit} tokens that are read: the model "
-        "cannot tell them apart. A larger max_length may."
-    ]
 
 
 def _of_texts(text: str, response: str) -> Response:
@@ -214,11 +202,3 @@ def votes_by_item(annotations: Annotations) -> list[list[int]]:
     order = np.argsort(annotations.item_codes, kind="stable")
     starts = np.searchsorted(annotations.item_codes[order], np.arange(1, annotations.n_items))
     return [rows.tolist() for rows in np.split(order, starts)]
-
-
-def raters_with(annotations: Annotations, least: int) -> list[str]:
-    """Raters with at least so many votes, in order."""
-    votes = (
-        Counter(annotations.table["annotator_id"].dropna()) if annotations.has_annotators else Counter[Any]()
-    )
-    return [name for name in annotations.annotators if votes[name] >= least]

@@ -15,7 +15,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dcpc.data import Annotations
 from dcpc.errors import UsageError
 from dcpc.preference.likelihood import PreferenceScale
-from dcpc.preference.pairs import as_prompt_and_completion, pair_items, response_pairs, votes_by_item
+from dcpc.preference.pairs import (
+    as_prompt_and_completion,
+    pair_items,
+    pair_notes,
+    response_pairs,
+    votes_by_item,
+)
 from dcpc.preference.raters import RaterConfig, RaterModel
 
 RATERS = RaterConfig(errors=1.5)
@@ -86,12 +92,14 @@ class TrainedPolicy:
         tokenizer: of the base model.
         raters: what was learned of who voted.
         history: the Trainer's log entries.
+        notes: what is odd about the votes, one sentence each, to be shown to the user.
     """
 
     model: PeftModel
     tokenizer: PreTrainedTokenizerBase
     raters: RaterModel
     history: list[dict[str, Any]]
+    notes: tuple[str, ...] = ()
 
     def save(self, folder: str | Path) -> None:
         """Write the adapter as PEFT does, so that any tool loads it, and the raters beside it."""
@@ -151,4 +159,6 @@ def train_policy(
         **own,
     )
     trainer.train()
-    return TrainedPolicy(trainer.model.eval(), tokenizer, who.eval(), trainer.state.log_history)
+    return TrainedPolicy(
+        trainer.model.eval(), tokenizer, who.eval(), trainer.state.log_history, pair_notes(train)
+    )
