@@ -27,8 +27,9 @@ lint: $(STAMP)
 wheels: $(STAMP)
 	$(BIN)/python scripts/check_wheels.py
 
+# Not --quiet: it would hide from --strict the warnings that must fail it.
 docs: $(STAMP)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 style: $(STAMP)
 	$(BIN)/ruff check --fix .

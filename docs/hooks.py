@@ -20,22 +20,25 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Links to files of the repository that are no pages become their text."""
-    docs = Path(config["docs_dir"])
+    """Links to files of the repository that are no pages become their text; what leads nowhere stays, and warns."""
+    docs = Path(config["docs_dir"]).resolve()
     folder = (docs / page.file.src_uri).parent
+    folders = [folder, ROOT] if page.file.src_uri == "index.md" else [folder]
 
     def mended(link: re.Match[str]) -> str:
-        text, target = link[1], link[2]
-        path = target.partition("#")[0]
-        if (
-            not path
-            or "://" in path
-            or (
-                (folder / path).resolve().is_relative_to(docs.resolve())
-                and (folder / path).suffix in (".md", ".png")
-            )
-        ):
+        path = link[2].partition("#")[0]
+        if not path or "://" in path:
             return link[0]
-        return text
+        found = next((place for start in folders if (place := (start / path).resolve()).exists()), None)
+        if found is None or _is_page(found, docs, files):
+            return link[0]
+        return link[1]
 
     return LINK.sub(mended, markdown)
+
+
+def _is_page(place: Path, docs: Path, files: Any) -> bool:
+    return (
+        place.is_relative_to(docs)
+        and files.get_file_from_path(place.relative_to(docs).as_posix()) is not None
+    )

@@ -14,6 +14,9 @@ from dcpc.models import load_base_model
 
 FORMS = {
     "the recommended form": DCPCConfig(modules_to_save=["classifier"], readout=False),
+    "a bottleneck in the second layer alone": DCPCConfig(
+        target_modules=r".*\.(layers?|h)\.1\..*", modules_to_save=["classifier"], readout=False
+    ),
     "a low-rank update, which merges": DCPCConfig(rank=8, modules_to_save=["classifier"], readout=False),
     "a prefix": DCPCConfig(num_virtual_tokens=8, modules_to_save=["classifier"], readout=False),
     "the published form": DCPCConfig.preset("paper", modules_to_save=["classifier"]),

@@ -1,4 +1,4 @@
-"""Persons and groups: what a given annotator would say, and what is left for people whom training did not see.
+"""Persons and groups: who agrees with whom, the public's distribution, and what a given annotator would say.
 
 Run: python examples/persons_and_groups.py [BASE_MODEL]
 """
@@ -11,6 +11,7 @@ import pandas as pd
 
 from dcpc import train_adapter
 from dcpc.data import Annotations
+from dcpc.inspection import inspect_annotations
 
 WORDS = {"good": ("lovely", "great", "good"), "bad": ("awful", "bad", "poor")}
 
@@ -29,9 +30,13 @@ def strict_and_lenient() -> Annotations:
 
 
 def main(base_model: str) -> None:
-    """Train on both camps, and ask what each person would say."""
+    """Find the camps without being told, train on both, and ask what each person would say."""
+    annotations = strict_and_lenient()
+    groups = inspect_annotations(annotations, pairs=False).groups
+    for members in groups.members:
+        print("a group:", ", ".join(members))
     adapter = train_adapter(
-        strict_and_lenient(), base_model=base_model, training={"num_train_epochs": 2}, progress=False
+        annotations, base_model=base_model, training={"num_train_epochs": 2}, progress=False
     )
     texts = ["the film was odd", "the film was lovely"]
     print(adapter.predict(texts, as_="distribution"))

@@ -53,8 +53,9 @@ def test_reading_the_disagreement(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_persons_and_groups(base: str, capsys: pytest.CaptureFixture[str]) -> None:
     script("persons_and_groups")["main"](base)
     said = capsys.readouterr().out
-    assert "strict-1" in said
-    assert "lenient-2" in said
+    assert "a group: lenient-1, lenient-2" in said
+    assert "a group: strict-1, strict-2" in said
+    assert said.count("strict-1  ") == 2, "a row for each text"
 
 
 def test_serving_with_threads_gives_the_answers_of_one_thread(base: str, tmp_path: Path) -> None:
@@ -79,4 +80,12 @@ def test_serving_with_threads_gives_the_answers_of_one_thread(base: str, tmp_pat
 def test_own_model(base: str, capsys: pytest.CaptureFixture[str]) -> None:
     script("own_model")["main"](base)
     said = capsys.readouterr().out.splitlines()
-    assert [line.rpartition(" is ")[2] for line in said] == ["its own", "its own", "wrapped", "wrapped"]
+    assert [line.rpartition(" is ")[2] for line in said] == [
+        "its own",
+        "its own",
+        "its own",
+        "wrapped",
+        "wrapped",
+    ]
+    numbers = [int(line.partition(": ")[2].partition(" of ")[0].replace(",", "")) for line in said]
+    assert numbers[1] < numbers[0], "one layer trains less than all"

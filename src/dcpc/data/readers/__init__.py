@@ -80,7 +80,9 @@ def read_items(
     """Read only the items, e.g. to predict their labels; judgements may be missing.
 
     Args:
-        source, format, columns: as for `read_annotations`.
+        source: as for `read_annotations`.
+        format: as there.
+        columns: as there.
         options: `exact`, `where`, `leave_out`, `min_trust` and `skip_blank`, as there.
 
     Returns:
