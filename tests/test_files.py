@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
-from dcpc.errors import UsageError
+from dcpc.errors import OutputError, UsageError
 from dcpc.files import MANIFEST, atomic_file, atomic_folder, check_output_file, check_output_folder
 
 
@@ -287,3 +289,57 @@ def test_check_output_file_keeps_what_is_there_unless_forced(tmp_path):
     check_output_file(tmp_path / "out.json", force=True)
     check_output_file(tmp_path / "new" / "out.json")
     assert contents(tmp_path) == {"out.json": "old"}
+
+
+FULL = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+]
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize("error", FULL)
+    def test_of_a_file_nothing_is_left(self, tmp_path, error):
+        with pytest.raises(OutputError, match=r"out.csv: .*No space left"), atomic_file(tmp_path / "out.csv"):
+            raise error
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("error", FULL)
+    def test_of_a_folder_nothing_is_left(self, tmp_path, error):
+        with pytest.raises(OutputError, match="Make room"), atomic_folder(tmp_path / "out", "train"):
+            raise error
+        assert not list(tmp_path.iterdir())
+
+    def test_a_limit_on_the_size_of_files(self, tmp_path):
+        resource = pytest.importorskip("resource")
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        (tmp_path / "out.csv").write_text("old")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        try:
+            with pytest.raises(OutputError), atomic_file(tmp_path / "out.csv") as temporary:
+                temporary.write_text("x" * 5000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert contents(tmp_path) == {"out.csv": "old"}
+
+    @pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied"), ValueError("os error 2")])
+    def test_another_error_stays_what_it_is(self, tmp_path, error):
+        with pytest.raises(type(error)) as raised, atomic_file(tmp_path / "out.csv"):
+            raise error
+        assert raised.value is error
+
+
+def test_a_signal_amid_the_moves_brings_the_old_output_back(tmp_path, monkeypatch):
+    own_output(tmp_path / "out")
+    replace = Path.replace
+
+    def stopped(self, target):
+        if Path(target) == tmp_path / "out" / "new":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", stopped)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "out", "train", force=True) as temporary:
+        (temporary / "new").write_text("new")
+    assert contents(tmp_path / "out") == {"old": "old", "deep/old": "deep"}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [MANIFEST, "deep", "old"]

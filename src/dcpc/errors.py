@@ -38,6 +38,10 @@ class TrainingError(DCPCError):
     """Training had to stop."""
 
 
+class OutputError(DCPCError):
+    """The disk took no more while an output was written; nothing of it is left."""
+
+
 class UsageError(DCPCError):
     """The command or function was called with arguments that do not fit together."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from dcpc.errors import UsageError
+from dcpc.errors import OutputError, UsageError
 from dcpc.names import first_of
 
 Kind = Literal["train", "inspect"]
@@ -22,6 +24,8 @@ MANIFEST = ".dcpc-output.json"
 
 LAST = ("adapter_config.json", "report.html")
 """Moved into a folder after all other files: without them nothing takes it for finished."""
+
+_FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 
 UNFINISHED = ".dcpc-unfinished-"
 """Begins the name of a temporary folder within an output folder; a cut-off run may leave one behind."""
@@ -36,6 +40,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
     Raises:
         UsageError: if it is no file, or the folder cannot be written to.
+        OutputError: if the disk is full.
     """
     target = _resolved(path)
     with _refusals(path):
@@ -45,9 +50,11 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        _allow_as_usual(temporary)
-        temporary.replace(target)
+        with _full_disk(path):
+            yield temporary
+            _allow_as_usual(temporary)
+            _write_through(temporary)
+            temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -67,6 +74,7 @@ def atomic_folder(path: str | Path, kind: Kind, *, force: bool = False) -> Itera
     Raises:
         UsageError: if the folder holds something, is a file, or cannot be written to; or if at the end the finished
             output cannot be moved into place, which then says where it lies.
+        OutputError: if the disk is full.
     """
     target = _resolved(path)
     check_output_folder(path, kind, force=force)
@@ -79,14 +87,18 @@ def atomic_folder(path: str | Path, kind: Kind, *, force: bool = False) -> Itera
             else tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
         )
     try:
-        yield temporary
+        with _full_disk(path):
+            yield temporary
+            _write_manifest(temporary, kind)
+            _allow_as_usual(temporary)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     try:
-        _write_manifest(temporary, kind)
-        _allow_as_usual(temporary)
         _put_in_place(temporary, target, fills)
+    except KeyboardInterrupt:  # what was there before is back in its place
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     except OSError as error:
         raise UsageError(
             f"the finished output cannot be moved here ({error.strerror}).",
@@ -165,6 +177,19 @@ def check_output_file(path: str | Path, *, force: bool = False) -> None:
         _try_to_write(target.parent)
 
 
+def check_cache_folder(path: str | Path) -> None:
+    """Refuse, before any work is done, a folder for a cache that is a file or cannot be written to.
+
+    Raises:
+        UsageError: it is one of these.
+    """
+    target = _resolved(path)
+    with _refusals(path):
+        if target.exists() and not target.is_dir():
+            raise UsageError("is a file; a folder is needed.", where=path, fix="Name another folder.")
+        _try_to_write(target)
+
+
 def check_not_source(output: str | Path, *sources: str | Path) -> None:
     """Refuse an output that would replace what is read, also with `force`.
 
@@ -204,6 +229,40 @@ def _refusals(path: str | Path) -> Iterator[None]:
         raise UsageError(
             f"cannot write here ({error.strerror}).", where=path, fix="Choose an output you may write to."
         ) from error
+
+
+@contextmanager
+def _full_disk(path: str | Path) -> Iterator[None]:
+    """A disk that takes no more while the output is written, told in one sentence."""
+    try:
+        yield
+    except Exception as error:
+        if not is_full(error):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OutputError(
+            f"the output cannot be written ({reason}).",
+            where=path,
+            fix="Make room, or choose an output elsewhere; nothing was left behind.",
+        ) from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, a quota or a limit on the size of files is reached.
+
+    Libraries that are not written in Python wrap the system's error; its number is then in their message.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    found = re.search(r"(?:os error|errno):? (\d+)", str(error))
+    return found is not None and int(found[1]) in _FULL
+
+
+def _write_through(path: Path) -> None:
+    """Wait until a file is on the disk: after a power cut its new name would else hold nothing."""
+    if path.is_file():  # the block may have moved it away, which the caller finds out
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _check_is_file(target: Path) -> None:

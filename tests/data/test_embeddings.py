@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 import dcpc.data.embeddings as embeddings_module
 from dcpc.data.embeddings import embed_texts
@@ -99,3 +102,66 @@ def test_texts_are_cut_where_told_and_cached_apart(tmp_path: Path) -> None:
     )
     np.testing.assert_allclose(cut[0], cut[1], atol=1e-6)
     assert np.abs(whole[0] - whole[1]).max() > 1e-3
+
+
+def _cut(shard: Path) -> None:
+    shard.write_bytes(shard.read_bytes()[:-100])
+
+
+def _pipe(shard: Path) -> None:
+    shard.unlink()
+    os.mkfifo(shard)
+
+
+def _folder(shard: Path) -> None:
+    shard.unlink()
+    shard.mkdir()
+
+
+def _changed(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+    def damage(shard: Path) -> None:
+        tensors = load_file(shard)
+        save_file({**tensors, name: np.ascontiguousarray(change(tensors[name]))}, shard)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda shard: shard.write_bytes(b""),
+        lambda shard: shard.write_bytes(b"junk"),
+        _cut,
+        _pipe,
+        _folder,
+        lambda shard: save_file({"vectors": load_file(shard)["vectors"]}, shard),
+        _changed("keys", np.ravel),
+        _changed("vectors", lambda v: v[:-1]),
+        _changed("vectors", lambda v: v[:, :10]),
+        _changed("vectors", lambda v: v * np.nan),
+        _changed("vectors", np.ones_like),
+        _changed("vectors", lambda v: v.astype(np.float64)),
+    ],
+)
+def test_a_damaged_shard_costs_its_texts_and_nothing_else(tmp_path: Path, damage) -> None:
+    first = embed_texts(TEXTS, cache_dir=tmp_path, progress=False)
+    (shard,) = tmp_path.glob("*/*.safetensors")
+    damage(shard)
+    np.testing.assert_allclose(embed_texts(TEXTS, cache_dir=tmp_path, progress=False), first, atol=1e-6)
+
+
+def test_a_damaged_shard_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embed_texts(TEXTS, cache_dir=tmp_path, progress=False)
+    (shard,) = tmp_path.glob("*/*.safetensors")
+    shard.write_bytes(b"")
+    embed_texts(TEXTS, cache_dir=tmp_path, progress=False)
+    monkeypatch.setattr(embeddings_module, "_load_encoder", lambda *_: pytest.fail("the encoder was loaded"))
+    embed_texts(TEXTS, cache_dir=tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("file", ["cache", "cache/below"])
+def test_a_cache_that_cannot_be_written_costs_nothing_else(tmp_path: Path, file: str) -> None:
+    (tmp_path / "cache").write_text("in the way")
+    found = embed_texts(TEXTS, cache_dir=tmp_path / file, progress=False)
+    np.testing.assert_allclose(found, embed_texts(TEXTS, progress=False), atol=1e-6)
+    assert (tmp_path / "cache").read_text() == "in the way"

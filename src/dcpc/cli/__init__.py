@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from dcpc.cli.surroundings import ends_cleanly, exit_code, speaks_to_any_terminal
 from dcpc.errors import DCPCError
+from dcpc.files import is_full
 
 app = typer.Typer(
     name="dcpc",
@@ -49,7 +51,7 @@ def _stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit code 0 when done, 1 when the work failed, 2 on wrong usage, 130 when stopped."""
+    """Run the command line; exit code 0 when done, 1 when it failed, 2 on wrong usage, 130 or 143 when stopped."""
     if not app.registered_commands:
         _register_commands()
     run(app, arguments)
@@ -57,15 +59,24 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(app: typer.Typer, arguments: list[str] | None) -> None:
     """Run a command line and end with its exit code; what users can mend is one line, without a traceback."""
-    try:
-        app(arguments)
-    except DCPCError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[bold red]Error:[/] {escape(str(error))}"
-        )
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt as stop:
-        _say_stopped(stop)
+    with speaks_to_any_terminal(), ends_cleanly():
+        try:
+            app(arguments)
+        except DCPCError as error:
+            _say_error(str(error))
+            sys.exit(error.exit_code)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            place = "" if error.filename is None else f"{error.filename}: "
+            _say_error(f"{place}cannot write ({error.strerror}).\n  Make room, and give the command again.")
+            sys.exit(1)
+        except KeyboardInterrupt as stop:
+            _say_stopped(stop)
+
+
+def _say_error(message: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]Error:[/] {escape(message)}")
 
 
 def _say_stopped(stop: KeyboardInterrupt) -> NoReturn:
@@ -73,4 +84,4 @@ def _say_stopped(stop: KeyboardInterrupt) -> NoReturn:
     if console.is_terminal:
         console.print()  # a progress bar may have left the cursor within its line
     console.print(escape(f"Stopped. {stop}".strip()))
-    sys.exit(130)
+    sys.exit(exit_code(stop))

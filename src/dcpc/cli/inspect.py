@@ -44,11 +44,13 @@ def command(
 ) -> None:
     """Report who disagrees with whom, on what, and how much of it is preference."""
     from dcpc.data.pairs import embedding_cache
-    from dcpc.files import atomic_folder, check_output_folder
+    from dcpc.files import atomic_folder, check_cache_folder, check_output_folder
     from dcpc.inspection import inspect_annotations, to_json
     from dcpc.inspection.page import inspection_page
 
     check_output_folder(output, "inspect", force=force)
+    if cache is not None:
+        check_cache_folder(cache)
     annotations = reading.annotations(data)
     console, aside = Console(highlight=False), Console(highlight=False, stderr=True)
     result = inspect_annotations(

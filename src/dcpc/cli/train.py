@@ -11,7 +11,8 @@ import typer
 
 from dcpc.cli import options, write
 from dcpc.cli.reading import DataOptions, reads_data
-from dcpc.errors import DCPCError, TrainingError, UsageError
+from dcpc.errors import DCPCError, OutputError, TrainingError, UsageError
+from dcpc.files import is_full
 
 if TYPE_CHECKING:
     from dcpc.adapter import TrainedAdapter
@@ -152,7 +153,8 @@ def command(
         trained.task = trained.task.model_copy(
             update={"group_column": group_column, "range": annotations.range}
         )
-        trained.save(output, force=force)
+        with _kept(checkpoints):
+            trained.save(output, force=force)
         checkpoints.remove()
     print_summary(annotations, division, trained, output)
     print_notes(division, trained)
@@ -205,10 +207,18 @@ def _kept(checkpoints: Checkpoints) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(checkpoints.how_to_go_on()) from stop
+        stop.args = (checkpoints.how_to_go_on(),)  # the same object: it may say which signal it was
+        raise
+    except OutputError as error:
+        go_on = f"{error.fix} {checkpoints.how_to_go_on()}"
+        raise OutputError(error.what, where=error.where, fix=go_on) from error
     except DCPCError:
         raise
-    except Exception as error:  # of a library: what users chose with --set reaches far into them
+    except Exception as error:
+        if is_full(error):
+            fix = f"Make room. {checkpoints.how_to_go_on()}"
+            raise OutputError("the disk is full.", where=checkpoints.folder, fix=fix) from error
+        # of a library: what users chose with --set reaches far into them
         message = " ".join(str(error).split())[:300]
         raise TrainingError(
             f"the training stopped with {type(error).__name__}: {message}",

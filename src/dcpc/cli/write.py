@@ -162,6 +162,7 @@ def train(
         settings: checked, with a base model and a seed; its `task` from `taken_apart`.
         system, packing: from the command line, in place of the recipe's; see `train_writers`.
     """
+    from dcpc.cli.train import _kept
     from dcpc.files import check_output_folder
     from dcpc.tasks.write import hold_out_replies, read_replies
     from dcpc.tasks.write.fit import MAX_LENGTH
@@ -184,7 +185,8 @@ def train(
             output, "train", force=force
         )  # another training may have ended while this one read
         adapter = _trained(parts, settings, own, checkpoints, resume, force, trust_remote_code)
-        adapter.save(output, force=force)
+        with _kept(checkpoints):
+            adapter.save(output, force=force)
         checkpoints.remove()
     options.show_notes(adapter.notes)
     _print_training(replies, parts, adapter, output)

@@ -13,10 +13,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from dcpc.errors import ModelError
+from dcpc.errors import DCPCError, ModelError
 from dcpc.files import atomic_file
 
 _TEXTS_PER_SHARD = 2048
+_NEARLY_ONE = 1e-2
 MAX_LENGTH = 256
 """Tokens after which texts are cut, unless said otherwise."""
 
@@ -39,7 +40,7 @@ def embed_texts(
         encoder: `minilm`, a Hugging Face id or a local path of any encoder.
         batch_size: texts per forward pass.
         cache_dir: folder of the cache; None: nothing is written. It holds hashes and vectors, no texts. Where it
-            cannot be written, there is no cache.
+            cannot be written, there is no cache; a shard in it that is damaged is made anew.
         progress: show a progress bar.
         max_length: tokens after which texts are cut.
 
@@ -68,7 +69,7 @@ def embed_texts(
                 found = _embed(rows, model, tokenizer, batch_size, max_length, bar)
                 vectors = np.concatenate(list(found))  # [shard, H]
                 if folder is not None:
-                    with suppress(OSError, SafetensorError):  # a full disk costs the cache, not the result
+                    with suppress(OSError, SafetensorError, DCPCError):  # costs the cache, not the result
                         _write_shard(folder, shard, vectors)
                 known.update(zip(shard, vectors, strict=True))
         if not texts:
@@ -128,10 +129,29 @@ def _encoder_key(encoder: str, path: str, max_length: int) -> str:
 
 def _read_shards(folder: Path | None) -> dict[bytes, np.ndarray]:
     known: dict[bytes, np.ndarray] = {}
-    for path in sorted(folder.glob("[!.]*.safetensors")) if folder is not None and folder.is_dir() else []:
-        shard = load_file(path)
-        known.update(zip((key.tobytes() for key in shard["keys"]), shard["vectors"], strict=True))
+    with suppress(OSError):  # a folder that may not be read is no cache
+        for path in sorted(folder.glob("[!.]*.safetensors")) if folder is not None else []:
+            keys, vectors = _read_shard(path)
+            known.update(zip((key.tobytes() for key in keys), vectors, strict=True))
     return known
+
+
+def _read_shard(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Keys, uint8 [n, 32], and vectors, float32 [n, H]; none of a file that is damaged or not ours."""
+    nothing = np.empty((0, 32), np.uint8), np.empty((0, 0), np.float32)
+    if not path.is_file():  # a pipe would be waited for
+        return nothing
+    try:
+        shard = load_file(path)
+        keys, vectors = shard["keys"], shard["vectors"]
+    except (OSError, SafetensorError, KeyError):
+        return nothing
+    fits = keys.ndim == vectors.ndim == 2 and len(keys) == len(vectors) and keys.shape[1] == 32
+    if not fits or (keys.dtype, vectors.dtype) != (np.uint8, np.float32):
+        return nothing
+    # Vectors that were cut or overwritten have another length; NaN compares false.
+    whole = np.abs(np.linalg.norm(vectors, axis=1) - 1) < _NEARLY_ONE
+    return (keys, vectors) if whole.all() else nothing
 
 
 def _write_shard(folder: Path, keys: list[bytes], vectors: np.ndarray) -> None:
