@@ -126,6 +126,7 @@ class TrainedAdapter:
         annotations: Annotations,
         *,
         decide: str | None = None,
+        exact: bool = False,
         batch_size: int = 64,
         progress: bool = False,
     ) -> dict[str, float]:
@@ -134,6 +135,7 @@ class TrainedAdapter:
         Args:
             annotations: items that training did not see, with their judgements.
             decide: what labels are decided for, as for `predict`.
+            exact: an annotator is known only where the id is written as in training; else `1.0` is also `1`.
             batch_size: items per forward pass.
             progress: show a progress bar.
 
@@ -146,7 +148,9 @@ class TrainedAdapter:
         """
         from dcpc.prediction.evaluate import evaluate_adapter
 
-        found = evaluate_adapter(self, annotations, goal=decide, batch_size=batch_size, progress=progress)
+        found = evaluate_adapter(
+            self, annotations, goal=decide, exact=exact, batch_size=batch_size, progress=progress
+        )
         return found.figures
 
     def encode(self, items: pd.DataFrame) -> Encoded:

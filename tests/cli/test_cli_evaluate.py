@@ -149,3 +149,26 @@ def test_a_slider_value_that_training_never_saw_is_evaluated(dcpc, tiny_bert, tm
     assert trained.code == 0, trained.err
     evaluated = dcpc("evaluate", output, tmp_path / "test.csv")
     assert evaluated.code == 0, evaluated.err
+
+
+def test_annotators_of_another_file_are_matched_by_number_unless_exact(dcpc, tiny_bert, tmp_path) -> None:
+    def table(name: str, ids: dict[str, str], items: range) -> Path:
+        rows = [
+            f"{i},the film was {'good' if i % 2 else 'bad'},{who},{label}\n"
+            for i in items
+            for who, label in ids.items()
+        ]
+        path = tmp_path / name
+        path.write_text("item_id,text,annotator_id,label\n" + "".join(rows))
+        return path
+
+    train = table("train.csv", {"1": "no", "2": "yes", "ann": "no"}, range(20))
+    # Beside a word no id of the file is sure to be a number: it is compared with those of the training.
+    test = table("test.csv", {"1.0": "no", "2.0": "yes", "ann": "no"}, range(20, 30))
+    output = tmp_path / "adapter"
+    trained = dcpc("train", train, "--model", tiny_bert, "--output", output, *QUICK)
+    assert trained.code == 0, trained.err
+    folded, exact = (dcpc("evaluate", output, test, *flags) for flags in ([], ["--exact"]))
+    assert (folded.code, exact.code) == (0, 0)
+    assert "unknown in training" not in folded.err
+    assert "2 of 3 annotators, with 20 of 30 judgements, were unknown in training" in exact.err

@@ -83,11 +83,13 @@ def command(
     task = Task.read(adapter)
     annotations = keep_split(_read(data, reading, task), split)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
-    options.show_notes(_strangers(trained, annotations))
+    options.show_notes(_strangers(trained, annotations, reading.exact))
     goal = chosen_goal(task.decision, decide)
     if decide is None and task.decision is None:
         options.show_notes([f"The adapter decides {task.how_it_decides}."])
-    figures = trained.evaluate(annotations, decide=goal, batch_size=batch_size or 64, progress=True)
+    figures = trained.evaluate(
+        annotations, decide=goal, exact=reading.exact, batch_size=batch_size or 64, progress=True
+    )
     figures |= {name: int(figures[name]) for name in ("items", "ties")}
     if output is not None:
         # JSON has no word for a number that does not exist, such as the accuracy where every item is tied.
@@ -112,11 +114,11 @@ def _read(data: str, reading: DataOptions, task: Task) -> Annotations:
         ) from error
 
 
-def _strangers(trained: TrainedAdapter, annotations: Annotations) -> list[str]:
+def _strangers(trained: TrainedAdapter, annotations: Annotations, exact: bool) -> list[str]:
     """A note on annotators of whom the adapter knows nothing, where it knows others."""
     from dcpc.prediction.evaluate import unknown_annotators
 
-    strange = unknown_annotators(trained, annotations)
+    strange = unknown_annotators(trained, annotations, exact=exact)
     if strange.empty:
         return []
     ids = annotations.table["annotator_id"]

@@ -20,6 +20,7 @@ def evaluate_adapter(
     annotations: Annotations,
     *,
     goal: str | None = None,
+    exact: bool = False,
     batch_size: int = 64,
     progress: bool = False,
 ) -> Measured:
@@ -27,6 +28,14 @@ def evaluate_adapter(
 
     Annotators whom training did not know are predicted as anybody; or as their group, where the adapter was trained
     with a group column and the annotations have it.
+
+    Args:
+        adapter: what is measured.
+        annotations: J judgements of I items that training did not see.
+        goal: what labels are decided for; None takes the adapter's rule.
+        exact: annotators are those of the training only where their ids are written alike; else `1.0` is also `1`.
+        batch_size: items per forward pass.
+        progress: show a progress bar.
 
     Raises:
         LabelError: a label that the adapter does not know.
@@ -42,7 +51,7 @@ def evaluate_adapter(
         adapter,
         annotations.items,
         annotations.item_codes,
-        _asked(adapter, annotations),
+        _asked(adapter, annotations, exact),
         batch_size=batch_size,
         progress=progress,
     )
@@ -61,17 +70,19 @@ def _with_labels_of(adapter: TrainedAdapter, annotations: Annotations) -> Annota
     return replace(annotations, labels=tuple(labels), scale=adapter.task.scale)
 
 
-def unknown_annotators(adapter: TrainedAdapter, annotations: Annotations) -> pd.Series:
+def unknown_annotators(
+    adapter: TrainedAdapter, annotations: Annotations, *, exact: bool = False
+) -> pd.Series:
     """Ids of the judgements whose annotators an adapter that knows others knows nothing of; index as the table's."""
     ids = annotations.table.get("annotator_id", pd.Series(dtype=str))
     if not annotations.has_annotators:
         return ids
-    numbers = adapter.rule.annotator_index(adapter.model, _asked(adapter, annotations))
+    numbers = adapter.rule.annotator_index(adapter.model, _asked(adapter, annotations, exact))
     if numbers is None:
         return ids[:0]
     return ids[(numbers < 0).cpu().numpy() & ids.notna()]  # judgements without an id are nobody's error
 
 
-def _asked(adapter: TrainedAdapter, annotations: Annotations) -> list[str]:
+def _asked(adapter: TrainedAdapter, annotations: Annotations, exact: bool) -> list[str]:
     """Whom to predict for each of J judgements: its annotator, or the stand-in of their group."""
-    return known_or_stand_in(annotations, adapter.task.group_column, adapter.annotators)
+    return known_or_stand_in(annotations, adapter.task.group_column, adapter.annotators, exact=exact)

@@ -45,20 +45,23 @@ def annotator_groups(annotations: Annotations, column: str) -> dict[str, str]:
     return {**stand_ins, **dict(zip(rows["annotator_id"], groups, strict=True))}
 
 
-def known_or_stand_in(annotations: Annotations, column: str | None, known: Collection[str]) -> list[str]:
+def known_or_stand_in(
+    annotations: Annotations, column: str | None, known: Collection[str], *, exact: bool = False
+) -> list[str]:
     """Whom to predict for each judgement: its annotator, or the stand-in of their group where training knew none.
 
     Args:
         annotations: with annotators.
         column: the group column that the adapter was trained with; None, or one that is not there, for no groups.
         known: annotators that the adapter knows.
+        exact: an id is known only as it is written; else also in another spelling (see `dcpc.data.equality`).
 
     Returns:
         J ids.
     """
     ids = annotations.table["annotator_id"]
     # One file may have made 1.0 of what the other calls 1, beside words where neither is sure to be a number.
-    spelt = same_ids(ids.dropna().unique(), set(known))
+    spelt = {} if exact else same_ids(ids.dropna().unique(), set(known))
     ids = ids.replace(spelt) if spelt else ids
     if column is None or column not in annotations.table:
         return ids.tolist()
