@@ -24,7 +24,7 @@ COLUMN_KEYS = (
 )  # fmt: skip
 _TOOLS = Path(__file__).resolve().parents[1] / "data" / "readers" / "tools"
 FORMAT_NAMES = (
-    "long", "csv", "tsv", "jsonl", "parquet", "wide", "crowd-kit", "huggingface",
+    "long", "csv", "tsv", "jsonl", "parquet", "wide", "people", "crowd-kit", "huggingface",
     *sorted(path.stem.replace("_", "-") for path in _TOOLS.glob("*.py") if path.stem != "__init__"),
 )  # fmt: skip
 """Written out, or told from file names, so that `--help` need not load the readers."""

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 
 from dcpc.data.annotations import ITEM_COLUMNS
+from dcpc.data.scales import ABSENT
 from dcpc.data.shared_labels import columns_with_shared_labels
 
 OTHER_NAMES = {
@@ -197,6 +198,35 @@ def annotators_by_content(frame: pd.DataFrame) -> list[str]:
 
 
 _MANY_SWITCHES = 6
+
+
+def columns_of_items(frame: pd.DataFrame) -> list[str]:
+    """Columns of labels that several share, where each row is a person: none is left out that has no other values."""
+    free = frame[[name for name in frame.columns if isinstance(name, str) and name not in _OURS]]
+    values = {name: _distinct(free[name]) for name in free}
+    shared = set().union(*(values[name] for name in columns_with_shared_labels(free)))
+    return [str(name) for name, found in values.items() if found and found <= shared]
+
+
+def people_option(frame: pd.DataFrame) -> str | None:
+    """`--format people …` where the columns' names are texts, and no column holds any; else None."""
+    items = columns_of_items(frame)
+    others = [name for name in frame.columns if name not in items]
+    sentences = sum(len(name.split()) >= _WORDS_OF_A_TEXT for name in items)
+    if sentences < 2 or 2 * sentences < len(items):
+        return None
+    if candidates(frame, "text", items) or any(_fits_text(frame[name].head(_SAMPLE)) for name in others):
+        return None
+    who = [name for name in candidates(frame, "annotator_id", items) if frame[name].is_unique]
+    named = f" {columns_option({'annotator_id': who[0]})}" if who else ""
+    return f"--format people{named}"
+
+
+def _distinct(values: pd.Series) -> set[str]:
+    return {text for text in values.dropna().astype("str").unique() if text.strip() not in ("", *ABSENT)}
+
+
+_WORDS_OF_A_TEXT = 3
 
 
 def one_hot_columns(frame: pd.DataFrame) -> list[str]:

@@ -18,6 +18,7 @@ from dcpc.data.advice import (
     likely_annotators,
     likely_column,
     one_hot_columns,
+    people_option,
 )
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.raw import RawTable, count
@@ -52,6 +53,8 @@ def check_columns(raw: RawTable, required: Sequence[str]) -> None:
 
 def _how_to_name(raw: RawTable, name: str) -> str:
     """What to type where one of our columns is missing: a column that is there and whose content fits."""
+    if name == "text" and (typed := people_option(raw.frame)):
+        return f"If each row is a person and each column an item, add {typed}."
     close = likely_column(raw.frame, name)
     if name == "label" and "annotator_id" not in raw.frame:
         shared = annotators_by_content(raw.frame)

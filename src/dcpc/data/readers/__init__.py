@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,13 @@ def _read(
     try:
         check_source(str(source), hub=format in (None, "huggingface"))
         found = format or detect_format(str(source), columns)
+        if items_only and found == "people":
+            raise UsageError(
+                "items are the columns here, and results are given by row.",
+                where=str(source),
+                fix="Write one row per judgement first: "
+                f"dcpc convert {shlex.quote(str(source))} long.csv --format people.",
+            )
         if items_only and found == "wide":
             found = "long"
             columns.pop("annotators", None)

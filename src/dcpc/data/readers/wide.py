@@ -132,21 +132,32 @@ def lengthen(raw: RawTable, annotators: Sequence[str]) -> RawTable:
         DataError: if there is no column `text`.
     """
     check_columns(raw, ("text",))  # as long as the columns are the file's own, which the error lists
-    frame = raw.frame.drop(columns=[name for name in ("label", "annotator_id") if name in raw.frame])
-    labels = frame[list(annotators)]
-    given = np.column_stack([as_given(labels[name]).notna() for name in annotators])  # [I, A]
-    item, annotator = np.nonzero(given)  # [J] each: positions of the judgement's row and column
-    long = frame.drop(columns=list(annotators)).iloc[item].reset_index(drop=True)
-    long["annotator_id"] = pd.array(np.asarray(annotators, dtype=object)[annotator], dtype="str")
-    values = labels.to_numpy(dtype=object)[item, annotator]
+    given = [as_given(raw.frame[name]).notna() for name in annotators]
+    raw = raw.with_notes(f"{count(len(annotators), 'annotator column')}: {listed(annotators)}.")
+    long = melted(raw, annotators, "annotator_id")
+    empty = int((~np.column_stack(given).any(axis=1)).sum())
+    return long.with_notes(f"Skipped: {count(empty, 'item')} without annotations.") if empty else long
+
+
+def melted(raw: RawTable, columns: Sequence[str], into: str) -> RawTable:
+    """One row per judgement from cells: the names of some columns become the values of one, `into`.
+
+    Args:
+        raw: R rows.
+        columns: C columns whose cells are labels; those that are empty or say `NA` are left out.
+        into: our column that takes their names.
+    """
+    frame = raw.frame.drop(columns=[name for name in ("label", into) if name in raw.frame])
+    labels = frame[list(columns)]
+    given = np.column_stack([as_given(labels[name]).notna() for name in columns])  # [R, C]
+    row, column = np.nonzero(given)  # [J] each: positions of the judgement's row and column
+    long = frame.drop(columns=list(columns)).iloc[row].reset_index(drop=True)
+    long[into] = pd.array(np.asarray(columns, dtype=object)[column], dtype="str")
+    values = labels.to_numpy(dtype=object)[row, column]
     long["label"] = pd.Series(values, dtype=object).infer_objects()
-    notes = [f"{count(len(annotators), 'annotator column')}: {listed(annotators)}."]
     written = labels.map(lambda value: value if isinstance(value, str) else "")  # lists do not compare
     absent = {word: int((written == word).to_numpy().sum()) for word in ABSENT}
     if any(absent.values()):
         words = ", ".join(f'"{word}" ({count(n, "cell")})' for word, n in absent.items() if n)
-        notes.append(f"Taken as not labelled: {words}.")
-    empty = int((~given.any(axis=1)).sum())
-    if empty:
-        notes.append(f"Skipped: {count(empty, 'item')} without annotations.")
-    return replace(raw, frame=long, places=raw.places[item]).with_notes(*notes)
+        raw = raw.with_notes(f"Taken as not labelled: {words}.")
+    return replace(raw, frame=long, places=raw.places[row])
