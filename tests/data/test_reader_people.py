@@ -89,3 +89,12 @@ def test_columns_without_common_labels_are_refused(tmp_path: Path) -> None:
 def test_items_to_predict_are_refused_with_what_to_type(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"dcpc convert .* --format people"):
         read_item_rows(survey(tmp_path), format="people")
+
+
+def test_a_gap_in_a_parquet_column_of_numbers_hides_no_item(tmp_path: Path) -> None:
+    frame = pd.DataFrame(ANSWERS, columns=ITEMS)
+    frame[ITEMS[0]] = [1.0, 2.0, None, 4.0, 5.0]
+    frame.to_parquet(tmp_path / "answers.parquet")
+    annotations = read_annotations(tmp_path / "answers.parquet", format="people")
+    assert (annotations.n_items, annotations.n_judgements) == (4, 19)
+    assert annotations.labels == ("1", "2", "3", "4", "5")

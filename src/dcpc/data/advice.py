@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 
 from dcpc.data.annotations import ITEM_COLUMNS
+from dcpc.data.equality import NUMBER, plain_number
 from dcpc.data.scales import ABSENT
 from dcpc.data.shared_labels import columns_with_shared_labels
 
@@ -203,6 +204,8 @@ _MANY_SWITCHES = 6
 def columns_of_items(frame: pd.DataFrame) -> list[str]:
     """Columns of labels that several share, where each row is a person: none is left out that has no other values."""
     free = frame[[name for name in frame.columns if isinstance(name, str) and name not in _OURS]]
+    # A column of numbers with a gap holds 1.0 in Parquet and JSON, and one without it 1.
+    free = free.map(lambda value: _one_spelling(str(value)), na_action="ignore")
     values = {name: _distinct(free[name]) for name in free}
     shared = set().union(*(values[name] for name in columns_with_shared_labels(free)))
     return [str(name) for name, found in values.items() if found and found <= shared]
@@ -220,6 +223,10 @@ def people_option(frame: pd.DataFrame) -> str | None:
     who = [name for name in candidates(frame, "annotator_id", items) if frame[name].is_unique]
     named = f" {columns_option({'annotator_id': who[0]})}" if who else ""
     return f"--format people{named}"
+
+
+def _one_spelling(text: str) -> str:
+    return plain_number(text) if NUMBER.fullmatch(text) else text
 
 
 def _distinct(values: pd.Series) -> set[str]:
