@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 from torch import nn
 from transformers import (
     PreTrainedModel,
@@ -31,7 +30,7 @@ from dcpc.prediction import predict_distribution
 from dcpc.recipe import VALIDATION_SHARE
 from dcpc.task import Task
 from dcpc.tasks import TaskShape, task_shape
-from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments
+from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments, made_arguments
 from dcpc.training.best import BestWeights
 from dcpc.training.carriers import Carrier, carrier_of
 from dcpc.training.dataset import ItemDataset
@@ -239,14 +238,7 @@ def _arguments(
     settings |= {"disable_tqdm": not progress, **checked_arguments(training)}
     if settings.get("eval_strategy") == "no" and "load_best_model_at_end" not in training:
         settings["load_best_model_at_end"] = False  # without an evaluation there is no best epoch
-    if settings.get("bf16") and not torch.accelerator.is_available():
-        settings["use_cpu"] = True  # without an accelerator, transformers refuses bf16 unless told this
-    try:
-        arguments = DCPCTrainingArguments(**settings)
-    except (TypeError, ValueError, ImportError, OSError) as error:
-        raise UsageError(
-            f"the training arguments do not fit: {error}", fix="Look at --set and the recipe."
-        ) from error
+    arguments = made_arguments(settings)
     arguments.objective_config()  # a wrong objective must not wait for the model to load
     return arguments
 

@@ -11,6 +11,7 @@ import pytest
 from reading import save
 
 from dcpc.data.back import TOOLS, predictions_of, write_predictions
+from dcpc.data.back.label_studio import records as label_studio_records
 from dcpc.data.readers import read_item_rows
 from dcpc.errors import UsageError
 
@@ -107,3 +108,28 @@ def test_a_file_that_a_tool_would_not_import_is_refused(pending: dict[str, Path]
         write_predictions(predict(pending["label-studio"]), tmp_path / "a.csv", "label-studio")
     with pytest.raises(UsageError, match="Tools: label-studio"):
         write_predictions([], tmp_path / "a.json", "labelimg")
+
+
+@pytest.mark.parametrize("source", TOOLS)
+@pytest.mark.parametrize("tool", TOOLS)
+def test_one_tools_export_goes_to_another_as_plain_texts(
+    source: str, tool: str, pending: dict[str, Path], tmp_path: Path
+) -> None:
+    made = written(pending[source], tool, tmp_path)
+    if tool in ("prodigy", "doccano"):
+        assert [record["text"] for record in made] == ["one", "two"]
+    foreign = {
+        "label-studio": {"_input_hash", "fields", "responses", "Comments"},
+        "argilla": {"_input_hash", "data", "annotations", "Comments"},
+        "prodigy": {"data", "annotations", "fields", "responses", "Comments"},
+        "doccano": {"data", "annotations", "fields", "responses", "_input_hash"},
+    }[tool]
+    assert [foreign & set(record) for record in made] == [set(), set()]
+
+
+def test_the_control_of_label_studio_can_be_named(tmp_path: Path) -> None:
+    tasks = [{"id": n, "data": {"text": t}, "annotations": []} for n, t in enumerate(["one", "two"])]
+    path = save(tmp_path, tasks, "ls.json")
+    made = label_studio_records(predict(path), "tone:shown")
+    (answer,) = made[0]["predictions"][0]["result"]
+    assert (answer["from_name"], answer["to_name"]) == ("tone", "shown")

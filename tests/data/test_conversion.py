@@ -36,16 +36,17 @@ def test_every_form_reads_back(tmp_path: Path, name: str, form: str | None) -> N
 
 def test_preferences_go_to_trl_and_back_without_ties(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
-    pairs = {"item_id": list("xyz"), "text": ["q1", "q2", "q3"], "response_a": ["A1", "A2", "A3"]}
-    pairs |= {"response_b": ["B1", "B2", "B3"], "annotator_id": list("uvw"), "label": ["a", "b", "tie"]}
+    pairs = {"item_id": list("xyz"), "text": ["q1", "q2", "q3"], "response_a": ["A1", "B2", "A3"]}
+    pairs |= {"response_b": ["B1", "A2", "B3"], "annotator_id": list("uvw"), "label": ["a", "b", "tie"]}
     pd.DataFrame(pairs).to_csv(source, index=False)
     (note,) = convert(read_annotations(source), tmp_path / "o.jsonl", "trl")
     assert "1 ties" in note
     rows = pd.read_json(tmp_path / "o.jsonl", lines=True)
     assert rows[["prompt", "chosen", "rejected"]].to_numpy().tolist() == [
         ["q1", "A1", "B1"],
-        ["q2", "B2", "A2"],
+        ["q2", "A2", "B2"],
     ]
+    assert set(read_annotations(tmp_path / "o.jsonl").items["item_id"]) == {"x", "y"}
 
 
 def test_the_command_converts_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

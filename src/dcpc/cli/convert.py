@@ -45,6 +45,7 @@ def command(
     annotations = reading.annotations(data)
     options.show_notes(convert(annotations, output, form))
     said = (
-        f"{annotations.n_judgements:,} judgements of {annotations.n_items:,} items are in {output} ({form})."
+        f"Read {annotations.n_judgements:,} judgements of {annotations.n_items:,} items; "
+        f"written to {output} ({form})."
     )
     Console(highlight=False).print(escape(said), soft_wrap=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,7 +40,10 @@ def command(
     ] = None,
     question: Annotated[
         str | None,
-        typer.Option(help="With --to: the question or control to answer; told from DATA, else label."),
+        typer.Option(
+            help="With --to: the question or control to answer; told from DATA, else label. Label Studio: "
+            "CONTROL:SHOWN, the `name` and `toName` of the labelling interface."
+        ),
     ] = None,
     *,
     reading: DataOptions,
@@ -116,9 +120,24 @@ def command(
         from dcpc.data.back import predictions_of, write_predictions
 
         write_predictions(predictions_of(rows, table), output, to, question)
+        if (
+            to == "label-studio"
+            and question is None
+            and not any(_answered(record) for record in rows.records)
+        ):
+            options.show_notes(
+                [
+                    "No task in the data is annotated, so the control is taken to be `label`, on `text`. Where the "
+                    "labelling interface calls them otherwise, say so: --question CONTROL:SHOWN."
+                ]
+            )
     of = f"{len(rows.items):,} items" if rows.has_ids else f"{len(rows.codes):,} rows"
     said = f"{len(table):,} predictions of {of} are in {output}."
     Console(highlight=False).print(escape(said), soft_wrap=True)
+
+
+def _answered(record: Mapping[str, Any]) -> bool:
+    return any(one.get("result") for one in record.get("annotations") or record.get("completions") or ())
 
 
 def _check_tool(tool: str, output: Path, form: Form, *, force: bool) -> None:

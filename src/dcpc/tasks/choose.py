@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dcpc.errors import DataError, UsageError
 from dcpc.models import load_language_model
 from dcpc.tasks.base import Encoded, Scored, TaskShape, token_limit
-from dcpc.tasks.continuations import NEVER, padded_continuations, score_continuations
+from dcpc.tasks.continuations import NEVER, prompts_and_continuations, score_continuations
 from dcpc.tasks.prompts import PromptTemplate, check_slots, encoded_prompts
 
 if TYPE_CHECKING:
@@ -109,9 +109,7 @@ class Choose(TaskShape):
         self, fields: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase
     ) -> dict[str, Tensor]:
         """Padded prompts, and `continuations` [B, C', k] of the most candidates in the batch, padded with −1."""
-        prompts = [{"input_ids": each["input_ids"]} for each in fields]
-        batch = dict(tokenizer.pad(prompts, return_tensors="pt", return_attention_mask=True))
-        return batch | {"continuations": padded_continuations([each["continuations"] for each in fields])}
+        return prompts_and_continuations(fields, tokenizer)
 
     def forward(
         self, model: nn.Module, tokens: dict[str, Tensor], *, states: bool = False, **preference: Any

@@ -15,12 +15,13 @@ Shapes: B items, n prompt tokens, R continuations of at most k tokens, V vocabul
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from dcpc.objective import pool_layers
 from dcpc.tuner import Styles
@@ -296,6 +297,15 @@ def right_padded(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 def _sorted(ids: Tensor, mask: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     order = key.argsort(dim=1, stable=True)
     return ids.gather(1, order), mask.gather(1, order)
+
+
+def prompts_and_continuations(
+    fields: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase
+) -> dict[str, Tensor]:
+    """A batch of B items: padded prompts `input_ids` and `attention_mask` [B, n], and `continuations` [B, R, k]."""
+    prompts = [{"input_ids": each["input_ids"]} for each in fields]
+    batch = dict(tokenizer.pad(prompts, return_tensors="pt", return_attention_mask=True))
+    return batch | {"continuations": padded_continuations([each["continuations"] for each in fields])}
 
 
 def padded_continuations(continuations: Sequence[Sequence[Sequence[int]]]) -> Tensor:

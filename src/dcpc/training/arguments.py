@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from transformers import TrainingArguments
 
 from dcpc.errors import UsageError
@@ -57,6 +58,22 @@ def checked_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, int | float):
             _check_range(name, value)
     return values
+
+
+def made_arguments(settings: dict[str, Any]) -> DCPCTrainingArguments:
+    """The arguments of a training from checked settings; on the CPU where bf16 is asked for without an accelerator.
+
+    Raises:
+        UsageError: the settings do not fit together, or the machine.
+    """
+    if settings.get("bf16") and not torch.accelerator.is_available():
+        settings = {**settings, "use_cpu": True}  # transformers refuses bf16 there unless told this
+    try:
+        return DCPCTrainingArguments(**settings)
+    except (TypeError, ValueError, ImportError, OSError) as error:
+        raise UsageError(
+            f"the training arguments do not fit: {error}", fix="Look at --set and the recipe."
+        ) from error
 
 
 def _check_range(name: str, value: float) -> None:

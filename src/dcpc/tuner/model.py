@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from typing import Any
 
@@ -291,8 +291,6 @@ class DCPCModel(TunerStructure):
                 "DCPC adapters cannot be mixed within one batch: adapter_names is not supported.",
                 fix="Call set_adapter, and send the rows of each adapter as a batch of their own.",
             )
-        from contextlib import nullcontext
-
         return nullcontext()
 
     # Annotators

@@ -1,4 +1,4 @@
-"""Predictions in the forms that annotation tools import: one file per tool, each with a `records`.
+"""Predictions in the forms that annotation tools import: one file per tool, with `records` and `is_own`.
 
 Where the items came from the tool's own export, each record is given back as it was, with the prediction in it, so
 that ids, hashes and fields are those that the tool knows.
@@ -7,10 +7,10 @@ that ids, hashes and fields are those that the tool knows.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -44,8 +44,14 @@ class ItemPrediction:
         return self.shares[self.label]
 
 
-Records = Callable[[Sequence[ItemPrediction], str | None], list[dict[str, Any]]]
-"""From predictions and the name of the question (None: told from the records, else `label`) to a tool's records."""
+class Writer(Protocol):
+    """What the file of a tool has."""
+
+    def records(self, predictions: Sequence[ItemPrediction], question: str | None) -> list[dict[str, Any]]:
+        """From predictions and the name of the question (None: told from the records, else `label`) to records."""
+
+    def is_own(self, record: Mapping[str, Any]) -> bool:
+        """Whether a source's record is one of this tool's, and can be given back as it was."""
 
 
 def predictions_of(rows: ItemRows, table: pd.DataFrame) -> list[ItemPrediction]:
@@ -70,12 +76,11 @@ def predictions_of(rows: ItemRows, table: pd.DataFrame) -> list[ItemPrediction]:
     ]
 
 
-def tool_writers() -> dict[str, Records]:
-    """Tool → what makes its records."""
+def tool_writers() -> dict[str, Writer]:
+    """Tool → its file."""
     from dcpc.data.back import argilla, doccano, label_studio, prodigy
 
-    modules = {"label-studio": label_studio, "argilla": argilla, "prodigy": prodigy, "doccano": doccano}
-    return {name: module.records for name, module in modules.items()}
+    return {"label-studio": label_studio, "argilla": argilla, "prodigy": prodigy, "doccano": doccano}
 
 
 TOOLS = ("label-studio", "argilla", "prodigy", "doccano")
@@ -113,7 +118,10 @@ def write_predictions(
         UsageError: as `check_tool_output`, or if the file cannot be written.
     """
     check_tool_output(tool, path)
-    made = tool_writers()[tool](predictions, question)
+    writer = tool_writers()[tool]
+    # What another tool calls its fields would be lost on this one, or read as something else.
+    known = [one if writer.is_own(one.record) else replace(one, record={}) for one in predictions]
+    made = writer.records(known, question)
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         if SUFFIXES[tool] == ".jsonl":
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in made)

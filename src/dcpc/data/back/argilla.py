@@ -6,7 +6,7 @@ Read them with `Dataset.records.from_json`. A record keeps its id, fields, metad
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dcpc.data.back import ItemPrediction
@@ -17,6 +17,11 @@ def records(predictions: Sequence[ItemPrediction], question: str | None) -> list
     asked = {name: None for one in predictions for name in _questions(one.record.get("responses"))}
     name = question or (next(iter(asked)) if len(asked) == 1 else "label")
     return [_record(prediction, name) for prediction in predictions]
+
+
+def is_own(record: Mapping[str, Any]) -> bool:
+    """Whether a record is an Argilla record: its fields lie in `fields`."""
+    return isinstance(record.get("fields"), dict)
 
 
 def _questions(responses: Any) -> list[str]:

@@ -1,7 +1,8 @@
 """Label Studio tasks with a prediction each (labelstud.io/guide/predictions).
 
 A task keeps its `id`, `data` and annotations. The control and what it shows (`from_name`, `to_name`, its type) are
-told from annotations in the same export; without any they are `label`, `text` and choices. The score is the label's
+told from annotations in the same export. Without any they are `label`, `text` and choices, or what the question says:
+`CONTROL`, or `CONTROL:SHOWN`, as in the labelling interface's `name` and `toName`. The score is the label's
 share, and the result's `meta` lists the shares of all labels.
 """
 
@@ -23,15 +24,21 @@ def records(predictions: Sequence[ItemPrediction], question: str | None) -> list
     return [_task(prediction, control) for prediction in predictions]
 
 
+def is_own(record: Mapping[str, Any]) -> bool:
+    """Whether a record is a Label Studio task: its fields lie in `data`."""
+    return isinstance(record.get("data"), dict)
+
+
 def _control(tasks: Sequence[Mapping[str, Any]], question: str | None) -> tuple[str, str, str]:
     """Name, what it shows, and type of the control that is answered."""
+    asked, _, shown = (question or "").partition(":")
     for task in tasks:
         for annotation in task.get("annotations") or task.get("completions") or ():
             for answer in annotation.get("result") or ():
                 name, kind = answer.get("from_name"), answer.get("type")
-                if kind in _KINDS and question in (None, name):
-                    return name, answer.get("to_name", "text"), kind
-    return question or "label", "text", "choices"
+                if kind in _KINDS and asked in ("", name):
+                    return name, shown or answer.get("to_name", "text"), kind
+    return asked or "label", shown or "text", "choices"
 
 
 def _task(prediction: ItemPrediction, control: tuple[str, str, str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ as spaCy's text classifiers write them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dcpc.data.back import ItemPrediction
@@ -17,6 +17,13 @@ _GIVEN = ("answer", "accept", "_annotator_id", "_session_id", "_timestamp")
 def records(predictions: Sequence[ItemPrediction], question: str | None) -> list[dict[str, Any]]:
     """Tasks to annotate."""
     return [_task(prediction) for prediction in predictions]
+
+
+def is_own(record: Mapping[str, Any]) -> bool:
+    """Whether a record is a Prodigy task: hashed, or a bare text without a list of labels."""
+    return "_input_hash" in record or (
+        isinstance(record.get("text"), str) and not isinstance(record.get("label"), list)
+    )
 
 
 def _task(prediction: ItemPrediction) -> dict[str, Any]:

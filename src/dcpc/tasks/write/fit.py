@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
@@ -26,7 +25,7 @@ from dcpc.tasks.write.prompts import PromptFormat
 from dcpc.tasks.write.replies import Replies
 from dcpc.tasks.write.start import start_styles
 from dcpc.tasks.write.training import WritingTrainer
-from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments
+from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments, made_arguments
 from dcpc.training.best import BestWeights
 from dcpc.tuner import DCPCConfig
 from dcpc.weights import base_fingerprint
@@ -252,14 +251,7 @@ def _arguments(
         settings["eval_strategy"] = "epoch"
         settings |= {"load_best_model_at_end": saves, "metric_for_best_model": "eval_loss"}
     settings |= {"disable_tqdm": not progress, **checked_arguments(training)}
-    if settings.get("bf16") and not torch.accelerator.is_available():
-        settings["use_cpu"] = True  # without an accelerator, transformers refuses bf16 unless told this
-    try:
-        arguments = DCPCTrainingArguments(**settings)
-    except (TypeError, ValueError, ImportError, OSError) as error:
-        raise UsageError(
-            f"the training arguments do not fit: {error}", fix="Look at --set and the recipe."
-        ) from error
+    arguments = made_arguments(settings)
     objective = arguments.objective_config()
     if objective.uses_pairs or objective.target_correction > 0:
         raise UsageError(

@@ -59,6 +59,7 @@ class Machinery:
         self.model, self.modules = model, modules
         self.handles: list[RemovableHandle] = []
         self.merge: str | None = None
+        self._updates: dict[str, list[UpdateLayer]] = {}
         attention.register()
         self.switch = AttentionSwitch(model)
         # Any of the wrapped functions serves the probe; the model keeps its own until there is a prefix.
@@ -225,7 +226,7 @@ class Machinery:
 
     def know_updates(self) -> None:
         """Note which wrapped layers each self-attention gates; called whenever an adapter was added."""
-        self._updates: dict[str, list[UpdateLayer]] = {}
+        self._updates = {}
         for module in self.model.modules():
             if isinstance(module, UpdateLayer) and module.attention is not None:
                 self._updates.setdefault(module.attention, []).append(module)

@@ -25,7 +25,7 @@ _OWN = ("prompt", "chosen", "rejected")
 
 
 def read_trl(records: Records, source: str, columns: Mapping[str, str]) -> RawTable:
-    """Preference pairs; `columns` may name the `annotator_id`."""
+    """Preference pairs; `columns` may name the `annotator_id` and the `item_id`."""
     rows = Rows(source, records.unit)
     for place, record in records.entries:
         prompt, chosen, rejected = _parts(record, rows, place)
@@ -34,7 +34,9 @@ def read_trl(records: Records, source: str, columns: Mapping[str, str]) -> RawTa
             continue
         chosen_first = _key(chosen) < _key(rejected)
         first, second = (chosen, rejected) if chosen_first else (rejected, chosen)
-        item = {"text": prompt} if prompt else {}
+        name = columns.get("item_id", "item_id")
+        item = {"item_id": record[name]} if record.get(name) is not None else {}
+        item |= {"text": prompt} if prompt else {}
         item |= {"response_a": first, "response_b": second}
         names = (columns.get("annotator_id"), *_WHO)
         who = next((name for name in names if name is not None and name in record), "")
