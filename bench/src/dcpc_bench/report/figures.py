@@ -105,7 +105,7 @@ def interval_of(scores: Scores, metric: Metric, column: Column, method: str) -> 
 
 
 def shift_plot(content: Content, family: Family, dataset: str, metric: Metric) -> Markup | None:
-    """A metric against the strength of a shift on one data set; None for a family without strengths.
+    """A metric against the strength of a shift, or the training items, on one data set; None where neither varies.
 
     The zero-conflict control, where the store has it, is strength 0. The reference and the best of the others are in
     colour, the rest is grey.
@@ -113,11 +113,13 @@ def shift_plot(content: Content, family: Family, dataset: str, metric: Metric) -
     columns = [c for c in family.columns if c.dataset == dataset and strength_of(c.condition) is not None]
     if not columns:
         return None
-    control = [c for c in content.results.columns if c == Column(dataset, "clean")]
+    sized = family.name.startswith("budget")
+    control = [] if sized else [c for c in content.results.columns if c == Column(dataset, "clean")]
+    scale = 1 if sized else 100  # items, or a share in percent
     order = control + sorted(columns, key=lambda c: strength_of(c.condition) or 0.0)
     every = {
         method: [
-            (100 * (strength_of(c.condition) or 0.0), found)
+            (scale * (strength_of(c.condition) or 0.0), found)
             for c in order
             if (found := interval_of(content.scores, metric, c, method)) is not None
         ]
@@ -146,12 +148,18 @@ def shift_plot(content: Content, family: Family, dataset: str, metric: Metric) -
         axes.plot(
             x, scaled[0], color=colour, marker=MARKERS[number], markersize=4, linewidth=width, label=method
         )
-        apart = (number - len(shown) / 2) * 0.5  # so that intervals stay readable
-        axes.vlines(x + apart, scaled[1], scaled[2], color=colour, linewidth=1)
-        said += [f"{method} {metric.show(f.difference)} at {x:g} %" for x, f in every[method]]
+        step = number - len(shown) / 2  # beside each other, so that intervals stay readable
+        axes.vlines(x * 1.02**step if sized else x + 0.5 * step, scaled[1], scaled[2], color=colour, linewidth=1)
+        unit = "items" if sized else "%"
+        said += [f"{method} {metric.show(f.difference)} at {x:g} {unit}" for x, f in every[method]]
     title = f"{dataset}, {family.name}"
     axes.set_title(title, fontsize=9, loc="left")
-    axes.set_xlabel("share of training labels that differ, %")
+    axes.set_xlabel("training items" if sized else "share of training labels that differ, %")
+    if sized:
+        ticks = [strength_of(c.condition) or 0.0 for c in order]
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [f"{x:,.0f}" for x in ticks])
+        axes.minorticks_off()
     axes.set_ylabel(metric.title)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -49,7 +50,8 @@ def cell_data(source: Source, dataset: Dataset, condition: str, seed: int, suite
             f"{dataset.name} has gold labels and no annotators, so there is no budget or group of annotations.",
             fix="Use the conditions clean and pool=NAME@NOISE for it.",
         )
-    split = cap(split_by_item(source.annotations, seed), suite.caps, seed)
+    whole = split_by_item(source.annotations, seed)
+    split = cap(whole, suite.caps if asked.items is None else _sized(whole, asked.items, suite.caps), seed)
     if asked.groups is not None:
         return CellData(_of_groups(split, asked.groups))
     assert asked.budget is not None  # the third kind of condition
@@ -59,6 +61,22 @@ def cell_data(source: Source, dataset: Dataset, condition: str, seed: int, suite
             validation=draw_budget(split.validation, asked.budget, seed),
         )
     )
+
+
+VALIDATION_SHARE = 0.3
+"""Validation items for each training item where a condition names a size: who has few items has few for both."""
+
+
+def _sized(split: Split, items: int, caps: Caps) -> Caps:
+    """The caps of a condition that names the number of training items."""
+    if split.train.n_items < items:
+        raise DataError(
+            f"{items:,} training items were asked for, and {split.train.n_items:,} remain beside validation and test.",
+            where=split.train.source,
+            fix=f"Use a smaller size, e.g. budget=1@{split.train.n_items}.",
+        )
+    most = math.ceil(VALIDATION_SHARE * items)
+    return Caps(train=items, validation=min(most, caps.validation or most), test=caps.test)
 
 
 def cap(split: Split, caps: Caps, seed: int) -> Split:

@@ -10,6 +10,7 @@ from dcpc_bench.statistics.splits import Budget
 
 Shifted = Literal["train", "test", "both"]
 
+_BUDGET = re.compile(r"budget=(1|all)(?:@([1-9]\d*))?")
 _POOL = re.compile(r"pool=([\w-]+)(?::(test|both))?@(0?\.\d+)")
 _GROUPS = re.compile(r"group=([^:=>]+):([^>]+)>([^>]+)")
 
@@ -34,6 +35,8 @@ class Condition:
     """One condition; its text is what suites, stores and tables say.
 
     - `budget=1`, `budget=all`: so many of the real annotations per item; the test has all of them.
+    - `budget=1@500`, `budget=all@500`: the same on 500 training items, and at most three tenths as many for
+      validation. The items of a smaller size are among those of a larger one.
     - `pool=NAME@NOISE`: annotators of a simulated pool judge the training items such that the share NOISE of
       their judgements differs from the clean label; the test has the clean labels.
     - `pool=NAME:test@NOISE`: they judge the test items instead, and training sees no conflict;
@@ -45,6 +48,7 @@ class Condition:
     Attributes:
         text: as above.
         budget: of real annotations; None for simulated ones.
+        items: training items; None for as many as the suite's cap lets in.
         pool: the name of the pool.
         noise: asked-for share of judgements that differ from the clean label, 0 for the control.
         shifted: which side the pool judges.
@@ -53,6 +57,7 @@ class Condition:
 
     text: str
     budget: Budget | None = None
+    items: int | None = None
     pool: str | None = None
     noise: float = 0.0
     shifted: Shifted = "train"
@@ -67,8 +72,9 @@ class Condition:
         """
         if text == "clean":
             return cls(text)
-        if text in ("budget=1", "budget=all"):
-            return cls(text, budget=1 if text == "budget=1" else "all")
+        match = _BUDGET.fullmatch(text)
+        if match:
+            return cls(text, budget=1 if match[1] == "1" else "all", items=int(match[2]) if match[2] else None)
         match = _POOL.fullmatch(text)
         if match and 0 < float(match[3]) < 1:
             side = cast("Shifted", match[2] or "train")
@@ -77,6 +83,6 @@ class Condition:
         if match:
             return cls(text, groups=Groups(match[1], match[2], match[3]))
         raise ValueError(
-            f'"{text}" is no condition: write budget=1, budget=all, clean, pool=NAME@0.3, pool=NAME:both@0.3 or '
+            f'"{text}" is no condition: write budget=1, budget=all, budget=1@500, clean, pool=NAME@0.3, pool=NAME:both@0.3 or '
             "group=COLUMN:ONE>OTHER"
         )
