@@ -11,7 +11,6 @@ those that are there are not measured again.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from dcpc_bench.methods import METHODS
 from dcpc_bench.rig.cell_data import cell_data
 from dcpc_bench.rig.run_job import measured
 from dcpc_bench.rig.sources import load_source
+from dcpc_bench.rig.store import Store
 from dcpc_bench.rig.suite import load_suite
 
 NAMES = ("dcpc", "p-tuning-v2")
@@ -33,7 +33,7 @@ TRAIN_ITEMS, EPOCHS, RESAMPLES = 200, 2.0, 10_000
 
 def settings_in(store: Path, dataset: str) -> dict[str, dict[str, float]]:
     """What the store's searches chose for the two methods on a data set with one annotation per item."""
-    records = map(json.loads, (store / "records.jsonl").open())
+    records = Store(store).records().values()
     found = {
         r["method"]: r["setting"]
         for r in records

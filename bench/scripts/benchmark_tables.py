@@ -2,7 +2,7 @@
 
 Run: python bench/scripts/benchmark_tables.py
 
-Every folder results/NAME that holds a `records.jsonl` becomes a page, with its reference taken from the suite.
+Every folder results/NAME that holds a `plan.json` becomes a page, with its reference taken from the suite.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ Three are parts of a suite with more seeds, of `real-small` and twice of `shift-
 
 def pages(results: Path) -> dict[str, str]:
     """The text of every page by its path below docs/; the long forms of the stores are written beside them."""
-    stores = sorted(path.parent for path in results.glob("*/records.jsonl"))
+    stores = sorted(path.parent for path in results.glob("*/plan.json"))
     if not stores:
-        raise SystemExit(f"{results} holds no store: a folder NAME with a records.jsonl")
+        raise SystemExit(f"{results} holds no store: a folder NAME with a plan.json")
     found, rows = {}, []
     for store in stores:
         read = read_results(store)

@@ -132,3 +132,44 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path, line: str) -> None
         file.write(line + "\n")
     with pytest.raises(UsageError, match=re.escape(f"no record: {line.encode()!r}")):
         Store(tmp_path).records()
+
+
+def test_a_packed_store_is_read_and_gone_on_with(tmp_path: Path) -> None:
+    store, beside = Store(tmp_path), Store(tmp_path)
+    store.write_plan({"store": STORE_VERSION})
+    for seed in range(3):
+        store.append(record(seed))
+    beside.records()
+    store.pack()
+    assert not (tmp_path / "records.jsonl").exists()
+    first = (tmp_path / "records.jsonl.xz").read_bytes()
+    for reader in (store, beside, Store(tmp_path)):
+        assert list(reader.records().values()) == [record(seed) for seed in range(3)]
+    assert not beside.append(record(1, value=1.0))
+    assert beside.append(record(3))
+    assert lines(tmp_path) == [record(3)]
+    assert store.drop(lambda found: found["seed"] == 0) == 1
+    assert [found["seed"] for found in Store(tmp_path).records().values()] == [1, 2, 3]
+    store.append(record(0))
+    store.pack()
+    store.drop(lambda found: False)
+    assert {found["seed"] for found in beside.records().values()} == {0, 1, 2, 3}
+    (tmp_path / "records.jsonl.xz").write_bytes(first[:-20])
+    with pytest.raises(UsageError, match=r"damaged"):
+        Store(tmp_path).records()
+
+
+def test_a_full_disk_leaves_a_store_that_is_packed_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    store.append(record(0))
+
+    def full(*_: object, **__: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.lzma, "compress", full)
+    with pytest.raises(TrainingError, match="disk is full"):
+        store.pack()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["lock", "records.jsonl"]
+    assert list(Store(tmp_path).records().values()) == [record(0)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from dcpc.errors import UsageError
+from dcpc.errors import DataError, UsageError
 from dcpc_bench.methods import METHODS
 from dcpc_bench.rig.cell_data import cell_data
 from dcpc_bench.rig.sources import load_source
@@ -17,10 +18,30 @@ PLAIN = "datasets: [d]\nmethods: [lora, dcpc]\nreference: dcpc\n"
 
 def test_the_suites_of_the_package_name_known_methods_and_pools() -> None:
     assert suite_names() == [
-        *("demo", "smoke", "real-small", "real-full", "shift-small", "shift-rte", "shift-full", "ablation"),
+        *("demo", "smoke", "real-small", "real-full", "sizes", "shift-small", "shift-rte", "shift-full"),
+        "ablation",
     ]
     for name in suite_names():
         check_names(load_suite(name))
+
+
+def test_a_smaller_size_has_items_of_the_larger_one_and_the_same_test(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {"item_id": [f"i{n // 2}" for n in range(400)], "text": [f"text {n // 2}" for n in range(400)]}
+    ).assign(annotator_id=["x", "y"] * 200, label=["a", "b", "b", "a"] * 100)
+    table.to_csv(tmp_path / "d.csv", index=False)
+    suite = make_suite(
+        {"datasets": ["d"], "methods": ["lora"], "reference": "lora", "caps": {"validation": 12}}
+    )
+    dataset = suite.datasets[0].model_copy(update={"path": "d.csv"})
+    source = load_source(dataset, tmp_path)
+    small, large = (cell_data(source, dataset, f"budget=all@{n}", 0, suite).split for n in (20, 60))
+    assert (small.train.n_items, small.validation.n_items) == (20, 6)
+    assert (large.train.n_items, large.validation.n_items) == (60, 12)  # the suite's cap
+    assert set(small.train.item_ids) < set(large.train.item_ids)
+    assert list(small.test.item_ids) == list(large.test.item_ids)
+    with pytest.raises(DataError, match=r"500 training items were asked for, and 120 remain"):
+        cell_data(source, dataset, "budget=1@500", 0, suite)
 
 
 VOTES = {"majority-vote", "soft-labels", "disaggregated", "dawid-skene", "crowdlab"}

@@ -71,7 +71,7 @@ def test_the_figures_of_the_readme_are_those_of_the_evidence() -> None:
 def test_the_results_page_has_every_committed_store() -> None:
     """With as many cells as it has; `python bench/scripts/benchmark_tables.py` writes the page anew."""
     index = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    stores = [path.parent for path in (ROOT / "results").glob("*/records.jsonl")]
+    stores = [path.parent for path in (ROOT / "results").glob("*/plan.json")]
     assert len(stores) == index.count("](results/") > 0
     for store in stores:
         page = (ROOT / "docs" / "results" / f"{store.name}.md").read_text(encoding="utf-8")

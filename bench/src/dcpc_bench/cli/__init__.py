@@ -18,7 +18,7 @@ app = typer.Typer(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit code 0 when done, 1 when the work failed, 2 on wrong usage, 130 when stopped."""
     if not app.registered_commands:
-        from dcpc_bench.cli import demo, preferences, report, run, shift
+        from dcpc_bench.cli import demo, pack, preferences, report, run, shift
 
-        cli.register(app, (demo, run, report, shift, preferences))
+        cli.register(app, (demo, run, report, pack, shift, preferences))
     cli.run(app, arguments)

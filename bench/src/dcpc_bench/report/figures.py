@@ -149,7 +149,9 @@ def shift_plot(content: Content, family: Family, dataset: str, metric: Metric) -
             x, scaled[0], color=colour, marker=MARKERS[number], markersize=4, linewidth=width, label=method
         )
         step = number - len(shown) / 2  # beside each other, so that intervals stay readable
-        axes.vlines(x * 1.02**step if sized else x + 0.5 * step, scaled[1], scaled[2], color=colour, linewidth=1)
+        axes.vlines(
+            x * 1.02**step if sized else x + 0.5 * step, scaled[1], scaled[2], color=colour, linewidth=1
+        )
         unit = "items" if sized else "%"
         said += [f"{method} {metric.show(f.difference)} at {x:g} {unit}" for x, f in every[method]]
     title = f"{dataset}, {family.name}"

@@ -71,7 +71,8 @@ def _sized(split: Split, items: int, caps: Caps) -> Caps:
     """The caps of a condition that names the number of training items."""
     if split.train.n_items < items:
         raise DataError(
-            f"{items:,} training items were asked for, and {split.train.n_items:,} remain beside validation and test.",
+            f"{items:,} training items were asked for, and {split.train.n_items:,} remain beside validation and "
+            "test.",
             where=split.train.source,
             fix=f"Use a smaller size, e.g. budget=1@{split.train.n_items}.",
         )

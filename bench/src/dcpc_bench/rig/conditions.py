@@ -74,7 +74,9 @@ class Condition:
             return cls(text)
         match = _BUDGET.fullmatch(text)
         if match:
-            return cls(text, budget=1 if match[1] == "1" else "all", items=int(match[2]) if match[2] else None)
+            return cls(
+                text, budget=1 if match[1] == "1" else "all", items=int(match[2]) if match[2] else None
+            )
         match = _POOL.fullmatch(text)
         if match and 0 < float(match[3]) < 1:
             side = cast("Shifted", match[2] or "train")
@@ -83,6 +85,6 @@ class Condition:
         if match:
             return cls(text, groups=Groups(match[1], match[2], match[3]))
         raise ValueError(
-            f'"{text}" is no condition: write budget=1, budget=all, budget=1@500, clean, pool=NAME@0.3, pool=NAME:both@0.3 or '
-            "group=COLUMN:ONE>OTHER"
+            f'"{text}" is no condition: write budget=1, budget=all, budget=1@500, clean, pool=NAME@0.3, '
+            "pool=NAME:both@0.3 or group=COLUMN:ONE>OTHER"
         )

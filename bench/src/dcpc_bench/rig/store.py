@@ -3,6 +3,8 @@
 - `plan.json`: what is run on which data, and the version of the store. Written whole or not at all.
 - `records.jsonl`: one JSON record a line, appended under an exclusive lock and flushed to the disk. A line that a
   killed writer left unfinished is cut off by the next one.
+- `records.jsonl.xz`: the same lines of a store that was packed (`dcpc-bench pack`), a tenth to a fifth as large. They
+  come first; what is run later goes on in `records.jsonl`.
 - `lock`: the file that is locked, so that `records.jsonl` itself can be replaced.
 
 A record is known by its `kind`, data set, condition, method and seed, and is written once.
@@ -14,6 +16,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import lzma
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,8 +58,11 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._path = folder / "records.jsonl"
+        self._path, self._packed_path = folder / "records.jsonl", folder / "records.jsonl.xz"
         self._records: dict[Key, Record] = {}
+        self._packed: tuple[tuple[int, ...], dict[Key, Record]] | None = (
+            None  # the file's state, and its records
+        )
         self._file: BinaryIO | None = (
             None  # held open: its inode is given to no other file while we read on in it
         )
@@ -71,7 +77,7 @@ class Store:
         """
         path = self.folder / "plan.json"
         if not path.exists():
-            if self._path.exists() or (self.folder / "cells").is_dir():
+            if self._path.exists() or self._packed_path.exists() or (self.folder / "cells").is_dir():
                 raise UsageError(
                     "the folder holds records without a plan of this version of the benchmark.",
                     where=self.folder,
@@ -121,10 +127,11 @@ class Store:
 
     def records(self) -> dict[Key, Record]:
         """All records so far, those of other workers included; an unfinished last line is not there yet."""
+        packed = self._unpacked()
         try:
             file = self._opened()
         except FileNotFoundError:
-            return {}
+            return dict(packed)
         # Neither buffered (a torn line may have been cut off since) nor by the offset, which forked processes share.
         unread = os.fstat(file.fileno()).st_size - self._n_read
         whole, _, _ = os.pread(file.fileno(), unread, self._n_read).rpartition(b"\n")
@@ -133,7 +140,45 @@ class Store:
                 record = self._parse(line)
                 self._records[key_of(record)] = record
             self._n_read += len(whole) + 1
-        return self._records
+        return {**packed, **self._records} if packed else self._records
+
+    def _unpacked(self) -> dict[Key, Record]:
+        """The records of the packed file; none without one.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        try:
+            found = os.stat(self._packed_path)
+        except FileNotFoundError:
+            return {}
+        state = found.st_ino, found.st_size, found.st_mtime_ns  # a new file may get the old one's inode
+        if self._packed is None or self._packed[0] != state:
+            try:
+                content = lzma.decompress(self._packed_path.read_bytes())
+            except lzma.LZMAError as error:
+                raise UsageError(
+                    f"the packed records are damaged ({error}).",
+                    where=self._packed_path,
+                    fix="Fetch the file anew from where the store came from.",
+                ) from error
+            records = [self._parse(line) for line in content.splitlines()]
+            self._packed = state, {key_of(record): record for record in records}
+        return self._packed[1]
+
+    def pack(self) -> None:
+        """Keep all records in `records.jsonl.xz`; a store can be read, and gone on with, as before.
+
+        Killed midway it leaves the records in both files, which are the same.
+
+        Raises:
+            TrainingError: the disk is full or failed; the store is as it was before.
+        """
+        with self.locked():
+            lines = b"".join(map(_line, self.records().values()))
+            with atomic_file(self._packed_path) as path, writing(self.folder):
+                path.write_bytes(lzma.compress(lines, preset=9))
+            self._path.unlink(missing_ok=True)
 
     def _opened(self) -> BinaryIO:
         """The file of the records, from its start where another worker has replaced it."""
@@ -196,6 +241,7 @@ class Store:
                     file.writelines(map(_line, kept))
                     file.flush()
                     os.fsync(file.fileno())
+                self._packed_path.unlink(missing_ok=True)
         return dropped
 
     def claim(self, key: Key) -> int | None:

@@ -199,7 +199,17 @@ class Suite(_Strict):
 def suite_names() -> list[str]:
     """The suites that come with the package."""
     folder = files("dcpc_bench") / "suites"
-    order = ("demo", "smoke", "real-small", "real-full", "sizes", "shift-small", "shift-rte", "shift-full", "ablation")
+    order = (
+        "demo",
+        "smoke",
+        "real-small",
+        "real-full",
+        "sizes",
+        "shift-small",
+        "shift-rte",
+        "shift-full",
+        "ablation",
+    )
     found = {entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
     return [name for name in order if name in found] + sorted(found - set(order))
 
