@@ -79,7 +79,7 @@ def failure(job: Job, suite: Suite, reason: str, seconds: float = 0.0) -> Record
 
 
 def _search(job: Job, suite: Suite, data_folder: Path | None) -> Record:
-    chosen = (suite.settings or {}).get(job.method)
+    chosen = suite.setting_of(job.dataset, job.method)
     if chosen is not None:
         found: Record = {"trials": [], "setting": chosen, "on_edge": []}
         return {**job.fields, "status": "done", "reason": None, **found, "device": device_name()}

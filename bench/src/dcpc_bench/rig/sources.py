@@ -60,7 +60,8 @@ def _is_generated(dataset: Dataset) -> bool:
 def fingerprint(dataset: Dataset, data_folder: Path | None) -> str:
     """SHA-256 of a data set's files and of what the suite makes of them."""
     path = find_path(dataset, data_folder)
-    digest = hashlib.sha256(dataset.model_dump_json(exclude={"path", "conditions"}).encode())
+    unused = {"path", "conditions"} | (set() if dataset.settings else {"settings"})
+    digest = hashlib.sha256(dataset.model_dump_json(exclude=unused).encode())
     for file in [] if path is None else sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
             digest.update(file.read_bytes())

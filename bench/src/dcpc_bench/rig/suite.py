@@ -34,6 +34,7 @@ class Dataset(_Strict):
             are left out.
         bins: highest value of every bin but the last, for numeric labels: [11, 14] makes three.
         conditions: instead of the suite's.
+        settings: method → its setting on this set, chosen beforehand, as the suite's `settings`, which it goes before.
     """
 
     name: str = Field(pattern=r"^[\w.-]+$")
@@ -45,6 +46,7 @@ class Dataset(_Strict):
     labels: dict[str, list[str]] | None = Field(default=None, min_length=2)
     bins: list[float] | None = Field(default=None, min_length=1)
     conditions: list[str] | None = None
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @field_validator("conditions")
     @classmethod
@@ -190,6 +192,11 @@ class Suite(_Strict):
         shared = self.search.condition
         own = dataset.conditions is not None and shared not in dataset.conditions
         return condition if shared is None or own else shared
+
+    def setting_of(self, dataset: str, method: str) -> dict[str, Any] | None:
+        """The setting that was chosen beforehand for a method on a data set; None where it is searched."""
+        own = self.dataset(dataset).settings.get(method)
+        return (self.settings or {}).get(method) if own is None else own
 
     def dataset(self, name: str) -> Dataset:
         """The data set of that name."""
