@@ -2,7 +2,7 @@
 
     python bench/benchmarks/lewidi_2025.py --data-folder DATA [--output results/lewidi_2025.jsonl]
 
-Training judgements train, those of the `dev` split choose the setting and the epoch, those of `test` are measured once.
+Training judgements train, those of `dev` choose the setting and the epoch, those of `test` are measured once.
 Metrics as in the organisers' starting kit (Leonardelli et al. 2025, arXiv 2510.08460):
 
 - Paraphrase (labels -5 to 5): soft, the Wasserstein distance between predicted and observed distribution, one step of

@@ -163,16 +163,27 @@ def _few_judgements(results: Results, kinds: list[Family], method: str) -> list[
     """
     parts = []
     for family in kinds:
-        found = [shares for column in family.columns if (shares := _remaining(results, column, method))]
-        if found:
-            expected, measured = np.mean(found, axis=0)
-            parts.append(f"{expected:.4f} of {measured:.4f} bits ({family.name})")
+        shares = expected_and_measured(results, family, method)
+        if shares is not None:
+            parts.append(f"{shares[0]:.4f} of {shares[1]:.4f} bits ({family.name})")
     if not parts:
         return []
     return [
         f"Even if the predictions of {method} were right, part of their Jensen-Shannon divergence would remain, as "
         f"test items have few judgements: {', '.join(parts)}. Only what lies above can be learned."
     ]
+
+
+def expected_and_measured(results: Results, family: Family, method: str) -> tuple[float, float] | None:
+    """Jensen-Shannon divergence to expect of a method if it were right, and what it has, bits; means over columns.
+
+    None where no column has test items with two judgements.
+    """
+    found = [shares for column in family.columns if (shares := _remaining(results, column, method))]
+    if not found:
+        return None
+    expected, measured = np.mean(found, axis=0)
+    return float(expected), float(measured)
 
 
 def _remaining(results: Results, column: Column, method: str) -> tuple[float, float] | None:

@@ -34,7 +34,7 @@ class Dataset(_Strict):
             are left out.
         bins: highest value of every bin but the last, for numeric labels: [11, 14] makes three.
         conditions: instead of the suite's.
-        settings: method → its setting on this set, chosen beforehand, as the suite's `settings`, which it goes before.
+        settings: method → its setting on this set, chosen beforehand; goes before the suite's `settings`.
     """
 
     name: str = Field(pattern=r"^[\w.-]+$")
