@@ -207,8 +207,8 @@ def far_from_chance() -> list[str]:
 CLAIMS = (
     Claim(
         EVIDENCE,
-        "with one label the macro-F1 of its most probable labels is level with the bottleneck adapter's, and with all "
-        "it is behind ({} and {} points)",
+        "with one label the macro-F1 of its most probable labels is level with the bottleneck adapter's, and with "
+        "all it is behind ({} and {} points)",
         lambda: [lead("real-small", "macro_f1_argmax", f, "bottleneck-adapter")[0] for f in (ONE, ALL)],
         "real-small",
         "dcpc-bench run real-small",
@@ -216,7 +216,8 @@ CLAIMS = (
     Claim(
         EVIDENCE,
         "macro-F1 ({} points, 95 % interval {} to {}), accuracy ({}, {} to {}), cross-entropy ({} %) and the "
-        "persons' errors ({} points, {} to {}) are wins after correction, and the divergence is {} % lower ({} to {} bits)",
+        "persons' errors ({} points, {} to {}) are wins after correction, and the divergence is {} % lower ({} to {} "
+        "bits)",
         six_seeds,
         "real-small-seeds",
         "dcpc-bench run real-small --seeds 6, one label, six methods",
