@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import torch
 from peft import PeftModel
@@ -85,8 +86,7 @@ class TrainedAdapter:
     @property
     def annotators(self) -> list[str]:
         """Ids of the annotators that the adapter knows, stand-ins of their groups among them; empty for none."""
-        config = getattr(self.model, "active_peft_config", None)
-        return list(getattr(config, "annotators", None) or [])
+        return self.rule.annotator_names(self.model)
 
     def predict(
         self,
@@ -153,6 +153,33 @@ class TrainedAdapter:
         )
         return found.figures
 
+    def reward(
+        self,
+        prompts: Sequence[str | list[dict[str, str]]],
+        responses: Sequence[str],
+        *,
+        batch_size: int = 64,
+        progress: bool = False,
+    ) -> np.ndarray:
+        """Rewards of single responses, of an adapter that was trained on votes between two (`prefer`).
+
+        Args:
+            prompts: of each response, R texts or chats (lists of turns with `role` and `content`).
+            responses: R texts.
+            batch_size: responses per forward pass; it changes the speed, not the result.
+            progress: show a progress bar.
+
+        Returns:
+            Rewards, float [R]: of two responses to one prompt the higher is the better.
+
+        Raises:
+            UsageError: the adapter gives no rewards, or there are not as many prompts as responses.
+            DataError: no response, or an empty one.
+        """
+        from dcpc.preference.reward import score_responses
+
+        return score_responses(self, prompts, responses, batch_size=batch_size, progress=progress)[0]
+
     def encode(self, items: pd.DataFrame) -> Encoded:
         """Token lists of items, as training made them.
 
@@ -183,8 +210,10 @@ class TrainedAdapter:
         with atomic_folder(folder, "train", force=force) as unfinished:
             with quiet_libraries():
                 self.model.save_pretrained(str(unfinished))
+            self.rule.save(unfinished)
             self.task.write(unfinished)
-            card = MODEL_CARD.format(task=self.task, labels=", ".join(self.task.labels))
+            card = self.shape.card or MODEL_CARD
+            card = card.format(task=self.task, labels=", ".join(self.task.labels))
             with (unfinished / "README.md").open("a", encoding="utf-8") as file:
                 file.write(card)
 
@@ -213,8 +242,9 @@ def load_adapter(folder: str | Path, *, trust_remote_code: bool = False) -> Trai
             where=folder,
             fix="Restore the folder's files, or train again.",
         ) from error
-    rule = LearningRule()
+    rule = shape.loaded_rule(folder) or LearningRule()
     rule.shape = shape
+    rule.attach(model)
     return TrainedAdapter(model.eval(), tokenizer, task, rule=rule)
 
 

@@ -115,12 +115,14 @@ def train_adapter(
 
         shape = task if isinstance(task, TaskShape) else task_shape(task)
         shape.check(train)
+        own, settings = shape.own_rule(train, arguments.objective_config(), adapter or {})
+        rule = own if rule is None else rule
 
         def build() -> tuple[nn.Module, PreTrainedTokenizerBase, str | None]:
             base, tokenizer = shape.load(base_model, train.labels, **options)
             fingerprint = base_fingerprint(base)
             with quiet_libraries():
-                return _attached(carrier, base, train, arguments, adapter or {}), tokenizer, fingerprint
+                return _attached(carrier, base, train, arguments, settings), tokenizer, fingerprint
 
         set_seed(arguments.seed)
         model, tokenizer, fingerprint = build()
@@ -165,9 +167,12 @@ def train_adapter(
         trainer.state.log_history,
         rule=trainer.rule,
         steps=trainer.state.global_step,
-        notes=[*dict.fromkeys([*items.notes, *(validates.notes if validates else [])])],
+        notes=[*dict.fromkeys([*shape.notes(train), *items.notes, *(validates.notes if validates else [])])],
     )
-    trained.task = described.model_copy(update={"decision": _decision(trained, train, validation)})
+    decision = _decision(trained, train, validation)
+    if decision is not None and (mirror := trained.rule.mirror()) is not None:
+        decision = decision.mirrored(mirror)
+    trained.task = described.model_copy(update={"decision": decision})
     return trained
 
 
@@ -274,10 +279,8 @@ def _attached(
 
 def _annotators_of(model: nn.Module, train: Annotations, rule: LearningRule | None) -> list[str]:
     """Annotator ids in the order of the numbers that training gives them."""
-    config = getattr(model, "active_peft_config", None)
-    if rule is None or dcpc_tuner(model) is not None:
-        return list(getattr(config, "annotators", None) or [])
-    return list(train.annotators)
+    known = (rule or LearningRule()).annotator_names(model)
+    return known or ([] if rule is None or dcpc_tuner(model) is not None else list(train.annotators))
 
 
 class _QuietProgress(ProgressCallback):

@@ -11,6 +11,7 @@ from dcpc.preference.likelihood import (
     davidson_logits,
     mirrored_label,
     ordinal_log_probabilities,
+    thresholds_of_shares,
     vote_log_probabilities,
     with_errors,
 )
@@ -98,3 +99,33 @@ def test_votes_without_a_counterpart_are_refused(labels: tuple[str, ...]) -> Non
 
 def test_mirror_images_of_labels() -> None:
     assert [mirrored_label(label) for label in SCALES["five"]] == list(reversed(SCALES["five"]))
+
+
+def test_thresholds_of_shares_give_these_shares_between_equal_responses(scale: PreferenceScale) -> None:
+    shares = {1: [0.4, 0.1, 0.05], -1: [0.2, 0.1, 0.05], 0: [0.1]}
+    given = [
+        shares[sign][abs(level) % 3] if sign else 0.1
+        for sign, level in zip(scale.sign, scale.levels, strict=True)
+    ]
+    given = [share / sum(given) for share in given]
+    thresholds = torch.tensor(thresholds_of_shares(given, scale, ordinal=True))
+    votes = vote_log_probabilities(torch.zeros(1), scale, thresholds[None], ordinal=True).exp()[0]
+    both = [(share + given[other]) / 2 for share, other in zip(given, scale.mirror, strict=True)]
+    torch.testing.assert_close(votes, torch.tensor(both), atol=1e-4, rtol=0)
+
+
+def test_davidsons_threshold_of_a_share_of_ties() -> None:
+    scale = PreferenceScale(("a", "b", "tie"))
+    (log_nu,) = thresholds_of_shares([3, 4, 3], scale)
+    votes = vote_log_probabilities(torch.zeros(1), scale, torch.tensor([[log_nu]])).exp()
+    assert votes[0, 2].item() == pytest.approx(0.3, abs=1e-6)
+
+
+def test_grades_in_order_need_counterparts() -> None:
+    scale = PreferenceScale.ordered(["-3", "-1", "1", "3"])
+    assert scale.sign == [1, 1, -1, -1]
+    assert scale.mirror == [3, 2, 1, 0]
+    assert not scale.has_ties
+    assert PreferenceScale.ordered(["b", "x", "a"], first_for="b").sign == [-1, 0, 1]
+    with pytest.raises(UsageError, match="counterpart"):
+        PreferenceScale(("x", "y", "z"), (2, 1, -1))

@@ -38,8 +38,9 @@ def command(
     task: Annotated[
         str | None,
         typer.Option(
-            help="What is trained: `classify` (default), `choose` among candidates, or `write`: replies (`text` or "
-            "`messages`, and `response`) in their writers' styles (`annotator_id`)."
+            help="What is trained: `classify` (default), `choose` among candidates, `prefer`: rewards of responses "
+            "from votes between two (`response_a`, `response_b`), or `write`: replies (`text` or `messages`, and "
+            "`response`) in their writers' styles (`annotator_id`)."
         ),
     ] = None,
     head: Annotated[
@@ -126,12 +127,17 @@ def command(
         )
         return
     write.refuse({"--system": system, "--packing": packing}, "this task")
-    if group_column is not None and settings.method != "dcpc":
+    by_votes = settings.task.get("name") == "prefer"  # raters act on votes, whatever is trained
+    if group_column is not None and settings.method != "dcpc" and not by_votes:
         raise UsageError(
             f"the method {settings.method} knows no annotators, so --group-column has no effect.",
             fix="Leave it out, or train with --method dcpc.",
         )
-    if group_column is not None and _adapter_fields(settings).get("annotator_mode") == "none":
+    if (
+        group_column is not None
+        and not by_votes
+        and _adapter_fields(settings).get("annotator_mode") == "none"
+    ):
         raise UsageError(
             "with annotator_mode=none, which the preset paper has, nothing is learned of annotators, so "
             "--group-column has no effect.",

@@ -19,6 +19,10 @@ ITEM_COLUMNS = ("text", "text_pair", "response_a", "response_b", "choices")
 the candidates to choose from (`dcpc.data.readers.choices`)."""
 
 
+CHATS = ("messages_a", "messages_b")
+"""Columns with the whole chats of the two sides of a pair, as lists or JSON; they belong to the item, too."""
+
+
 def item_texts(items: pd.DataFrame) -> list[str]:
     """The whole text of each item, to be embedded, compared or shown: its text columns, each on a line of its own.
 
@@ -113,7 +117,7 @@ class Annotations:
     @cached_property
     def items(self) -> pd.DataFrame:
         """One row per item, in the order of `item_ids`: `item_id` and the item's own columns."""
-        columns = ["item_id", *(c for c in (*ITEM_COLUMNS, "split") if c in self.table)]
+        columns = ["item_id", *(c for c in (*ITEM_COLUMNS, *CHATS, "split") if c in self.table)]
         return self.table.drop_duplicates("item_id")[columns].reset_index(drop=True)
 
     @cached_property

@@ -17,6 +17,7 @@ What a single person would say is always the most probable label: offsets that f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -60,6 +61,15 @@ class DecisionRule(BaseModel):
     offsets: list[FiniteFloat] = Field(min_length=2)
     items: int
     judgements: int
+
+    def mirrored(self, mirror: Sequence[int]) -> DecisionRule:
+        """With one offset for each label and its counterpart, the mean of their two.
+
+        Args:
+            mirror: position of each label's counterpart, C of them.
+        """
+        both = [(own + self.offsets[other]) / 2 for own, other in zip(self.offsets, mirror, strict=True)]
+        return self.model_copy(update={"offsets": both})
 
 
 def fit_rule(probabilities: ArrayLike, held_out: Annotations) -> DecisionRule | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from dcpc.adapter import TrainedAdapter
@@ -46,7 +47,7 @@ def evaluate_adapter(
     annotations = _with_labels_of(adapter, annotations)
     if not annotations.has_annotators:
         items = predict_distribution(adapter, annotations.items, batch_size=batch_size, progress=progress)
-        return measure(items, None, annotations, rule, goal)
+        return _with_own(adapter, measure(items, None, annotations, rule, goal), items, None, annotations)
     items, judgements = predict_judgements(
         adapter,
         annotations.items,
@@ -55,7 +56,20 @@ def evaluate_adapter(
         batch_size=batch_size,
         progress=progress,
     )
-    return measure(items, judgements, annotations, rule, goal)
+    found = measure(items, judgements, annotations, rule, goal)
+    return _with_own(adapter, found, items, judgements, annotations)
+
+
+def _with_own(
+    adapter: TrainedAdapter,
+    found: Measured,
+    items: np.ndarray,
+    judgements: np.ndarray | None,
+    annotations: Annotations,
+) -> Measured:
+    """With the figures that only the adapter's kind of labels has."""
+    own = adapter.rule.figures(items, judgements, annotations)
+    return found._replace(figures={**found.figures, **own})
 
 
 def _with_labels_of(adapter: TrainedAdapter, annotations: Annotations) -> Annotations:

@@ -272,6 +272,7 @@ class RaterDPOTrainer(DPOTrainer):
         optimizer = super().create_optimizer(*args, **kwargs)
         if fresh:
             ours = [p for p in self.raters.parameters() if p.requires_grad]
+        if fresh and ours:
             optimizer.add_param_group({"params": ours, "lr": self.rater_learning_rate, "weight_decay": 0.0})
         return optimizer
 

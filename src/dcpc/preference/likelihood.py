@@ -6,8 +6,10 @@ the advantage of a side change their sign, and a vote's probability is that of i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -18,6 +20,8 @@ from dcpc.errors import UsageError
 TIE = "tie"
 GRADES = ("much", "", "slightly")
 """Strengths of a vote from strong to weak, as they stand before the side: `much a`, `a`, `slightly a`."""
+SMALLEST_DISTANCE = 1e-2
+"""Between cutpoints at the start, where hardly anybody gave the votes between them."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +30,21 @@ class PreferenceScale:
 
     Args:
         labels: `a` and `b`, perhaps `tie`; or graded, from the best for a to the best for b, as
-            `("a", "slightly a", "tie", "slightly b", "b")`.
+            `("a", "slightly a", "tie", "slightly b", "b")`. With `heights`, any words or numbers.
+        heights: how much each vote is for a, C of them: above 0 for a, below for b, 0 for neither, and each with its
+            counterpart of the other sign. None tells it from the labels.
 
     Raises:
         UsageError: a vote has no mirror image, or is for no side.
     """
 
     labels: tuple[str, ...]
+    heights: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.heights is not None:
+            self._check_heights(self.heights)
+            return
         unknown = [label for label in self.labels if _side(label) is None]
         lonely = [label for label in self.labels if mirrored_label(label) not in self.labels]
         if unknown or lonely or len(set(self.labels)) < 2:
@@ -45,15 +55,42 @@ class PreferenceScale:
                 fix="Votes are a, b and tie, or graded: much a, a, slightly a, tie, slightly b, b, much b.",
             )
 
+    def _check_heights(self, heights: tuple[int, ...]) -> None:
+        distinct = len(set(heights)) == len(heights) == len(set(self.labels)) == len(self.labels)
+        if not distinct or len(heights) < 2 or {-height for height in heights} != set(heights):
+            raise UsageError(
+                f"the votes {', '.join(self.labels)} make no preference scale: not every one has a counterpart for "
+                "the other side.",
+                fix="Give as many grades for one side as for the other.",
+            )
+
+    @classmethod
+    def ordered(cls, labels: Sequence[str], *, first_for: str = "a") -> PreferenceScale:
+        """The scale of labels that stand in order, the outermost ones best for a side.
+
+        Args:
+            labels: C of them; where C is odd the middle one is a tie.
+            first_for: the side that the first label is best for, `a` or `b`.
+        """
+        sign = 1 if first_for == "a" else -1
+        n = len(labels)
+        return cls(tuple(labels), tuple(sign * (n - 1 - 2 * rank) for rank in range(n)))
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """How much each vote is for a, C of them."""
+        return self.heights or tuple(_height(label) for label in self.labels)
+
     @property
     def mirror(self) -> list[int]:
         """Position of each vote's mirror image, C of them."""
-        return [self.labels.index(mirrored_label(label)) for label in self.labels]
+        levels = self.levels
+        return [levels.index(-level) for level in levels]
 
     @property
     def sign(self) -> list[int]:
         """+1 for votes for a, −1 for votes for b, 0 for a tie; C of them."""
-        return [{"a": 1, "b": -1, TIE: 0}[_side(label) or TIE] for label in self.labels]
+        return [(level > 0) - (level < 0) for level in self.levels]
 
     @property
     def graded(self) -> bool:
@@ -63,7 +100,7 @@ class PreferenceScale:
     @property
     def has_ties(self) -> bool:
         """Whether raters can call a tie."""
-        return TIE in self.labels
+        return 0 in self.levels
 
     @property
     def n_cutpoints(self) -> int:
@@ -73,7 +110,7 @@ class PreferenceScale:
     @property
     def order(self) -> list[int]:
         """Positions of the votes from the best for b to the best for a."""
-        return sorted(range(len(self.labels)), key=lambda code: _height(self.labels[code]))
+        return sorted(range(len(self.labels)), key=lambda code: self.levels[code])
 
 
 def mirrored_label(label: str) -> str:
@@ -113,7 +150,41 @@ def vote_log_probabilities(
         ordered = ordinal_log_probabilities(margin, thresholds, middle=scale.has_ties)
         return ordered[..., _inverse(scale.order)]
     logits = davidson_logits(margin, thresholds[..., 0] if scale.has_ties else None)  # a, b(, tie)
-    return logits.log_softmax(dim=-1)[..., [("a", "b", TIE).index(label) for label in scale.labels]]
+    return logits.log_softmax(dim=-1)[..., [{1: 0, -1: 1, 0: 2}[sign] for sign in scale.sign]]
+
+
+def thresholds_of_shares(
+    shares: Sequence[float], scale: PreferenceScale, *, ordinal: bool = False
+) -> list[float]:
+    """Thresholds of `vote_log_probabilities` under which votes between equal responses have given shares.
+
+    Davidson: `log ν` with `P(tie) = ν / (2 + ν)`. Ordinal: the logs of the distances between the cutpoints `c_l`,
+    with `P(|vote| ≤ l) = 2 σ(c_l) − 1`. Votes and their mirror images share what both have.
+
+    Args:
+        shares: of the C votes, above 0, in the order of the labels.
+        scale: the votes.
+        ordinal: as for `vote_log_probabilities`.
+
+    Returns:
+        T values.
+    """
+    if not scale.n_cutpoints:
+        return []
+    of_level = {level: share for level, share in zip(scale.levels, shares, strict=True)}
+    total = sum(shares)
+    if not (scale.graded or ordinal):
+        tie = of_level[0] / total
+        return [math.log(2 * tie / (1 - tie))]
+    inner = of_level.get(0, 0.0)
+    cuts: list[float] = []
+    for level in sorted(level for level in of_level if level > 0):
+        if inner > 0 and len(cuts) < scale.n_cutpoints:
+            within = inner / total
+            cuts.append(math.log((1 + within) / (1 - within)))  # σ(c) = (1 + within) / 2
+        inner += of_level[level] + of_level[-level]
+    distances = [after - before for before, after in pairwise([0.0, *cuts])]
+    return [math.log(max(distance, SMALLEST_DISTANCE)) for distance in distances]
 
 
 def davidson_logits(margin: Tensor, tie: Tensor | None) -> Tensor:

@@ -11,18 +11,17 @@ import numpy as np
 import pandas as pd
 
 from dcpc.data import Annotations
+from dcpc.data.annotations import CHATS
 from dcpc.data.raw import count
 from dcpc.errors import DataError, UsageError
 from dcpc.names import first_of
+from dcpc.preference.likelihood import PreferenceScale
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Chat = list[dict[str, str]]
 """Turns of a conversation, each with `role` and `content`."""
-
-CHATS = ("messages_a", "messages_b")
-"""Columns with the whole chats of both sides, as lists or JSON; a prompt and two responses do as well."""
 
 SHOWN_RATERS = 5
 MOST_ALIKE = 5
@@ -77,14 +76,37 @@ def pair_items(annotations: Annotations) -> pd.DataFrame:
     Raises:
         UsageError: the annotations are no votes between two responses.
     """
-    if annotations.scale != "preference":
+    vote_scale(annotations)
+    return annotations.items
+
+
+def vote_scale(annotations: Annotations, *, lowest_for: str = "a") -> PreferenceScale:
+    """The scale of votes between two responses.
+
+    Labels of a preference are a, b and tie. Labels in order, as −3 … 3 or `a-is-better` … `b-is-better`, are grades
+    from the best for one side to the best for the other.
+
+    Args:
+        annotations: with two responses to each item.
+        lowest_for: the side that the lowest label is best for, where its first letter names none.
+
+    Raises:
+        UsageError: the labels are no such votes.
+    """
+    source = annotations.source
+    if annotations.scale == "preference":
+        return PreferenceScale(tuple(annotations.labels))
+    pairs = "response_a" in annotations.table or all(name in annotations.table for name in CHATS)
+    if annotations.scale != "ordinal" or not pairs:
         raise UsageError(
             f"the labels are {annotations.scale}, not votes between two responses.",
-            where=annotations.source,
+            where=source,
             fix="Give the columns response_a and response_b, and votes a, b or tie.",
         )
-    columns = [*annotations.items.columns, *(name for name in CHATS if name in annotations.table)]
-    return annotations.table.drop_duplicates("item_id")[columns].reset_index(drop=True)
+    ends = [annotations.labels[0][:1].lower(), annotations.labels[-1][:1].lower()]
+    return PreferenceScale.ordered(
+        annotations.labels, first_for=ends[0] if set(ends) == {"a", "b"} else lowest_for
+    )
 
 
 def pair_notes(annotations: Annotations) -> tuple[str, ...]:
@@ -188,10 +210,11 @@ def as_prompt_and_completion(
     """Turns where the tokenizer has a chat template, and plain text where it has none."""
     if tokenizer.chat_template is not None:
         return response.prompt, response.reply
-    return _plain(response.prompt) + "\n", _plain(response.reply)
+    return plain_text(response.prompt) + "\n", plain_text(response.reply)
 
 
-def _plain(turns: Chat) -> str:
+def plain_text(turns: Chat) -> str:
+    """Turns as one text: a single one's words alone, else `Role: words`, a line each."""
     if len(turns) == 1:
         return turns[0]["content"]
     return "\n".join(f"{turn['role'].capitalize()}: {turn['content']}" for turn in turns)

@@ -21,12 +21,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dcpc.errors import ModelError, UsageError
-from dcpc.preference.likelihood import PreferenceScale, vote_log_probabilities, with_errors
+from dcpc.preference.likelihood import (
+    PreferenceScale,
+    thresholds_of_shares,
+    vote_log_probabilities,
+    with_errors,
+)
 from dcpc.tuner.annotators import AnnotatorEffects
 
 WEIGHTS, DESCRIPTION = "raters.safetensors", "raters.json"
 INITIAL_ERROR_LOG_ODDS = math.log(0.3 / 0.7)
 """Errors start high: from near 0 they would hardly move, and a policy would learn wrong votes before they do."""
+RATERS_AT_ONCE = 64
+"""In the mean over raters, so that many of them take no more memory than a batch."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ class RaterModel(nn.Module):
 
     Args:
         raters: ids of the A raters; may be empty.
-        labels: the votes, see `PreferenceScale`.
+        labels: the votes, or their scale; see `PreferenceScale`.
         groups: group by rater id; raters that `raters` lacks fall back to their group.
         config: which effects.
         n_features: H, of `Comparison.features`; needed by tastes.
@@ -123,16 +130,17 @@ class RaterModel(nn.Module):
     def __init__(
         self,
         raters: Sequence[str],
-        labels: Sequence[str],
+        labels: Sequence[str] | PreferenceScale,
         groups: Mapping[str, str] | None = None,
         config: RaterConfig | None = None,
         n_features: int | None = None,
     ) -> None:
         super().__init__()
         self.config = config or RaterConfig()
-        self.scale = PreferenceScale(tuple(labels))
+        self.scale = labels if isinstance(labels, PreferenceScale) else PreferenceScale(tuple(labels))
         self.raters, self.groups, self.n_features = list(raters), dict(groups or {}), n_features
         self.thresholds = nn.Parameter(torch.zeros(self.scale.n_cutpoints))  # t [T]
+        self.thresholds.requires_grad_(self.scale.n_cutpoints > 0)  # votes for a and b alone have none
         has_errors = self.config.errors is not None
         self.error_log_odds = (
             nn.Parameter(torch.tensor(INITIAL_ERROR_LOG_ODDS)) if has_errors else None
@@ -169,7 +177,12 @@ class RaterModel(nn.Module):
         return self.effects.index(ids)
 
     def forward(
-        self, pairs: Comparison, raters: Tensor | None = None, item_index: Tensor | None = None
+        self,
+        pairs: Comparison,
+        raters: Tensor | None = None,
+        item_index: Tensor | None = None,
+        *,
+        sides: bool = True,
     ) -> Tensor:
         """Log-probabilities of votes.
 
@@ -177,6 +190,7 @@ class RaterModel(nn.Module):
             pairs: P pairs.
             raters: numbers of the raters of J votes [J], see `index`; None for the pool's votes on all pairs.
             item_index: pair of each vote [J]; None where J = P, in the same order.
+            sides: False leaves out what raters give side a ahead, so that swapping the sides mirrors the votes.
 
         Returns:
             [J, C], or [P, C] without raters.
@@ -185,7 +199,7 @@ class RaterModel(nn.Module):
             pairs = pairs[item_index]
         found = self._effects(raters)
         margin = pairs.margin.float()
-        if found.sides is not None:
+        if found.sides is not None and sides:
             margin = margin + found.sides
         if found.tastes is not None:
             margin = margin + self._taste(found.tastes, pairs)
@@ -197,6 +211,28 @@ class RaterModel(nn.Module):
             return votes
         odds = self.error_log_odds if found.errors is None else self.error_log_odds + found.errors
         return with_errors(votes, self.scale, odds.expand(margin.shape))
+
+    def population(self, pairs: Comparison) -> Tensor:
+        """Log of the mean vote distribution over all known raters, without their leaning to a side [P, C].
+
+        With the sides swapped it is that of the mirrored votes. Without raters, or effects, it is the pool's.
+        """
+        if self.effects is None:
+            return self(pairs)
+        n_pairs, n_votes = len(pairs.margin), len(self.scale.labels)
+        total = pairs.margin.new_zeros(n_pairs, n_votes)
+        rows = torch.arange(n_pairs, device=pairs.margin.device)
+        for some in torch.arange(len(self.raters), device=rows.device).split(RATERS_AT_ONCE):
+            log_p = self(pairs, some.repeat(n_pairs), rows.repeat_interleave(len(some)), sides=False)
+            total = total + log_p.exp().unflatten(0, (n_pairs, len(some))).sum(dim=1)  # [P, C]
+        return (total / len(self.raters)).clamp_min(1e-12).log()
+
+    @torch.no_grad()
+    def start(self, counts: Sequence[float]) -> None:
+        """Set the pool's thresholds to what votes between equal responses would have, given all votes [C]."""
+        shares = [float(number) + 1.0 for number in counts]  # no vote is impossible
+        found = thresholds_of_shares(shares, self.scale, ordinal=self.config.ordinal)
+        self.thresholds.copy_(torch.tensor(found))
 
     def kl(self) -> Tensor:
         """KL of the raters' posteriors to their priors, summed over raters: a scalar, in nats."""
@@ -226,6 +262,7 @@ class RaterModel(nn.Module):
         described = {
             "raters": self.raters,
             "labels": list(self.scale.labels),
+            "heights": None if self.scale.heights is None else list(self.scale.heights),
             "groups": self.groups,
             "config": asdict(self.config),
             "n_features": self.n_features,
@@ -242,7 +279,9 @@ class RaterModel(nn.Module):
         """
         try:
             described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-            model = cls(**{**described, "config": RaterConfig(**described["config"])})
+            heights = described.pop("heights")
+            scale = PreferenceScale(tuple(described["labels"]), None if heights is None else tuple(heights))
+            model = cls(**{**described, "labels": scale, "config": RaterConfig(**described["config"])})
             model.load_state_dict(load_file(folder / WEIGHTS))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ModelError(

@@ -12,9 +12,10 @@ from dcpc.tasks.base import Encoded, Scored, TaskShape
 from dcpc.tasks.choose import Choose
 from dcpc.tasks.classify import Classify, tokenize_items
 from dcpc.tasks.label_words import LabelWords
+from dcpc.tasks.prefer import Prefer
 
 SHAPES: dict[str, type[TaskShape]] = {
-    shape.model_fields["name"].default: shape for shape in (Classify, LabelWords, Choose)
+    shape.model_fields["name"].default: shape for shape in (Classify, LabelWords, Choose, Prefer)
 }
 """All task shapes by name."""
 
@@ -49,6 +50,6 @@ def shape_fields(settings: Mapping[str, Any]) -> list[str]:
 
 
 __all__ = [
-    "SHAPES", "Choose", "Classify", "Encoded", "LabelWords", "Scored", "TaskShape", "shape_fields", "task_shape",
-    "tokenize_items",
+    "SHAPES", "Choose", "Classify", "Encoded", "LabelWords", "Prefer", "Scored", "TaskShape", "shape_fields",
+    "task_shape", "tokenize_items",
 ]  # fmt: skip

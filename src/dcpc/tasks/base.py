@@ -9,9 +9,10 @@ the logits come from:
     forward(model, tokens, ...)            tensors -> Scored: logits [B, C], styles, pooled states
 
 To add one, write a file with a subclass of `TaskShape` that gives these three, `name` and `load`, and, where it needs
-more than `text`, `check` and `bound`; and enter it in `dcpc.tasks.SHAPES`. Its fields are settings: they are checked,
-can be set in recipes (`task: {name: ..., field: ...}`) and on the command line (`--task NAME --set field=...`), and
-are written to `task.json`, from which `dcpc predict` makes the shape again.
+more than `text`, `check` and `bound`, and where judgements are no choice between its logits, a rule of its own
+(`own_rule`); and enter it in `dcpc.tasks.SHAPES`. Its fields are settings: they are checked, can be set in recipes
+(`task: {name: ..., field: ...}`) and on the command line (`--task NAME --set field=...`), and are written to
+`task.json`, from which `dcpc predict` makes the shape again.
 
 Two rules keep a shape usable everywhere. Every tensor of a batch has one row per item: rows are repeated (for every
 annotator, or twice for two views) by indexing all of them alike. And the adapter sits on the model that `load` gives,
@@ -22,9 +23,10 @@ outside of it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
@@ -32,10 +34,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dcpc.errors import DataError
+from dcpc.objective import ObjectiveConfig
 from dcpc.tuner import Styles
 
 if TYPE_CHECKING:
     from dcpc.data import Annotations
+    from dcpc.training.rule import LearningRule
 
 MOST_TOKENS = 512
 """Taken where neither the user nor the tokenizer says how long an input may be."""
@@ -79,6 +83,9 @@ class TaskShape(BaseModel, ABC):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    card: ClassVar[str | None] = None
+    """How to load an adapter, for its model card, with `{task}` and `{labels}`; None for the usual text."""
+
     name: str
 
     @abstractmethod
@@ -110,6 +117,36 @@ class TaskShape(BaseModel, ABC):
             DCPCError: the settings do not fit them.
         """
         return self
+
+    def notes(self, annotations: Annotations) -> Sequence[str]:
+        """What is odd about the judgements to train on, one sentence each, to be shown to the user."""
+        return ()
+
+    def own_rule(
+        self, train: Annotations, objective: ObjectiveConfig, adapter: Mapping[str, Any]
+    ) -> tuple[LearningRule | None, dict[str, Any]]:
+        """How judgements become a loss, where the shape has a way of its own; None for that of the training.
+
+        Args:
+            train: judgements to train on.
+            objective: of the training.
+            adapter: settings of the adapter.
+
+        Returns:
+            The rule, and those settings that are not the rule's.
+
+        Raises:
+            UsageError: a setting has no effect here.
+        """
+        return None, dict(adapter)
+
+    def loaded_rule(self, folder: Path) -> LearningRule | None:
+        """The rule of an adapter that was saved in `folder`; None where it has none of its own.
+
+        Raises:
+            ModelError: what it needs is missing or unreadable.
+        """
+        return None
 
     @abstractmethod
     def encode(

@@ -73,6 +73,13 @@ class Carrier(ABC):
         return {}
 
 
+def gives_rewards(base: PreTrainedModel) -> bool:
+    """Whether a classifier has one output, the reward of its input: there are two labels or more, and none of them is
+    its own, so that annotators act outside of the adapter.
+    """
+    return not base.can_generate() and base.config.num_labels == 1
+
+
 def total_steps(train: Annotations, arguments: DCPCTrainingArguments) -> int:
     """Optimizer steps of a whole training."""
     if arguments.max_steps > 0:
@@ -110,6 +117,8 @@ class DCPCCarrier(Carrier):
         }
         if isinstance(base, SentenceClassifier):
             own["modules_to_save"] = ["classifier"]
+        if gives_rewards(base):
+            own |= {"labels": None, "annotators": None, "annotator_mode": "none", "readout": False}
         fields = adapter_fields(arguments.preset, arguments.objective_config(), {**own, **settings})
         return peft.get_peft_model(base, DCPCConfig(**fields))
 
@@ -132,7 +141,7 @@ class PeftCarrier(Carrier):
         """
         if base.can_generate():
             shared: dict[str, Any] = {"task_type": peft_task_type(base)}
-        elif (outputs := base.config.num_labels) == len(labels):
+        elif (outputs := base.config.num_labels) == len(labels) or gives_rewards(base):
             shared = {"task_type": peft.TaskType.SEQ_CLS, "modules_to_save": head_modules(base)}
         else:
             raise UsageError(

@@ -14,12 +14,15 @@ Every method that is trained goes through one trainer and one prediction path; w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from dcpc.data import Annotations
 from dcpc.tasks import Classify, Scored, TaskShape
 from dcpc.training.collator import JUDGEMENT_FIELDS
 from dcpc.training.dataset import ItemDataset
@@ -36,7 +39,7 @@ class LearningRule:
 
     Attributes:
         ema_decay: decay of the averaged weights that are kept at the end; 0 for none.
-        saves: whether the adapter alone, without the rule, predicts the same, so that it can be saved.
+        saves: whether the adapter, with what `save` writes beside it, predicts the same, so that it can be saved.
         make_peer: builds another model like the one that is trained; set before the training, for rules that train
             two.
         shape: what an item is to the model, and where its logits come from; that of the data.
@@ -53,6 +56,9 @@ class LearningRule:
         Raises:
             UsageError: the rule does not fit the model or the judgements.
         """
+
+    def attach(self, model: nn.Module) -> None:
+        """Put modules of the rule's own where the model is, so that they move, train and evaluate with it."""
 
     def begin(self, model: nn.Module, data: ItemDataset) -> None:
         """Called before every training: a trainer may train again, from where it ended."""
@@ -83,6 +89,11 @@ class LearningRule:
             return None
         return tuner.annotator_index(list(ids))
 
+    def annotator_names(self, model: nn.Module) -> list[str]:
+        """Ids of the annotators that the model, or the rule, knows; empty for none."""
+        config = getattr(model, "active_peft_config", None)
+        return list(getattr(config, "annotators", None) or [])
+
     def predict(
         self,
         model: nn.Module,
@@ -111,6 +122,29 @@ class LearningRule:
         """Loss of held-out judgements, see `dcpc.training.predicted`."""
         who = None if self.annotator_index(model, []) is None else batch["annotator_ids"]
         return judged_loss(self.predict(model, tokens_of(batch), who, batch["item_index"]), batch)
+
+    def own_rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Parameters of the model that train at a rate of their own, without weight decay, and that rate."""
+        return []
+
+    def figures(
+        self, items: np.ndarray, judgements: np.ndarray | None, annotations: Annotations
+    ) -> dict[str, float]:
+        """Figures of predictions that only this rule's labels have, beside those of `dcpc.evaluation.measure`.
+
+        Args:
+            items: predicted distributions of I items [I, C].
+            judgements: of J judgements [J, C]; None where no annotators are known.
+            annotations: the judgements.
+        """
+        return {}
+
+    def mirror(self) -> list[int] | None:
+        """Position of each label's counterpart, where the two must be decided alike; None for labels without one."""
+        return None
+
+    def save(self, folder: Path) -> None:
+        """Write what the rule needs besides the adapter to predict, into the adapter's folder."""
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold, besides the weights, for an exact resume."""

@@ -103,6 +103,17 @@ class DCPCTrainer(Trainer):
         names = super().get_decay_parameter_names(model)
         return [name for name in names if not any(part in name for part in kept)]
 
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        """The Trainer's, with a group for parameters that the rule gives a rate of their own."""
+        fresh = self.optimizer is None
+        optimizer = super().create_optimizer(*args, **kwargs)
+        for parameters, rate in self.rule.own_rates() if fresh else ():
+            ours = {id(parameter) for parameter in parameters}
+            for group in optimizer.param_groups:
+                group["params"] = [each for each in group["params"] if id(each) not in ours]
+            optimizer.add_param_group({"params": parameters, "lr": rate, "weight_decay": 0.0})
+        return optimizer
+
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         """Where the training set has mined pairs, an order in which their items share a batch."""
         data = self.train_dataset if train_dataset is None else train_dataset

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dcpc.data import validation
 from dcpc.data.advice import columns_option, likely_annotators, likely_column, nearest
-from dcpc.data.annotations import ITEM_COLUMNS, Annotations, Scale
+from dcpc.data.annotations import CHATS, ITEM_COLUMNS, Annotations, Scale
 from dcpc.data.marks import without_marked
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers.choices import with_choices
@@ -121,7 +121,8 @@ def assemble_items(raw: RawTable, reading: Reading) -> ItemRows:
     has_ids = "item_id" in raw.frame
     others = raw.frame[[name for name in raw.frame.columns if name not in OUR_COLUMNS]]
     raw = with_items(raw, exact=reading.exact, skip_blank=reading.skip_blank)
-    columns = [name for name in OUR_COLUMNS if name in raw.frame and name not in ("annotator_id", "label")]
+    known = (*OUR_COLUMNS, *CHATS)
+    columns = [name for name in known if name in raw.frame and name not in ("annotator_id", "label")]
     once = np.sort(
         np.unique(raw.places, return_index=True)[1]
     )  # one per row where it held several judgements

@@ -110,6 +110,7 @@ def read_replies(
     format: str | None = None,
     columns: Mapping[str, str] | None = None,
     with_replies: bool = True,
+    with_writers: bool = True,
 ) -> Replies:
     """Read written replies from a table, a folder of tables, or a Hugging Face data set, and check them.
 
@@ -119,6 +120,7 @@ def read_replies(
         columns: our column name → the source's name, e.g. `{"text": "instruction", "annotator_id": "author"}`.
         with_replies: False reads prompts only, to which replies shall be generated: a reply may be missing, and a
             chat ends with what is to be answered.
+        with_writers: whether who wrote the replies matters; False says nothing of writers in the notes.
 
     Raises:
         DataError: if the data cannot be used as they are; says where and how to mend it.
@@ -138,7 +140,11 @@ def read_replies(
         frame["row"] = raw.places[kept]
     others = raw.frame.iloc[kept].drop(columns=list(COLUMNS), errors="ignore").reset_index(drop=True)
     replies = Replies(frame.join(others, rsuffix="_"), raw.source, (*raw.notes, *notes))
-    return replace(replies, notes=(*replies.notes, *_writer_notes(replies))) if with_replies else replies
+    return (
+        replace(replies, notes=(*replies.notes, *_writer_notes(replies)))
+        if with_replies and with_writers
+        else replies
+    )
 
 
 def _read(source: str, format: str | None) -> RawTable:

@@ -1,0 +1,212 @@
+"""Learning from votes between two responses: the likelihood of what each rater said, given the margin of rewards.
+
+    L = −1/J Σ_j log p(vote_j | m, rater_j) + KL(raters ‖ prior) / J
+
+One pass over the responses of a batch serves all votes on them. The raters' numbers are no part of the adapter: the
+reward model stays one that any tool loads, and they lie beside it in `raters.json` and `raters.safetensors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dcpc.data import Annotations
+from dcpc.errors import UsageError
+from dcpc.evaluation.votes import vote_figures
+from dcpc.objective import ObjectiveConfig
+from dcpc.preference.likelihood import PreferenceScale
+from dcpc.preference.raters import Comparison, RaterConfig, RaterModel
+from dcpc.tasks.prefer import Prefer
+from dcpc.training.dataset import ItemDataset
+from dcpc.training.predicted import Predicted
+from dcpc.training.rule import Batch, LearningRule, tokens_of
+from dcpc.training.step import StepOutput
+from dcpc.tuner.acting import dcpc_tuner
+
+CHILD = "raters"
+"""Name of the raters among the model's children, where the optimizer and the devices find them."""
+FEATURE_FLOOR = 1e-6
+
+
+class PreferRule(LearningRule):
+    """Votes by their raters.
+
+    Args:
+        config: which effects raters have.
+        scale: the votes that they can give.
+        names: ids of the raters; empty where nothing tells them apart.
+        groups: group by rater id.
+        objective: gives the decay of averaged weights; its terms about pairs of items have no place here.
+        shape: gives the rewards.
+
+    Attributes:
+        raters: what is learned of them; None before `prepare`.
+
+    Raises:
+        UsageError: the objective has terms that would have no effect.
+    """
+
+    shape: Prefer
+
+    def __init__(
+        self,
+        config: RaterConfig,
+        scale: PreferenceScale,
+        names: Sequence[str],
+        groups: Mapping[str, str] | None = None,
+        objective: ObjectiveConfig | None = None,
+        *,
+        shape: Prefer,
+    ) -> None:
+        if objective is not None and (objective.uses_pairs or objective.target_correction > 0):
+            raise UsageError(
+                "rewards are trained by the likelihood of votes; the objective's terms about pairs of items and "
+                "target correction have no effect.",
+                fix="Leave --preset paper and these settings out.",
+            )
+        self.config, self.scale, self.names = config, scale, list(names)
+        self.groups, self.shape = groups, shape
+        self.ema_decay = 0.0 if objective is None else objective.ema_decay
+        self.raters: RaterModel | None = None
+        self.n_judgements = self.n_items = 0
+        self._scaled = False
+
+    # Training
+
+    def prepare(self, model: nn.Module, data: ItemDataset) -> None:
+        """Make the raters, at the pool's share of ties."""
+        n_features = int(model.config.get_text_config().hidden_size) if self.config.tastes > 0 else None  # type: ignore[union-attr, operator]
+        self.raters = RaterModel(self.names, self.scale, self.groups, self.config, n_features)
+        self.raters.start(data.annotations.counts.sum(axis=0).tolist())
+        self.attach(model)
+        self.begin(model, data)
+
+    def begin(self, model: nn.Module, data: ItemDataset) -> None:
+        """Count the votes."""
+        self.n_judgements, self.n_items = data.annotations.n_judgements, len(data)
+
+    def attach(self, model: nn.Module) -> None:
+        """Put the raters where the model is, so that they move and train with it."""
+        assert self.raters is not None
+        model.add_module(CHILD, self.raters.to(next(model.parameters()).device))
+
+    def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
+        """Before the first epoch: scale the features that tastes weigh by their root mean square."""
+        if self.config.tastes == 0 or self._scaled or epoch > 0:
+            return
+        raters, n = self._raters, 0
+        total = torch.zeros_like(raters.feature_scale)
+        training = model.training
+        model.eval()
+        with torch.no_grad():
+            for batch in batches():
+                features = self._compared(model, tokens_of(batch)).features
+                assert features is not None  # tastes ask for them
+                total, n = total + features.square().sum(dim=0), n + len(features)
+            raters.feature_scale.copy_((total / max(n, 1)).sqrt().clamp(min=FEATURE_FLOOR))
+        model.train(training)
+        self._scaled = True
+
+    def loss(self, model: nn.Module, batch: Batch, epoch: float) -> StepOutput:
+        """Loss of a batch of pairs with all their votes."""
+        raters, n_pairs = self._raters, len(batch["items"])
+        pairs = self._compared(model, tokens_of(batch))
+        log_p = raters(pairs, batch["annotator_ids"], batch["item_index"])  # [J, C]
+        chosen = log_p.gather(1, batch["labels"][:, None])  # [J, 1]
+        # A pair with more votes says more: votes count alike, whatever batch they are in.
+        terms = {"task": -chosen.sum() / n_pairs * (self.n_items / self.n_judgements)}
+        if raters.effects is not None:
+            terms["raters"] = raters.kl() / self.n_judgements
+        return StepOutput.of(terms, raters(Comparison(pairs.margin.detach(), _detached(pairs.features))))
+
+    def own_rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """The raters' numbers, which an adapter's rate would leave where they started."""
+        numbers = [tensor for tensor in self._raters.parameters() if tensor.requires_grad]
+        return [(numbers, self.shape.rater_learning_rate)] if numbers else []
+
+    # Prediction
+
+    def annotator_names(self, model: nn.Module) -> list[str]:
+        """Ids of the raters."""
+        return list(self.names)
+
+    def annotator_index(self, model: nn.Module, ids: Sequence[str]) -> Tensor | None:
+        """Numbers [J] of raters, −1 for unknown ones; None where raters have no effects."""
+        return None if self._raters.effects is None else self._raters.index(ids)
+
+    def predict(
+        self,
+        model: nn.Module,
+        tokens: Batch,
+        annotators: Tensor | None = None,
+        item_index: Tensor | None = None,
+    ) -> Predicted:
+        """Votes expected of all raters on B pairs, and of given ones; an unknown rater's are those of all."""
+        pairs = self._compared(model, tokens)
+        items = self._raters.population(pairs)  # [B, C]
+        if annotators is None or item_index is None:
+            return Predicted(items)
+        own = self._raters(pairs, annotators, item_index)  # [J, C]
+        return Predicted(items, torch.where((annotators < 0)[:, None], items[item_index], own))
+
+    def figures(
+        self, items: np.ndarray, judgements: np.ndarray | None, annotations: Annotations
+    ) -> dict[str, float]:
+        """Figures per vote; see `dcpc.evaluation.votes`."""
+        own = items[annotations.item_codes] if judgements is None else judgements
+        return vote_figures(own, annotations.label_codes, self.scale.sign)
+
+    def mirror(self) -> list[int]:
+        """Position of each vote's mirror image: what decides for one must decide for the other."""
+        return self.scale.mirror
+
+    # What is kept
+
+    def state(self) -> dict[str, Tensor]:
+        """The raters, which are no part of the adapter's checkpoint."""
+        return {f"raters.{name}": value for name, value in self._raters.state_dict().items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take up the raters of a checkpoint."""
+        self._raters.load_state_dict({name.removeprefix("raters."): value for name, value in state.items()})
+        self._scaled = True
+
+    def save(self, folder: Path) -> None:
+        """Write the raters beside the adapter."""
+        self._raters.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path, shape: Prefer) -> PreferRule:
+        """The rule of a saved adapter.
+
+        Raises:
+            ModelError: the raters' files are missing or unreadable.
+        """
+        raters = RaterModel.load(folder)
+        rule = cls(raters.config, raters.scale, raters.raters, raters.groups, shape=shape)
+        rule.raters = raters
+        return rule
+
+    @property
+    def _raters(self) -> RaterModel:
+        assert self.raters is not None  # prepared or loaded
+        return self.raters
+
+    def _compared(self, model: nn.Module, tokens: Batch) -> Comparison:
+        options: dict[str, Any] = {}
+        tuner = dcpc_tuner(model)
+        config = None if tuner is None else tuner.active_config
+        if model.training and config is not None and config.correction:
+            # One ε for the batch: two sides must differ by their tokens, not by their noise.
+            options["noise"] = torch.randn(1, config.num_styles, device=tokens["input_ids"].device)
+        return self.shape.compared(model, tokens, features=self.config.tastes > 0, **options)
+
+
+def _detached(features: Tensor | None) -> Tensor | None:
+    return None if features is None else features.detach()

@@ -1,0 +1,338 @@
+"""Preferring one of two responses: a reward for each, and votes whose likelihood depends on the difference.
+
+    m = reward(prompt, response a) − reward(prompt, response b)
+
+The base model has one output, the reward of one response with its prompt, so that what is trained is a reward model
+like any other. What makes votes of rewards, and what sets raters apart, is `dcpc.preference.rule`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import pandas as pd
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dcpc.data.annotations import CHATS
+from dcpc.data.raw import count
+from dcpc.errors import DataError, UsageError
+from dcpc.models import load_base_model
+from dcpc.objective import ObjectiveConfig
+from dcpc.pooling import mean_of_tokens
+from dcpc.preference.likelihood import PreferenceScale
+from dcpc.preference.pairs import Response, pair_notes, response_pairs, vote_scale
+from dcpc.preference.raters import Comparison, RaterConfig
+from dcpc.preference.responses import JOINED, Fitted, ResponseTokens
+from dcpc.tasks.base import Encoded, Scored, TaskShape, token_limit
+from dcpc.tuner.acting import recorded_pass
+
+if TYPE_CHECKING:
+    from dcpc.data import Annotations
+    from dcpc.training.rule import LearningRule
+
+REWARD = "reward"
+"""Name of the base model's one output."""
+SIDES = ("response_a", "response_b")
+NOT_HERE = ("readout", "annotator_mode", "annotator_dropout", "annotator_prior_std")
+"""Fields of a DCPC adapter about annotators' logits, of which there are none here."""
+
+CARD = """
+## Loading
+
+A reward model, trained on votes ({labels}) between two responses with DCPC (method `{task.method}`, base model
+`{task.base_model}`): a sequence classifier with one output.
+
+```python
+from dcpc import load_adapter  # importing dcpc makes PEFT know its method
+
+adapter = load_adapter("path/to/this/folder")
+adapter.reward(["a prompt", "a prompt"], ["a response", "another one"])  # higher is better
+```
+
+With PEFT alone, and merged for tools that want one model (not for prefixes and bottlenecks, which do not merge):
+
+```python
+from peft import AutoPeftModelForSequenceClassification
+
+model = AutoPeftModelForSequenceClassification.from_pretrained("path/to/this/folder", num_labels=1)
+model.merge_and_unload().save_pretrained("merged")
+```
+
+Who voted is in `raters.json` and `raters.safetensors`; rewards do not need them.
+"""
+
+
+class Prefer(TaskShape):
+    """A reward of each of two responses.
+
+    Attributes:
+        ties: standard deviation of the raters' tie thresholds; 0 switches an effect off.
+        sides: of the advantage that a rater gives side a.
+        errors: of the log-odds of votes by mistake; None where nobody errs.
+        tastes: of the raters' mixtures between `styles` rewards.
+        styles: K.
+        ordinal: take the ordinal likelihood for a, tie and b too; graded votes have no other.
+        rater_dropout: probability, in training, that a rater is treated as unknown.
+        rater_learning_rate: of the raters' numbers and the pool's thresholds.
+        lowest_for: the side that the lowest of ordered labels, as −3 … 3, is best for.
+        chat: whether responses go through the tokenizer's chat template; None wherever it has one.
+        template: joins `{text}` and `{response}` where they do not.
+        messages: whether items have whole chats (`messages_a`, `messages_b`); found from the data.
+    """
+
+    card: ClassVar[str | None] = CARD
+
+    name: Literal["prefer"] = "prefer"
+    ties: float = Field(default=1.0, ge=0)
+    sides: float = Field(default=0.5, ge=0)
+    errors: float | None = Field(default=None, ge=0)
+    tastes: float = Field(default=0.0, ge=0)
+    styles: int = Field(default=4, ge=2)
+    ordinal: bool = False
+    rater_dropout: float = Field(default=0.1, ge=0, lt=1)
+    rater_learning_rate: float = Field(default=0.02, gt=0)
+    lowest_for: Literal["a", "b"] = "a"
+    chat: bool | None = None
+    template: str | None = None
+    messages: bool = False
+
+    @property
+    def raters(self) -> RaterConfig:
+        """Which effects raters have."""
+        return RaterConfig(
+            self.ties, self.sides, self.errors, self.tastes, self.styles, self.ordinal, self.rater_dropout
+        )
+
+    # The base model and the data
+
+    def load(
+        self, base_model: str, labels: Sequence[str], **options: Any
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """The base model with one output; one that was trained as a reward model keeps its head."""
+        return load_base_model(base_model, [REWARD], **options)
+
+    def check(self, annotations: Annotations) -> None:
+        """Refuse data that are no votes between two responses.
+
+        Raises:
+            UsageError: the labels are no votes, or the template lacks a slot.
+            DataError: nobody chose a side, a response is empty, or the chats of a pair do not fit together.
+        """
+        scale = self.scale(annotations)
+        if self.template is not None:
+            _check_template(self.template)
+        sided = [label for label, sign in zip(scale.labels, scale.sign, strict=True) if sign != 0]
+        if not annotations.table["label"].isin(sided).any():
+            raise DataError(
+                "all votes are ties: they say nothing about which response is better.",
+                where=annotations.source,
+                fix="Check that this is the label column (--columns label=NAME) and that the file is whole.",
+            )
+        _pairs(annotations.items, annotations.source)
+
+    def scale(self, annotations: Annotations) -> PreferenceScale:
+        """The votes that raters can give."""
+        return vote_scale(annotations, lowest_for=self.lowest_for)
+
+    def notes(self, annotations: Annotations) -> Sequence[str]:
+        """What is odd about the votes, counted."""
+        notes = list(pair_notes(annotations))
+        scale = self.scale(annotations)
+        if scale.heights is not None:
+            first, last = (annotations.labels[scale.order[end]] for end in (-1, 0))
+            notes.append(f'Votes go from "{first}", the best for a, to "{last}", the best for b.')
+        return notes
+
+    def bound(self, annotations: Annotations, tokenizer: PreTrainedTokenizerBase) -> Prefer:
+        """With what the data and the tokenizer decide: whether there are chats, and a chat template.
+
+        Raises:
+            UsageError: a chat template is asked for, and the tokenizer has none.
+        """
+        has_chat = bool(getattr(tokenizer, "chat_template", None))
+        if self.chat and not has_chat:
+            raise UsageError("the tokenizer has no chat template.", fix="Leave chat=true out.")
+        found = {
+            "chat": has_chat if self.chat is None else self.chat,
+            "template": self.template or JOINED,
+            "messages": all(name in annotations.items for name in CHATS),
+        }
+        return self.model_copy(update=found)
+
+    def own_rule(
+        self, train: Annotations, objective: ObjectiveConfig, adapter: Mapping[str, Any]
+    ) -> tuple[LearningRule, dict[str, Any]]:
+        """The likelihood of votes; see `TaskShape.own_rule`.
+
+        Raises:
+            UsageError: a setting of the adapter or the objective has no effect on rewards.
+        """
+        from dcpc.preference.rule import PreferRule
+
+        rest = dict(adapter)
+        groups = rest.pop("annotator_groups", None)
+        if given := [name for name in NOT_HERE if name in rest]:
+            raise UsageError(
+                f"`{given[0]}` has no effect on rewards: raters act on votes.",
+                fix="Leave it out; raters are set with ties, sides, errors and tastes.",
+            )
+        names = list(train.annotators) if len(train.annotators) > 1 else []
+        return PreferRule(self.raters, self.scale(train), names, groups, objective, shape=self), rest
+
+    def loaded_rule(self, folder: Path) -> LearningRule:
+        """The rule with the raters that were saved beside an adapter."""
+        from dcpc.preference.rule import PreferRule
+
+        return PreferRule.load(folder, self)
+
+    # From pairs to rewards
+
+    def encode(
+        self, items: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int | None
+    ) -> Encoded:
+        """Both sides of every pair, end to end in `input_ids`; `n_first` says where side b begins.
+
+        Raises:
+            DataError: a response is empty, or the items lack the chats that training saw.
+        """
+        if self.messages and not all(name in items for name in CHATS):
+            raise DataError(
+                f"the adapter was trained on chats, but the items have no column "
+                f'"{next(name for name in CHATS if name not in items)}".',
+                fix="Give the whole chats of both sides, messages_a and messages_b.",
+            )
+        shown = items if self.messages else items.drop(columns=list(CHATS), errors="ignore")
+        tokens = self._tokens(tokenizer, max_length)
+        pairs = _pairs(shown, "the items")
+        first, second = (tokens([pair[side] for pair in pairs]) for side in (0, 1))
+        fields: dict[str, Sequence[Any]] = {
+            "input_ids": [a.ids + b.ids for a, b in zip(first, second, strict=True)],
+            "n_first": [len(a.ids) for a in first],
+        }
+        return Encoded(fields, _cut_notes(pairs, first, second, tokens.limit))
+
+    def encode_responses(
+        self, responses: Sequence[Response], tokenizer: PreTrainedTokenizerBase, max_length: int | None
+    ) -> list[Fitted]:
+        """Tokens of single responses, as those of pairs."""
+        return self._tokens(tokenizer, max_length)(responses)
+
+    def _tokens(self, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> ResponseTokens:
+        limit = token_limit(tokenizer, max_length)
+        return ResponseTokens(tokenizer, limit, bool(self.chat), self.template or JOINED)
+
+    def collate(
+        self, fields: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase
+    ) -> dict[str, Tensor]:
+        """`input_ids` and `attention_mask` [B, 2, n], side a first; padded on the right whatever the tokenizer says.
+
+        A causal model reads the reward at the last token, and padding in front would move positions.
+        """
+        ids = [
+            side
+            for each in fields
+            for side in (each["input_ids"][: each["n_first"]], each["input_ids"][each["n_first"] :])
+        ]
+        return {name: value.unflatten(0, (len(fields), 2)) for name, value in padded(ids, tokenizer).items()}
+
+    def forward(
+        self, model: nn.Module, tokens: dict[str, Tensor], *, states: bool = False, **preference: Any
+    ) -> Scored:
+        """Rewards of both sides as logits [B, 2], whose softmax is Bradley and Terry's model of a vote.
+
+        States are those of the last layer alone, side a less side b [1, B, H].
+        """
+        rewards, features = self.rewards(model, tokens, features=states, **preference)
+        return Scored(rewards, None, None if features is None else features[None])
+
+    def compared(
+        self, model: nn.Module, tokens: dict[str, Tensor], *, features: bool = False, **preference: Any
+    ) -> Comparison:
+        """Margins of B pairs, and with `features` their responses' pooled last states, a less b [B, H]."""
+        rewards, states = self.rewards(model, tokens, features=features, **preference)
+        return Comparison(rewards[:, 0] - rewards[:, 1], states)
+
+    def rewards(
+        self, model: nn.Module, tokens: dict[str, Tensor], *, features: bool = False, **preference: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Rewards of both sides [B, 2] in float32, and the difference of their features [B, H] or None.
+
+        A response that occurs several times in the batch goes through the model once.
+        """
+        both = (
+            tokens["input_ids"] * 2 + tokens["attention_mask"]
+        )  # padding may have the number of a real token
+        rows, of_side = both.flatten(0, 1).unique(dim=0, return_inverse=True)  # [U, n], [2B]
+        inputs = {"input_ids": rows // 2, "attention_mask": rows % 2}
+        if "noise" in preference:  # the same for the whole batch
+            preference["noise"] = preference["noise"][:1].expand(len(rows), -1)
+        output, _ = recorded_pass(model, inputs, output_hidden_states=features or None, **preference)
+        rewards = output.logits.float().squeeze(-1)[of_side].unflatten(0, (-1, 2))  # [B, 2]
+        if not features:
+            return rewards, None
+        hidden = output.get("hidden_states")
+        hidden = output.get("encoder_hidden_states") if hidden is None else hidden
+        pooled = mean_of_tokens(hidden[-1].float(), inputs["attention_mask"])[of_side].unflatten(0, (-1, 2))
+        return rewards, pooled[:, 0] - pooled[:, 1]
+
+
+def padded(ids: Sequence[list[int]], tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
+    """`input_ids` and `attention_mask` [R, n] of R token lists, padded on the right."""
+    n = max(map(len, ids))
+    pad = tokenizer.pad_token_id or 0
+    return {
+        "input_ids": torch.tensor([[*each, *[pad] * (n - len(each))] for each in ids]),
+        "attention_mask": torch.tensor([[*[1] * len(each), *[0] * (n - len(each))] for each in ids]),
+    }
+
+
+def _pairs(items: pd.DataFrame, source: str) -> list[tuple[Response, Response]]:
+    """The responses of items, none of them empty."""
+    pairs = response_pairs(items, source)
+    for item, pair in zip(items["item_id"], pairs, strict=True):
+        for side, column in zip(pair, SIDES, strict=True):
+            if not side.reply[-1]["content"].strip():
+                raise DataError(
+                    "the response is empty.",
+                    where=f'{source}, item "{item}", column "{column}"',
+                    fix="Fill it in, or remove the item.",
+                )
+    return pairs
+
+
+def _cut_notes(
+    pairs: Sequence[tuple[Response, Response]], first: Sequence[Fitted], second: Sequence[Fitted], limit: int
+) -> list[str]:
+    notes = []
+    cut = [
+        one for each in zip(first, second, strict=True) for one in each if one.cut_prompt + one.cut_response
+    ]
+    responses = sum(one.cut_response > 0 for one in cut)
+    if cut:
+        notes.append(
+            f"{len(cut):,} of {2 * len(pairs):,} responses were too long for {limit} tokens with their prompt: the "
+            f"beginnings of their prompts were left out, and the ends of {responses:,} of the responses. A larger "
+            "max_length keeps more."
+        )
+    alike = sum(
+        a.ids == b.ids and pair[0].chat != pair[1].chat
+        for pair, a, b in zip(pairs, first, second, strict=True)
+    )
+    if alike:
+        notes.append(
+            f"{count(alike, 'pair')} with responses that differ, but not in the tokens that the model sees: their "
+            "rewards are equal."
+        )
+    return notes
+
+
+def _check_template(template: str) -> None:
+    if missing := [slot for slot in ("{text}", "{response}") if template.count(slot) != 1]:
+        raise UsageError(
+            f"the template needs the slot {missing[0]} once.", fix="Write it as '{text}\\n{response}'."
+        )

@@ -1,0 +1,432 @@
+"""Reward models from votes: symmetry, shared passes, TRL's loss, what is saved, who voted, and bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from peft import AutoPeftModelForSequenceClassification
+from safetensors import safe_open
+from transformers import AutoModelForSequenceClassification
+
+from dcpc import TrainedAdapter, load_adapter, train_adapter
+from dcpc.data import Annotations
+from dcpc.errors import DataError, UsageError
+from dcpc.preference.pairs import Response
+from dcpc.preference.responses import ResponseTokens
+from dcpc.preference.rule import PreferRule
+from dcpc.tasks import Prefer, task_shape
+from dcpc.training.collator import ItemCollator
+from dcpc.training.dataset import ItemDataset
+from preference.tiny_policy import simulated_votes, tiny_llama, tiny_tokenizer
+from tiny_models import save_tiny_bert
+
+RATERS = {"r": 1.0, "s": 1.0, "t": 1.0}
+SURE = dict.fromkeys(RATERS, 0.05)
+QUICK = {"num_train_epochs": 3, "learning_rate": 1e-2, "per_device_train_batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder, tokenizer = tmp_path_factory.mktemp("base") / "llama", tiny_tokenizer(chat=True)
+    tiny_llama(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def trained(
+    base: str, votes: Annotations, task: dict[str, Any] | None = None, **options: Any
+) -> TrainedAdapter:
+    settings = {"training": QUICK, "progress": False, **options}
+    return train_adapter(votes, base_model=base, task={"name": "prefer", **(task or {})}, **settings)
+
+
+def some_votes(n_pairs: int = 60, ties: float = 0.2, seed: int = 0) -> Annotations:
+    return simulated_votes(RATERS, SURE, n_pairs, ties=ties, seed=seed)[0]
+
+
+def swapped(votes: Annotations) -> Annotations:
+    table = votes.table
+    turned = table.assign(
+        response_a=table["response_b"],
+        response_b=table["response_a"],
+        label=table["label"].map({"a": "b", "b": "a", "tie": "tie"}),
+    )
+    return Annotations(turned, votes.labels, "preference")
+
+
+@pytest.fixture(scope="module")
+def adapter(llama: str) -> TrainedAdapter:
+    return trained(llama, some_votes(100), {"tastes": 0.5})
+
+
+# Symmetry and shared passes
+
+
+def test_swapping_the_sides_negates_margins_and_mirrors_votes(adapter: TrainedAdapter) -> None:
+    votes = some_votes(20, seed=3)
+    rule, columns = adapter.rule, ["p_a", "p_b", "p_tie"]
+    assert isinstance(rule, PreferRule)
+    margins = []
+    for given in (votes, swapped(votes)):
+        batch = ItemCollator(adapter.tokenizer, adapter.shape)(
+            [ItemDataset(given, adapter.tokenizer, shape=adapter.shape)[i] for i in range(20)]
+        )
+        tokens = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        margins.append(rule.shape.compared(adapter.model.eval(), tokens).margin)
+    assert margins[0].abs().max() > 0.1
+    torch.testing.assert_close(margins[0], -margins[1], atol=1e-5, rtol=0)
+    one, other = (adapter.predict(v.items, as_="distribution") for v in (votes, swapped(votes)))
+    np.testing.assert_allclose(one[columns], other[["p_b", "p_a", "p_tie"]], atol=1e-5)
+    mirror = {"a": "b", "b": "a", "tie": "tie"}
+    assert one["label"].map(mirror).tolist() == other["label"].tolist(), "decisions mirror, too"
+
+
+def test_a_response_in_several_pairs_is_encoded_once_and_scored_as_if_alone(llama: str) -> None:
+    model, tokenizer = Prefer().load(llama, ("a", "b"))
+    shape = Prefer(chat=True, template="{text}\n{response}")
+    replies = ["please0 please1 nope1", "nope0", "please2 please2"]
+    pairs = [(0, 1), (1, 2), (2, 0), (0, 0)]
+    items = pd.DataFrame(
+        {
+            "item_id": [str(i) for i in range(len(pairs))],
+            "text": "ask1 ask2",
+            "response_a": [replies[a] for a, _ in pairs],
+            "response_b": [replies[b] for _, b in pairs],
+        }
+    )
+    fields = shape.encode(items, tokenizer, None).fields
+    rows = [{name: values[i] for name, values in fields.items()} for i in range(len(pairs))]
+    seen: list[int] = []
+    model.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    with torch.no_grad():
+        together, _ = shape.rewards(model.eval(), shape.collate(rows, tokenizer))
+        alone = torch.cat([shape.rewards(model, shape.collate([row], tokenizer))[0] for row in rows])
+    assert seen[0] == len(replies)
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+    assert float(together[3, 0] - together[3, 1]) == 0.0
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_tokenizers_padding_side_does_not_matter(adapter: TrainedAdapter, side: str) -> None:
+    prompts, responses = ["ask1", "ask1 ask2 ask3", "ask5"], ["please0", "nope1 nope2 nope1", "please1 nope1"]
+    alone = [float(adapter.reward([p], [r])[0]) for p, r in zip(prompts, responses, strict=True)]
+    before, adapter.tokenizer.padding_side = adapter.tokenizer.padding_side, side
+    try:
+        np.testing.assert_allclose(adapter.reward(prompts, responses), alone, atol=1e-5)
+    finally:
+        adapter.tokenizer.padding_side = before
+
+
+# TRL
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_one_vote_per_pair_and_no_effects_is_trls_loss(tmp_path: Path, chat: bool) -> None:
+    trl = pytest.importorskip("trl")
+    from dcpc.preference.policy import chosen_dataset
+
+    votes, _ = simulated_votes(RATERS, SURE, n_pairs=8, votes_per_pair=1)
+    assert set(votes.table["label"]) == {"a", "b"}
+    tokenizer = tiny_tokenizer(chat=chat)
+    tiny_llama(tokenizer).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    model, _ = Prefer().load(str(tmp_path / "base"), votes.labels)
+    arguments = trl.RewardConfig(
+        output_dir=str(tmp_path), report_to=[], use_cpu=True, bf16=False, gradient_checkpointing=False
+    )
+    theirs = trl.RewardTrainer(
+        model, args=arguments, train_dataset=chosen_dataset(votes, tokenizer), processing_class=tokenizer
+    )
+    shape = Prefer(ties=0, sides=0).bound(votes, tokenizer)
+    data = ItemDataset(votes, tokenizer, shape=shape)
+    rule = PreferRule(shape.raters, shape.scale(votes), RATERS, shape=shape)
+    rule.prepare(model.eval(), data)
+    ours = rule.loss(model, ItemCollator(tokenizer, shape)([data[i] for i in range(8)]), 0.0).loss
+    batch = theirs.data_collator([theirs.train_dataset[i] for i in range(8)])
+    expected = theirs.compute_loss(model, batch)
+    assert ours.item() == pytest.approx(expected.item(), abs=1e-6)
+    assert abs(ours.item() - 0.6931) > 1e-3
+    found = [torch.autograd.grad(loss, model.score.weight)[0] for loss in (ours, expected)]
+    torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=0)
+
+
+# What is saved
+
+
+def test_an_adapter_predicts_and_scores_the_same_when_it_is_loaded(
+    adapter: TrainedAdapter, tmp_path: Path
+) -> None:
+    adapter.save(tmp_path / "a")
+    again, votes = load_adapter(tmp_path / "a"), some_votes(10, seed=5)
+    for form in ("distribution", "annotators"):
+        pd.testing.assert_frame_equal(again.predict(votes.items, form), adapter.predict(votes.items, form))
+    np.testing.assert_allclose(again.reward(["ask1"], ["nope1"]), adapter.reward(["ask1"], ["nope1"]))
+    assert again.annotators == ["r", "s", "t"]
+
+
+def test_a_low_rank_reward_model_is_a_plain_one_for_peft_and_transformers(llama: str, tmp_path: Path) -> None:
+    ours = trained(llama, some_votes(), method="lora")
+    ours.save(tmp_path / "a")
+    with safe_open(tmp_path / "a" / "adapter_model.safetensors", "pt") as file:
+        names = list(file.keys())
+    assert names
+    assert all("lora_" in name or "score" in name for name in names), "no rater among the adapter's tensors"
+    expected = ours.reward(["ask1 ask2"] * 2, ["please1 please2", "nope1"])
+    ids = [
+        ours.tokenizer.apply_chat_template(
+            [{"role": "user", "content": "ask1 ask2"}, {"role": "assistant", "content": reply}], return_dict=True,
+            return_tensors="pt",
+        )
+        for reply in ("please1 please2", "nope1")
+    ]  # fmt: skip
+    model = AutoPeftModelForSequenceClassification.from_pretrained(tmp_path / "a", num_labels=1).eval()
+    with torch.no_grad():
+        plain = [model(**each).logits.item() for each in ids]
+    np.testing.assert_allclose(plain, expected, atol=1e-5)
+    model.merge_and_unload().save_pretrained(tmp_path / "merged")
+    merged = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged").eval()
+    assert merged.config.num_labels == 1
+    with torch.no_grad():
+        np.testing.assert_allclose([merged(**each).logits.item() for each in ids], expected, atol=1e-4)
+
+
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(llama: str, tmp_path: Path) -> None:
+    votes = some_votes()
+    options = {"num_train_epochs": 4, "save_strategy": "epoch", "save_total_limit": 9, "learning_rate": 1e-2}
+    whole = trained(llama, votes, {"tastes": 0.3}, training=options, checkpoints=tmp_path / "c")
+    steps = sorted(int(path.name.split("-")[1]) for path in (tmp_path / "c").glob("checkpoint-*"))
+    resume = tmp_path / "c" / f"checkpoint-{steps[1]}"
+    again = trained(
+        llama, votes, {"tastes": 0.3}, training=options, checkpoints=tmp_path / "c", resume=resume
+    )
+    for name, value in whole.rule.state().items():
+        torch.testing.assert_close(again.rule.state()[name], value, msg=name)
+    items = votes.items
+    pd.testing.assert_frame_equal(again.predict(items, "distribution"), whole.predict(items, "distribution"))
+
+
+# Who voted
+
+
+def test_a_rater_who_calls_many_ties_is_expected_to(llama: str) -> None:
+    votes = some_votes(150, ties=0.0)
+    rng = np.random.default_rng(0)
+    undecided = (votes.table["annotator_id"] == "t") & (rng.random(votes.n_judgements) < 0.8)
+    table = votes.table.assign(label=votes.table["label"].mask(undecided, "tie"))
+    found = trained(llama, Annotations(table, ("a", "b", "tie"), "preference"), {"ties": 2.0})
+    held = some_votes(20, seed=9)
+    rule = found.rule
+    assert isinstance(rule, PreferRule)
+    assert rule.raters is not None
+    own = rule.raters.effects.mean[:, 0].tolist()  # type: ignore[union-attr]
+    assert own[2] > max(own[:2]) + 0.3
+    judged = found.evaluate(Annotations(held.table, ("a", "b", "tie"), "preference"))
+    assert {"vote_accuracy", "vote_log_loss", "side_accuracy", "tie_share"} <= set(judged)
+
+
+def test_an_unknown_rater_is_expected_to_vote_as_all_do_and_a_known_groups_member_as_the_group(
+    llama: str,
+) -> None:
+    from dcpc.prediction import predict_annotators, predict_distribution
+
+    groups = {"r": "x", "s": "x", "t": "y", "new": "y"}
+    found = trained(llama, some_votes(), adapter={"annotator_groups": groups})
+    items = some_votes(4, seed=2).items
+    who = predict_annotators(found, items, np.arange(4), ["nobody", "nobody", "new", "nobody"])
+    all_ = predict_distribution(found, items)
+    np.testing.assert_allclose(who[[0, 1, 3]], all_[[0, 1, 3]], atol=1e-6)
+    assert not np.allclose(who[2], all_[2], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["dcpc", "lora", "p-tuning-v2"])
+def test_every_carrier_learns_rewards(llama: str, method: str) -> None:
+    options = {"num_train_epochs": 8, "learning_rate": 2e-2, "per_device_train_batch_size": 16}
+    found = trained(llama, some_votes(150, ties=0.1), method=method, training=options)
+    held, politer = simulated_votes({"judge": 1.0}, {"judge": 0.0}, 80, 1, seed=31)
+    ends = [
+        found.reward(held.items["text"].tolist(), held.items[side].tolist())
+        for side in ("response_a", "response_b")
+    ]
+    assert (np.sign(ends[0] - ends[1]) == politer).mean() > 0.75
+
+
+def test_an_encoder_scores_joined_texts(tmp_path: Path) -> None:
+    base = save_tiny_bert(tmp_path / "bert")
+    rows = [
+        (str(i), "the film was", "very good", "bad and awful", who, "a") for i in range(12) for who in "xy"
+    ]
+    rows += [(f"b{i}", "a meal was", "poor", "lovely", who, "b") for i in range(12) for who in "xy"]
+    columns = ["item_id", "text", "response_a", "response_b", "annotator_id", "label"]
+    votes = Annotations(pd.DataFrame(rows, columns=columns), ("a", "b"), "preference")
+    found = trained(base, votes)
+    good, bad = found.reward(["the film was"] * 2, ["good", "awful"])
+    assert good > bad
+
+
+def graded(labels: list[str]) -> Annotations:
+    votes = some_votes(150)
+    rng = np.random.default_rng(0)
+    strong = rng.random(votes.n_judgements) < 0.5
+    by_sign = {"a": (0, 1), "b": (4, 3), "tie": (2, 2)}
+    names = [
+        labels[by_sign[vote][int(weak)]] for vote, weak in zip(votes.table["label"], ~strong, strict=True)
+    ]
+    return Annotations(votes.table.assign(label=names), tuple(labels), "ordinal")
+
+
+@pytest.mark.parametrize(
+    "labels", [["-2", "-1", "0", "1", "2"], ["a wins", "a a bit", "no", "b a bit", "b wins"]]
+)
+def test_graded_votes_have_an_ordinal_likelihood(llama: str, labels: list[str]) -> None:
+    votes = graded(labels)
+    found = trained(llama, votes, training={**QUICK, "num_train_epochs": 8, "learning_rate": 2e-2})
+    shares = found.predict(votes.items, "distribution")
+    assert found.shape.name == "prefer"
+    flipped = votes.items.assign(response_a=votes.items["response_b"], response_b=votes.items["response_a"])
+    mirrored = found.predict(flipped, "distribution")
+    columns = [f"p_{label}" for label in labels]
+    np.testing.assert_allclose(shares[columns], mirrored[columns[::-1]], atol=1e-5)
+    assert found.evaluate(votes)["side_accuracy"] > 0.7
+
+
+# Bad input
+
+
+def pair(**changes: Any) -> pd.DataFrame:
+    row = {
+        "item_id": "i",
+        "text": "ask1",
+        "response_a": "please0",
+        "response_b": "nope0",
+        "annotator_id": "r",
+    }
+    other = {**row, "item_id": "j", "response_b": "nope1", "label": "b"}
+    return pd.DataFrame([{**row, "label": "a", **changes}, other])
+
+
+@pytest.mark.parametrize(
+    ("table", "labels", "scale", "message"),
+    [
+        (pair(response_a="  "), ("a", "b"), "preference", "response is empty"),
+        (pair().assign(label="tie"), ("a", "b", "tie"), "preference", "all votes are ties"),
+        (pair(), ("a", "c"), "preference", "neither side"),
+        (pair(), ("a", "b"), "nominal", "not votes"),
+    ],
+)
+def test_what_is_no_vote_between_two_responses_is_refused(
+    table: pd.DataFrame, labels: tuple[str, ...], scale: Any, message: str
+) -> None:
+    with pytest.raises((DataError, UsageError), match=message):
+        Prefer().check(Annotations(table, labels, scale))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        ([("user", "ask1")], [("user", "ask1"), ("assistant", "nope1")], "last turn is of the role"),
+        ([("user", "ask1"), ("assistant", "x")], [("user", "ask2"), ("assistant", "y")], "different prompts"),
+        ([("user", "ask1"), ("assistant", " ")], [("user", "ask1"), ("assistant", "y")], "response is empty"),
+    ],
+)
+def test_chats_that_are_no_pair_are_refused(a: Any, b: Any, message: str) -> None:
+    chats = [json.dumps([{"role": role, "content": content} for role, content in turns]) for turns in (a, b)]
+    table = pair().assign(messages_a=chats[0], messages_b=chats[1])
+    with pytest.raises(DataError, match=message):
+        Prefer().check(Annotations(table, ("a", "b"), "preference"))
+
+
+def test_odd_votes_are_counted_and_trained_on(llama: str) -> None:
+    votes = some_votes(30)
+    first = votes.table.iloc[0]
+    rows = [
+        {**first, "item_id": "equal", "response_b": first["response_a"], "label": "tie"},
+        {**first, "item_id": "turned", "response_a": first["response_b"], "response_b": first["response_a"]},
+    ]
+    always = [
+        {**first, "item_id": f"x{i}", "text": f"ask3 {i}", "annotator_id": "yes", "label": "a"}
+        for i in range(6)
+    ]
+    table = pd.concat([votes.table, pd.DataFrame([*rows, *always])], ignore_index=True)
+    notes = " ".join(trained(llama, Annotations(table, votes.labels, "preference"), validation=None).notes)
+    assert "1 pair with two equal responses" in notes
+    assert "judged in both orders by one rater" in notes
+    assert '1 rater gave one vote only: "yes" (a, 6 times)' in notes
+
+
+def test_responses_that_are_cut_to_the_same_tokens_are_counted() -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    long = " ".join(["nope1"] * 80)
+    items = pair(response_a=f"{long} nope3", response_b=f"{long} please1 nope3", text="ask1 " * 80).head(1)
+    encoded = Prefer(chat=True).encode(items, tokenizer, 32)
+    assert len(encoded.fields["input_ids"][0]) == 64
+    assert "2 of 2 responses were too long" in encoded.notes[0]
+    assert "1 pair with responses that differ, but not in the tokens" in encoded.notes[1]
+
+
+def test_a_long_prompt_loses_its_beginning_before_a_response_loses_its_end() -> None:
+    tokens = ResponseTokens(tiny_tokenizer(), 12, chat=False)
+    asked = Response(
+        [{"role": "user", "content": "ask1 " * 20}], [{"role": "assistant", "content": "please1 nope2"}]
+    )
+    (fitted,) = tokens([asked])
+    assert (len(fitted.ids), fitted.cut_response) == (12, 0)
+    assert tokens.tokenizer.decode(fitted.ids[-3:]) == "please1 nope2 </s>"
+    wordy = Response(
+        [{"role": "user", "content": "ask1"}], [{"role": "assistant", "content": "please1 " * 40}]
+    )
+    (fitted,) = tokens([wordy])
+    assert (len(fitted.ids), fitted.cut_prompt) == (12, 0)
+    assert fitted.ids[-1] == tokens.tokenizer.eos_token_id, "where a causal model reads the reward"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"adapter": {"annotator_mode": "prefix"}}, "no effect on rewards"),
+        ({"training": {"preset": "paper"}}, "likelihood of votes"),
+        ({"task": {"template": "{text}"}}, "slot {response} once"),
+    ],
+)
+def test_settings_without_effect_on_rewards_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        trained("nowhere", some_votes(8), **options)
+
+
+def test_a_template_that_does_not_join_both_and_unknown_settings_are_refused() -> None:
+    with pytest.raises(UsageError, match="ties"):
+        task_shape({"name": "prefer", "ties": -1})
+
+
+def test_rewards_need_an_adapter_that_gives_them_and_responses(adapter: TrainedAdapter) -> None:
+    for prompts, responses, message in (
+        (["ask1"], [], "as many prompts"),
+        (["ask1"], [" "], "response is empty"),
+        ([], [], "no responses"),
+        ([["ask1"]], ["nope1"], "list of turns"),
+    ):
+        with pytest.raises((DataError, UsageError), match=message):
+            adapter.reward(prompts, responses)  # type: ignore[arg-type]
+
+
+def test_an_adapter_that_was_trained_on_chats_wants_chats(llama: str) -> None:
+    votes = some_votes(20)
+    chats = {
+        f"messages_{side}": [
+            json.dumps([{"role": "user", "content": text}, {"role": "assistant", "content": reply}])
+            for text, reply in zip(votes.table["text"], votes.table[f"response_{side}"], strict=True)
+        ]
+        for side in "ab"
+    }
+    found = trained(llama, Annotations(votes.table.assign(**chats), votes.labels, "preference"))
+    assert found.task.shape is not None
+    assert found.task.shape["messages"]
+    with pytest.raises(DataError, match="trained on chats"):
+        found.predict(votes.items)
