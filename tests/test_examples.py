@@ -31,6 +31,7 @@ def test_every_example_has_a_test() -> None:
         "persons_and_groups",
         "serving",
         "own_model",
+        "best_of_n",
     }
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
@@ -48,6 +49,14 @@ def test_reading_the_disagreement(tmp_path: Path, capsys: pytest.CaptureFixture[
     example["main"](example["small_table"](tmp_path), tmp_path)
     assert "24 items, 72 judgements" in capsys.readouterr().out
     assert "<html" in (tmp_path / "disagreement.html").read_text(encoding="utf-8")
+
+
+def test_the_best_of_several_replies(base: str, capsys: pytest.CaptureFixture[str]) -> None:
+    script("best_of_n")["main"](base)
+    said = capsys.readouterr().out
+    assert "Gladly: one moment, please." in said
+    assert "p_tie" in said
+    assert "cem" in said
 
 
 def test_persons_and_groups(base: str, capsys: pytest.CaptureFixture[str]) -> None:

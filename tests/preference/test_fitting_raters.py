@@ -1,0 +1,66 @@
+"""Raters' effects a posteriori: thresholds and sides from votes alone, and new raters beside known ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dcpc.errors import UsageError
+from dcpc.preference import Comparison, RaterConfig, RaterModel
+from dcpc.preference.fitting import fit_raters, with_new_raters
+
+LABELS = ("a", "b", "tie")
+
+
+def simulated(n: int, log_nu: float, side: float, seed: int = 0) -> tuple[Comparison, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    margin = torch.randn(n, generator=generator)
+    lead = (margin + side) / 2
+    logits = torch.stack([lead, -lead, torch.full((n,), log_nu)], dim=1)
+    return Comparison(margin), torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
+
+
+def test_thresholds_and_sides_of_raters_are_found() -> None:
+    truth = {"x": (1.0, 0.0), "y": (-1.0, 0.8), "z": (0.0, -0.8)}
+    drawn = [simulated(800, *numbers, seed=i) for i, numbers in enumerate(truth.values())]
+    margin, votes = torch.cat([pairs.margin for pairs, _ in drawn]), torch.cat([each for _, each in drawn])
+    model = RaterModel(list(truth), LABELS, None, RaterConfig(ties=1.0, sides=1.0))
+    fit_raters(model, Comparison(margin), votes, model.index([who for who in truth for _ in range(800)]))
+    assert model.effects is not None
+    found = model.effects.mean.detach() * model.scales
+    ties, sides = zip(*truth.values(), strict=True)
+    assert model.thresholds.item() + found[:, 0].numpy() == pytest.approx(np.array(ties), abs=0.25)
+    assert found[:, 1].numpy() == pytest.approx(np.array(sides), abs=0.25)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_few_votes_are_shrunk_and_none_leave_a_rater_at_the_pool() -> None:
+    model = RaterModel(["few", "none"], LABELS, None, RaterConfig(ties=0.5, sides=0.0))
+    fit_raters(
+        model, Comparison(torch.zeros(2)), torch.tensor([2, 2]), model.index(["few", "few"]), pool=False
+    )
+    assert model.effects is not None
+    few, none = (model.effects.mean.detach() * model.scales)[:, 0].tolist()
+    assert 0.1 < few < 1.0
+    assert none == 0.0
+
+
+def test_new_raters_are_learned_and_the_known_ones_stay() -> None:
+    pairs, votes = simulated(300, 0.0, 0.0)
+    model = RaterModel(["x", "y"], LABELS, {"x": "g", "y": "g"}, RaterConfig(ties=1.0, sides=0.5))
+    fit_raters(model, pairs, votes, model.index(["x", "y"] * 150))
+    undecided = torch.full((10,), 2)
+    more = with_new_raters(
+        model, ["new", "silent"], Comparison(torch.zeros(10)), undecided, ["new"] * 10, groups={"silent": "g"}
+    )
+    assert more.raters == ["x", "y", "new", "silent"]
+    same = Comparison(torch.zeros(1))
+    for who in ("x", "y"):
+        torch.testing.assert_close(more(same, more.index([who])), model.eval()(same, model.index([who])))
+    tie = {who: more(same, more.index([who])).exp()[0, 2].item() for who in more.raters}
+    assert tie["new"] > tie["x"] + 0.2
+    with pytest.raises(UsageError, match="known already"):
+        with_new_raters(more, ["new"], same, torch.tensor([0]), ["new"])
+    with pytest.raises(UsageError, match="no effects"):
+        with_new_raters(RaterModel([], LABELS), ["new"], same, torch.tensor([0]), ["new"])
