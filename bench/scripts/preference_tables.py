@@ -11,12 +11,14 @@ from pages import write_page
 
 from dcpc_bench.preferences.page import page
 from dcpc_bench.preferences.suite import CELLS, read_cells
+from dcpc_bench.preferences.trained import CELLS as TRAINED
 
 ROOT = Path(__file__).resolve().parents[2]
+STORE = ROOT / "results" / "preferences"
 
 if __name__ == "__main__":
     write_page(
         ROOT / "docs" / "preference-results.md",
-        lambda: page(read_cells(ROOT / "results" / "preferences" / CELLS)),
+        lambda: page(read_cells(STORE / CELLS), read_cells(STORE / TRAINED)),
         __doc__,
     )

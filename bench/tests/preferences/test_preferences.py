@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import torch
 
-from dcpc_bench.preferences.data import Votes, split_units
+from dcpc.data import Annotations
+from dcpc.preference import RaterConfig, RaterModel
+from dcpc_bench.preferences.data import LABELS, Votes, split_units
 from dcpc_bench.preferences.fitting import build, fitted, mean_loss
 from dcpc_bench.preferences.methods import METHODS
 from dcpc_bench.preferences.page import page, summary
 from dcpc_bench.preferences.suite import cells
+from dcpc_bench.preferences.trained import calibrate, divided
 
 
 def simulated(ties: tuple[float, ...]) -> Votes:
@@ -46,3 +52,41 @@ def test_cells_of_all_methods_make_a_page() -> None:
     assert all(len(cell["new_raters"]) == 6 for cell in found)
     assert set(summary(found).index) == set(METHODS)
     assert "New raters" in page(found)
+
+
+def test_the_factor_of_margins_and_the_share_of_ties_are_found_on_validation_votes() -> None:
+    rng = np.random.default_rng(0)
+    margin = rng.normal(size=2000)
+    logits = np.stack([1.5 * margin, -1.5 * margin, np.full(2000, 0.7)], axis=1)  # a factor of 3
+    vote = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    table = pd.DataFrame({"item_id": np.arange(2000).astype(str), "text": "x", "annotator_id": "r"})
+    votes = Annotations(table.assign(label=np.array(LABELS)[vote]), LABELS, "preference")
+    raters = RaterModel([], LABELS, None, RaterConfig.none())
+    factor = calibrate(raters, torch.from_numpy(margin).float(), votes)
+    assert abs(factor - 3.0) < 0.4
+    assert abs(raters.thresholds.item() - 0.7) < 0.2
+
+
+def test_trained_cells_have_a_table_of_their_own() -> None:
+    shared = {"set": "s", "pairs": 500, "side_accuracy": 0.6}
+    lines = [
+        {
+            **shared,
+            "seed": seed,
+            "method": name,
+            "loss": loss,
+            "unit_losses": {"u": [loss, 1], "v": [loss, 1]},
+        }
+        for seed in (0, 1)
+        for name, loss in (("dcpc", 0.9), ("dcpc-raters-off", 1.0))
+    ]
+    found = page(list(cells("simulated", simulated((1.0, 0.0)), seed=0)), lines)
+    assert "0.9000, 60.0 %; -10.00 %" in found
+    assert "TRL RewardTrainer, majority | –" in found
+
+
+def test_a_set_is_divided_by_prompt(shared_data: Path) -> None:
+    parts, unit = divided(shared_data, "mt_bench_human", 0, 60)
+    units = [set(unit[part.table["item_id"]]) for part in parts]
+    assert sum(map(len, units)) == len(set.union(*units))
+    assert sum(part.n_items for part in parts) == 60

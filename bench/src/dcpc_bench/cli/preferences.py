@@ -13,6 +13,10 @@ def command(
     output: Annotated[Path, typer.Option(help="Folder of the store; what it has is not run again.")],
     sets: Annotated[str | None, typer.Option(help="Sets, by commas; all of them by default.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Splits per set.")] = 5,
+    trained: Annotated[
+        bool, typer.Option("--trained", help="Train reward models on `minilm` instead, and TRL's besides.")
+    ] = False,
+    pairs: Annotated[int, typer.Option(min=20, help="With --trained: pairs drawn of a set.")] = 500,
 ) -> None:
     """Predict held-out votes of known and new raters from frozen features: every method, every set, every seed."""
     from dcpc.names import check_name
@@ -23,5 +27,10 @@ def command(
     names = list(SETS) if sets is None else [name.strip() for name in sets.split(",")]
     for name in names:
         check_name(name, list(SETS), "set of votes")
+    if trained:
+        from dcpc_bench.preferences import trained as rewards
+
+        rewards.run(data, output, rewards.NAMES if sets is None else names, seeds, pairs)
+        return
     run(data, output, names, seeds)
     typer.echo(summary(read_cells(output / CELLS)).to_string())

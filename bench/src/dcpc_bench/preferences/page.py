@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from dcpc_bench.preferences.methods import METHODS
+from dcpc_bench.preferences.trained import REFERENCE as RATERS_ALIKE
+from dcpc_bench.preferences.trained import TITLES as REWARDS
 from dcpc_bench.statistics.significance import Comparison, compare_over_seeds, draw_items, quotient
 
 REFERENCE = "bradley-terry"
@@ -34,14 +36,62 @@ def summary(cells: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return wide.loc[[name for name in METHODS if name in wide.index]].round(4)
 
 
-def page(cells: Sequence[dict[str, Any]]) -> str:
-    """The whole page, in Markdown."""
+def page(cells: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]] = ()) -> str:
+    """The whole page, in Markdown.
+
+    Args:
+        cells: of the suite on frozen features.
+        trained: of trained reward models; none leave their part out.
+    """
     sets = list(dict.fromkeys(cell["set"] for cell in cells))
     parts = [HEAD, "## Cross-entropy of held-out votes (nats)\n", _losses(cells, sets)]
     parts += ["\n## Against Bradley-Terry with ties\n", _differences(cells, sets)]
     parts += ["\n## Votes predicted right, and raters counted alike\n", _accuracies(cells, sets)]
     parts += ["\n## New raters\n", _new_raters(cells, sets)]
+    if trained:
+        parts += ["\n## Trained reward models\n", _trained(trained)]
     return "\n".join(parts) + "\n"
+
+
+def _trained(cells: Sequence[dict[str, Any]]) -> str:
+    """Losses per set, their difference to raters who are all alike, and accuracies."""
+    sets = list(dict.fromkeys(cell["set"] for cell in cells))
+    seeds = {name: len({cell["seed"] for cell in cells if cell["set"] == name}) for name in sets}
+    rows = []
+    for method, title in REWARDS.items():
+        row = [title]
+        for name in sets:
+            found, reference = _of(cells, name, method), _of(cells, name, RATERS_ALIKE)
+            if not found:
+                row.append("–")
+                continue
+            loss, side = (float(np.mean([cell[key] for cell in found])) for key in ("loss", "side_accuracy"))
+            text = f"{loss:.4f}, {100 * side:.1f} %"
+            if method != RATERS_ALIKE:
+                both = [
+                    [c for c in part if c["seed"] in _seeds(found) & _seeds(reference)]
+                    for part in (found, reference)
+                ]
+                change = relative_difference(*both)
+                text += (
+                    f"; {100 * change.difference:+.2f} % [{100 * change.low:+.2f}, {100 * change.high:+.2f}]"
+                )
+            row.append(text)
+        rows.append(row)
+    votes = cells[0]["pairs"]
+    of_sets = ", ".join(f"{name} {n}" for name, n in seeds.items())
+    note = (
+        f"\nOn `minilm`, {votes} pairs drawn of each set, split by prompt, one pass (seeds: {of_sets}).\n"
+        "Cross-entropy of held-out votes in nats and accuracy of votes for a side; then the relative difference of the\n"
+        "cross-entropy to raters who are all alike, with 95 % intervals over seeds and prompts, not corrected for many\n"
+        "comparisons. All methods train the same tensors with the same steps. TRL 1.16's `RewardTrainer` has no label\n"
+        "smoothing. Regenerate with `dcpc-bench preferences --trained --data FOLDER --output results/preferences`."
+    )
+    return _markdown(rows, ["method", *sets]) + "\n" + note
+
+
+def _seeds(cells: Sequence[dict[str, Any]]) -> set[int]:
+    return {cell["seed"] for cell in cells}
 
 
 def _markdown(rows: list[list[str]], head: list[str]) -> str:

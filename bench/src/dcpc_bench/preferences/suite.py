@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,9 @@ def cells(name: str, votes: Votes, seed: int) -> Iterator[dict[str, Any]]:
             "votes": {"train": len(train), "validation": len(validation), "test": len(test)},
             "loss": float(loss.mean()),
             "accuracy": float(right.mean()),
-            "loss_by_rater": _mean_by(loss, test.rater.numpy()),
-            "accuracy_by_rater": _mean_by(right, test.rater.numpy()),
-            "unit_losses": _by_unit(loss, test),
+            "loss_by_rater": mean_by(loss, test.rater.numpy()),
+            "accuracy_by_rater": mean_by(right, test.rater.numpy()),
+            "unit_losses": by_unit(loss, test.unit[test.pair.numpy()]),
             "new_raters": new,
             "cpu_seconds": round(time.process_time() - started, 2),
         }
@@ -112,17 +113,24 @@ def _joined(first: Votes, second: Votes) -> Votes:
     )
 
 
-def _mean_by(values: np.ndarray, groups: np.ndarray) -> float:
+def mean_by(values: np.ndarray, groups: np.ndarray) -> float:
     """Mean over groups of their means: a rater with few votes counts like one with many."""
     counts = np.bincount(groups)
     sums = np.bincount(groups, weights=values)
     return float((sums[counts > 0] / counts[counts > 0]).mean())
 
 
-def _by_unit(loss: np.ndarray, test: Votes) -> dict[str, list[float]]:
-    """Sum of losses and number of votes of every unit, for the bootstrap."""
-    unit = test.unit[test.pair.numpy()]
-    return {str(u): [float(loss[unit == u].sum()), int((unit == u).sum())] for u in np.unique(unit)}
+def by_unit(loss: np.ndarray, unit: np.ndarray) -> dict[str, list[float]]:
+    """Sum of losses and number of votes of every unit, for the bootstrap.
+
+    Units are prompts, topics or stories. They go by a hash, which says what belongs together and copies no data.
+
+    Args:
+        loss: of J votes.
+        unit: of each vote [J].
+    """
+    sums = {str(u): [float(loss[unit == u].sum()), int((unit == u).sum())] for u in np.unique(unit)}
+    return {sha256(name.encode()).hexdigest()[:12]: value for name, value in sums.items()}
 
 
 def _new_raters(

@@ -1,0 +1,278 @@
+"""The suite's second part: reward models trained on `minilm`, with and without raters, and TRL's `RewardTrainer`.
+
+All methods train the same tensors (DCPC's bottlenecks and a head with one output) for as many steps of as many rows
+on the same tokens, so that only what is made of the votes differs. TRL's trainer has one chosen and one rejected
+response per row: a row per vote for a side, or one per majority; ties have no place. What a margin says about votes,
+a factor and the pool's threshold of ties, is fitted on validation votes for every method alike.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from dcpc import TrainedAdapter, train_adapter
+from dcpc.data import Annotations
+from dcpc.evaluation.votes import vote_figures
+from dcpc.preference import Comparison, RaterConfig, RaterModel
+from dcpc.preference.fitting import fit_raters
+from dcpc.preference.pairs import response_pairs, votes_by_item
+from dcpc.preference.rule import PreferRule
+from dcpc.task import Task
+from dcpc.tasks import Prefer
+from dcpc.training.arguments import made_arguments
+from dcpc.training.carriers import DCPCCarrier
+from dcpc_bench.preferences.data import LABELS, SETS
+from dcpc_bench.preferences.suite import by_unit, mean_by, read_cells
+
+CELLS = "trained.jsonl"
+NAMES = ("mt_bench_human", "tulu_human_eval", "pandalm")
+BASE, MAX_LENGTH, PAIRS, BATCH, RATE = "minilm", 128, 500, 8, 3e-3
+SHARES = (0.6, 0.15)
+"""Of the units, for training and validation; the rest is the test's."""
+TITLES = {
+    "dcpc": "DCPC reward: ties and sides of raters",
+    "dcpc-raters-off": "DCPC reward, raters alike",
+    "trl-votes": "TRL RewardTrainer, a row per vote",
+    "trl-votes-raters": "the same, raters fitted afterwards",
+    "trl-majority": "TRL RewardTrainer, majority",
+}
+"""Methods by name, as tables call them."""
+REFERENCE = "dcpc-raters-off"
+
+
+def run(data: Path, output: Path, sets: Sequence[str] = NAMES, seeds: int = 2, pairs: int = PAIRS) -> None:
+    """Run all cells that `output` lacks; one set and seed after the other, all sets of a seed first.
+
+    Args:
+        data: folder with the sets.
+        output: folder of the store; made where it is missing.
+        sets: names in `SETS`, with votes a, b and tie.
+        seeds: drawings of pairs and splits, 0 to seeds − 1.
+        pairs: pairs drawn of a set.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    store = output / CELLS
+    done = {(cell["set"], cell["seed"], cell["method"]) for cell in read_cells(store)}
+    wanted = [(name, seed) for seed in range(seeds) for name in sets]
+    for name, seed in tqdm(wanted, "reward models", leave=False):
+        if all((name, seed, method) in done for method in TITLES):
+            continue
+        parts, unit = divided(data, name, seed, pairs)
+        for methods, train in ROUTES:
+            methods = tuple(method for method in methods if (name, seed, method) not in done)
+            if not methods:
+                continue
+            started = time.process_time()
+            found = train(parts, seed)
+            for method in methods:
+                cell = _cell(found, method, parts, unit)
+                seconds = round(time.process_time() - started, 1)
+                line = {
+                    "set": name,
+                    "seed": seed,
+                    "method": method,
+                    "pairs": pairs,
+                    **cell,
+                    "cpu_seconds": seconds,
+                }
+                with store.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+
+
+def divided(
+    data: Path, name: str, seed: int, pairs: int
+) -> tuple[tuple[Annotations, Annotations, Annotations], pd.Series]:
+    """Training, validation and test votes on pairs drawn at random, no unit in two; and the unit of every item."""
+    spec = SETS[name]
+    table = pd.read_parquet(data / spec.folder)
+    rng = np.random.default_rng(seed)
+    drawn = rng.permutation(table["item_id"].unique())[:pairs]
+    table = table[table["item_id"].isin(drawn)].astype({"item_id": str, "annotator_id": str})
+    unit = table.drop_duplicates("item_id").set_index("item_id")[spec.unit].astype(str)
+    units = rng.permutation(unit.unique())
+    bounds = [round(len(units) * SHARES[0]), round(len(units) * sum(SHARES))]
+    part = pd.Series(np.searchsorted(bounds, np.arange(len(units)), side="right"), index=units)
+    of_vote = part[unit[table["item_id"]]].to_numpy()
+    columns = ["item_id", "text", "response_a", "response_b", "annotator_id"]
+    votes = table[columns].assign(label=table["preference"]).reset_index(drop=True)
+    whole = Annotations(votes, LABELS, "preference", name)
+    return tuple(whole.where(of_vote == number) for number in range(3)), unit  # type: ignore[return-value]
+
+
+Parts = tuple[Annotations, Annotations, Annotations]
+
+
+def _settings(train: Annotations, seed: int) -> dict[str, Any]:
+    steps = -(-train.n_items // BATCH)  # one pass over the pairs
+    return {
+        "seed": seed,
+        "learning_rate": RATE,
+        "per_device_train_batch_size": BATCH,
+        "max_steps": steps,
+        "warmup_steps": 0.1,
+        "bf16": True,
+        "report_to": "none",
+        "eval_strategy": "no",
+        "save_strategy": "no",
+    }
+
+
+def _by_dcpc(**effects: Any) -> Callable[[Parts, int], TrainedAdapter]:
+    def train(parts: Parts, seed: int) -> TrainedAdapter:
+        return train_adapter(
+            parts[0],
+            None,
+            base_model=BASE,
+            task={"name": "prefer", **effects},
+            training=_settings(parts[0], seed),
+            max_length=MAX_LENGTH,
+            progress=False,
+        )
+
+    return train
+
+
+def _by_trl(*, majority: bool) -> Callable[[Parts, int], TrainedAdapter]:
+    def train(parts: Parts, seed: int) -> TrainedAdapter:
+        from trl import RewardConfig, RewardTrainer
+
+        votes = parts[0]
+        torch.manual_seed(seed)
+        shape = Prefer(ties=0, sides=0)
+        base, tokenizer = shape.load(BASE, votes.labels)
+        shape = shape.bound(votes, tokenizer)
+        with TemporaryDirectory() as folder:
+            settings = {**_settings(votes, seed), "output_dir": folder, "use_cpu": True, "disable_tqdm": True}
+            model = DCPCCarrier().attach(base, votes, made_arguments(settings), {})
+            RewardTrainer(
+                model,
+                args=RewardConfig(**settings, max_length=None, gradient_checkpointing=False),
+                train_dataset=_chosen(votes, shape, tokenizer, majority),
+                processing_class=tokenizer,
+            ).train()
+        described = Task(
+            base_model=BASE,
+            method="dcpc",
+            labels=list(votes.labels),
+            scale="preference",
+            max_length=MAX_LENGTH,
+        )
+        names = list(votes.annotators)
+        rule = PreferRule(RaterConfig(), shape.scale(votes), names, shape=shape)
+        # The raters of this rule are fitted to the margins that TRL's training has led to.
+        rule.raters = RaterModel(names, LABELS, None, RaterConfig())
+        rule.raters.start(votes.counts.sum(axis=0).tolist())
+        return TrainedAdapter(model.eval(), tokenizer, described, rule=rule)
+
+    return train
+
+
+def _chosen(votes: Annotations, shape: Prefer, tokenizer: Any, majority: bool) -> Dataset:
+    """`chosen_ids` and `rejected_ids`, as TRL's trainer wants them where tokens are made already."""
+    pairs = response_pairs(votes.items)
+    sides = [
+        [
+            fitted.ids
+            for fitted in shape.encode_responses([pair[side] for pair in pairs], tokenizer, MAX_LENGTH)
+        ]
+        for side in (0, 1)
+    ]
+    sign = np.array(shape.scale(votes).sign)[votes.label_codes]
+    rows = []
+    for first, second, places in zip(*sides, votes_by_item(votes), strict=True):
+        for said in [sign[places].sum()] if majority else sign[places]:
+            ends = (first, second) if said > 0 else (second, first)
+            rows += [dict(zip(("chosen_ids", "rejected_ids"), ends, strict=True))] if said else []
+    return Dataset.from_list(rows)
+
+
+ROUTES: tuple[tuple[tuple[str, ...], Callable[[Parts, int], TrainedAdapter]], ...] = (
+    (("dcpc",), _by_dcpc()),
+    (("dcpc-raters-off",), _by_dcpc(ties=0, sides=0)),
+    (("trl-votes", "trl-votes-raters"), _by_trl(majority=False)),
+    (("trl-majority",), _by_trl(majority=True)),
+)
+"""What is trained, and the methods that its rewards serve."""
+
+
+@torch.no_grad()
+def margins(adapter: TrainedAdapter, votes: Annotations) -> Tensor:
+    """Margins of the items [I]."""
+    ends = [
+        adapter.reward(votes.items["text"].tolist(), votes.items[side].tolist())
+        for side in ("response_a", "response_b")
+    ]
+    return torch.from_numpy(ends[0] - ends[1]).float()
+
+
+def _cell(adapter: TrainedAdapter, method: str, parts: Parts, unit: pd.Series) -> dict[str, Any]:
+    """Figures of the test votes."""
+    rule = adapter.rule
+    assert isinstance(rule, PreferRule)
+    assert rule.raters is not None
+    train, validation, test = parts
+    raters = rule.raters
+    known = [margins(adapter, part) for part in (validation, test)]
+    if method == "trl-votes-raters":
+        fit_raters(raters, Comparison(margins(adapter, train)), *_of(train, raters))
+    elif method.startswith("trl"):
+        raters = RaterModel([], LABELS, None, RaterConfig.none())
+        raters.start(train.counts.sum(axis=0).tolist())
+    factor = calibrate(raters, known[0], validation)
+    votes, who, pair = _of(test, raters)
+    with torch.no_grad():
+        log_p = raters.eval()(Comparison(known[1] * factor), who, pair)
+    figures = vote_figures(log_p.exp().numpy(), votes.numpy(), raters.scale.sign)
+    loss = -log_p.gather(1, votes[:, None])[:, 0].numpy()
+    return {
+        "votes": {"train": train.n_judgements, "validation": validation.n_judgements, "test": len(votes)},
+        "factor": round(factor, 3),
+        "loss": float(loss.mean()),
+        **{
+            name: figures[name]
+            for name in ("vote_accuracy", "side_accuracy", "tie_share", "predicted_tie_share")
+        },
+        "loss_by_rater": mean_by(loss, test.annotator_codes),
+        "unit_losses": by_unit(loss, unit[test.table["item_id"]].to_numpy()),
+    }
+
+
+def _of(votes: Annotations, raters: RaterModel) -> tuple[Tensor, Tensor, Tensor]:
+    """Votes, their raters' numbers, and their pairs, each [J]."""
+    return (
+        torch.from_numpy(votes.label_codes.astype(np.int64)),
+        raters.index(votes.table["annotator_id"].tolist()),
+        torch.from_numpy(votes.item_codes.astype(np.int64)),
+    )
+
+
+def calibrate(raters: RaterModel, margin: Tensor, validation: Annotations) -> float:
+    """The factor of margins, with the pool's thresholds, that predicts validation votes best; sets the thresholds."""
+    votes, who, pair = _of(validation, raters)
+    raters.eval()
+    log_factor = nn.Parameter(torch.zeros(()))
+    moving = [log_factor, raters.thresholds]
+    optimizer = torch.optim.LBFGS(moving, max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        log_p = raters(Comparison(margin * log_factor.exp()), who, pair)
+        # A weak prior at 1 keeps the factor finite where margins say nothing.
+        loss = -log_p.gather(1, votes[:, None]).mean() + log_factor.square() / (2 * len(votes))
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return float(log_factor.detach().exp())
