@@ -23,6 +23,7 @@ from dcpc.data.readers.labels import (
     with_plain_labels,
     without_ignored,
 )
+from dcpc.data.readers.pair_chats import with_texts_of_chats
 from dcpc.data.reading import Reading
 from dcpc.data.repeats import without_repeats
 from dcpc.data.row_filter import where
@@ -45,8 +46,8 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
         DataError: at the first thing that is wrong (see `dcpc.data.validation`).
     """
     validation.check_rows(raw)
-    raw = _chosen_rows(raw, reading)
-    if "preference" in raw.frame and "response_a" in raw.frame:
+    raw = with_texts_of_chats(_chosen_rows(raw, reading))
+    if "preference" in raw.frame and "response_a" in raw.frame and reading.scale in (None, "preference"):
         raw = _choose_preference_column(raw)
     validation.check_columns(raw, (*_needed_texts(raw), "label"))
     raw = without_ignored(with_plain_labels(raw), reading.ignore_labels)
@@ -115,7 +116,7 @@ def assemble_items(raw: RawTable, reading: Reading) -> ItemRows:
         DataError: if there is no row, a text is missing or an item has two texts.
     """
     validation.check_rows(raw, "items")
-    raw = _chosen_rows(raw, reading)
+    raw = with_texts_of_chats(_chosen_rows(raw, reading))
     validation.check_columns(raw, _needed_texts(raw))
     raw, _ = with_choices(raw)
     has_ids = "item_id" in raw.frame
