@@ -25,6 +25,7 @@ from dcpc.training.rule import LearningRule
 from dcpc.weights import check_base, check_file, check_weights, check_whole
 
 if TYPE_CHECKING:
+    from dcpc.adaptation import Adapted
     from dcpc.data.annotations import Annotations
     from dcpc.prediction.tables import Items
 
@@ -179,6 +180,25 @@ class TrainedAdapter:
         from dcpc.preference.reward import score_responses
 
         return score_responses(self, prompts, responses, batch_size=batch_size, progress=progress)[0]
+
+    def adapt(
+        self, few: Annotations, *, exact: bool = False, batch_size: int = 64, progress: bool = False
+    ) -> Adapted:
+        """Know annotators whom training did not see, from a few judgements of each; `save` keeps them.
+
+        Args:
+            few: judgements of new annotators; those of annotators whom training knew are left out.
+            exact: an annotator is known only where the id is written as in training; else `1.0` is also `1`.
+            batch_size: items per forward pass.
+            progress: show a progress bar.
+
+        Raises:
+            UsageError: the adapter knows no annotators, or acts on them inside the model; or nobody in `few` is new.
+            LabelError: a label that the adapter does not know.
+        """
+        from dcpc.adaptation import adapt
+
+        return adapt(self, few, exact=exact, batch_size=batch_size, progress=progress)
 
     def encode(self, items: pd.DataFrame) -> Encoded:
         """Token lists of items, as training made them.

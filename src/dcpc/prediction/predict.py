@@ -101,7 +101,7 @@ def predict_judgements(
     numbers = adapter.rule.annotator_index(adapter.model, list(annotators))
     n_labels = len(adapter.task.labels)
     of_items, own = np.zeros((len(items), n_labels)), np.zeros((len(item_codes), n_labels))
-    for rows, tokens in _batches(adapter, items, batch_size, progress):
+    for rows, tokens in batches(adapter, items, batch_size, progress):
         chosen = np.flatnonzero(np.isin(item_codes, rows))  # judgements of this batch
         who = at = None
         if numbers is not None and len(chosen) > 0:
@@ -121,7 +121,7 @@ def predict_judgements(
     return of_items, None if numbers is None else own / own.sum(axis=1, keepdims=True)
 
 
-def _batches(
+def batches(
     adapter: TrainedAdapter, items: pd.DataFrame, batch_size: int, progress: bool
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
     """Batches of items of similar length: their positions in `items`, and their tokens on the model's device."""

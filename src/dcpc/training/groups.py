@@ -38,7 +38,7 @@ def annotator_groups(annotations: Annotations, column: str) -> dict[str, str]:
             fix="Leave it out.",
         )
     rows = annotations.table[["annotator_id", column]].dropna().drop_duplicates("annotator_id")
-    groups = [_name(value) for value in rows[column]]
+    groups = [group_name(value) for value in rows[column]]
     if not groups:
         raise UsageError(f"the group column `{column}` is empty.", fix="Leave --group-column out.")
     stand_ins = {stand_in(column, group): group for group in groups}
@@ -65,7 +65,9 @@ def known_or_stand_in(
     ids = ids.replace(spelt) if spelt else ids
     if column is None or column not in annotations.table:
         return ids.tolist()
-    names = annotations.table[column].map(lambda value: stand_in(column, _name(value)), na_action="ignore")
+    names = annotations.table[column].map(
+        lambda value: stand_in(column, group_name(value)), na_action="ignore"
+    )
     return ids.where(ids.isin(list(known)) | names.isna(), names).tolist()
 
 
@@ -74,6 +76,6 @@ def stand_in(column: str, group: str) -> str:
     return f"{column}={group}"
 
 
-def _name(value: object) -> str:
-    # A column of whole numbers with a gap is read as 1.0, and without one as 1.
+def group_name(value: object) -> str:
+    """A group as it is named: a column of whole numbers with a gap is read as 1.0, and without one as 1."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -92,7 +92,7 @@ class LearningRule:
     def annotator_names(self, model: nn.Module) -> list[str]:
         """Ids of the annotators that the model, or the rule, knows; empty for none."""
         config = getattr(model, "active_peft_config", None)
-        return list(getattr(config, "annotators", None) or [])
+        return list(getattr(config, "known_annotators", None) or [])
 
     def predict(
         self,

@@ -19,8 +19,11 @@ STYLE_EFFECT_INIT_STD = 0.1
 class AnnotatorEffects(nn.Module):
     """Variational random effects u_a ∈ R^K of the annotators, with priors around their groups' means.
 
-    Indices: 0..A-1 are annotators, A..A+G-1 the means of the groups, -1 is the null annotator (u = 0), which
-    stands for the dominant preference.
+    Indices: 0..A-1 are annotators, A..A+G-1 the means of the groups, those after them annotators that were adapted to
+    after the training, -1 is the null annotator (u = 0), which stands for the dominant preference.
+
+    What is known of an annotator who was adapted to is a few points: the average over them of what each predicts is
+    the prediction (`dcpc.adaptation`). They count neither for the population nor for the prior.
 
     Args:
         annotators: ids of the A annotators.
@@ -33,7 +36,10 @@ class AnnotatorEffects(nn.Module):
     Attributes:
         held: whether the preferences stay as they are while the rest trains.
         group_of: index of each annotator's group, -1 for none, A of them.
+        adapted: points [N,P,K] of the annotators that were adapted to; None for none.
     """
+
+    adapted: Tensor | None
 
     def __init__(
         self,
@@ -57,6 +63,7 @@ class AnnotatorEffects(nn.Module):
         initial = math.log(INITIAL_STD_FRACTION * prior_std)
         self.log_std = nn.Parameter(torch.full((self.size, num_styles), initial))  # [A,K]
         self.group_mean = nn.Parameter(torch.zeros(len(group_names), num_styles)) if group_names else None
+        self.register_buffer("adapted", None)
         self.style_effect: nn.Parameter | None = None
         self.direct_effect: nn.Parameter | None = None
         if num_labels is not None:
@@ -66,6 +73,18 @@ class AnnotatorEffects(nn.Module):
             style_effect = STYLE_EFFECT_INIT_STD * torch.randn(num_styles, num_labels)
             self.style_effect = nn.Parameter(style_effect)  # E [K,C]
             self.direct_effect = nn.Parameter(direct_std * torch.randn(num_styles, num_labels))  # D [K,C]
+
+    def adapt(self, ids: Sequence[str], points: Tensor) -> None:
+        """Know further annotators, whom training did not see, instead of those that were adapted to before.
+
+        Args:
+            ids: of all N of them.
+            points: [N,P,K] preferences that stand for each.
+        """
+        first = self.size + (0 if self.group_mean is None else len(self.group_mean))
+        self._index = {name: number for name, number in self._index.items() if number < self.size}
+        self._index |= {name: first + position for position, name in enumerate(ids)}
+        self.adapted = points.to(self.mean)
 
     def hold(self, held: bool = True) -> None:
         """Keep the preferences as they are while the rest trains: no gradient, no sampling, no dropout."""
@@ -90,7 +109,9 @@ class AnnotatorEffects(nn.Module):
             UsageError: an index is out of range.
         """
         annotator_ids = annotator_ids.to(self.mean.device)
-        table = self.mean if self.group_mean is None else torch.cat([self.mean, self.group_mean])  # [A+G,K]
+        adapted = None if self.adapted is None else self.adapted.mean(dim=1)  # [N,K]
+        parts = [part for part in (self.mean, self.group_mean, adapted) if part is not None]
+        table = torch.cat(parts)  # [A+G+N,K]
         if bool(((annotator_ids < NULL_ANNOTATOR) | (annotator_ids >= len(table))).any()):
             raise UsageError(
                 f"An annotator index is outside -1 to {len(table) - 1}.",
@@ -107,6 +128,21 @@ class AnnotatorEffects(nn.Module):
             sampled = preference + std * torch.randn_like(std)
             preference = torch.where((rows < self.size).unsqueeze(-1), sampled, preference)
         return torch.where(known.unsqueeze(-1), preference, preference.new_zeros(()))
+
+    def points_of(self, annotator_ids: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Which of J indices are annotators that were adapted to, and their points; None where none is.
+
+        Args:
+            annotator_ids: [J] indices.
+
+        Returns:
+            positions [M] among the J, and points [M,P,K].
+        """
+        if self.adapted is None:
+            return None
+        first = self.size + (0 if self.group_mean is None else len(self.group_mean))
+        rows = (annotator_ids >= first).nonzero().squeeze(1)
+        return None if len(rows) == 0 else (rows, self.adapted[annotator_ids[rows] - first])
 
     def effect(self, mean: Tensor, preference: Tensor) -> Tensor:
         """Effect of an annotator on an item's logits: (softmax(μ̄_i + u_a) − softmax(μ̄_i)) E + u_a D.

@@ -103,6 +103,8 @@ class DCPCConfig(PeftConfig):
         annotators: ids of the known annotators, in the order of their indices; None where there are none.
         annotator_groups: the group of an annotator, by id. Ids that `annotators` does not list fall back to
             the mean preference of their group.
+        adapted_annotators: ids of annotators whom training did not see and `dcpc.adapt` has learned since.
+        adapted_points: points that stand for what is known of each of them.
         annotator_mode: where an annotator's preference acts: `output` on the logits (all annotators of an
             item share one forward pass), `prefix` on `p_pref` in every layer, `none` nowhere.
         annotator_dropout: probability, in training, that a known annotator is treated as unknown.
@@ -148,6 +150,12 @@ class DCPCConfig(PeftConfig):
     annotators: list[str] | None = field(default=None, metadata={"help": "Ids of the known annotators."})
     annotator_groups: dict[str, str] | None = field(
         default=None, metadata={"help": "Group of an annotator, by annotator id."}
+    )
+    adapted_annotators: list[str] | None = field(
+        default=None, metadata={"help": "Ids of annotators that were learned after the training."}
+    )
+    adapted_points: int = field(
+        default=0, metadata={"help": "Points that stand for what is known of each adapted annotator."}
     )
     annotator_mode: str = field(
         default="output", metadata={"help": "Where annotator preferences act: 'none', 'prefix' or 'output'."}
@@ -211,7 +219,7 @@ class DCPCConfig(PeftConfig):
             return
         _require(bool(self.annotators), "annotators is an empty list", "Leave it out where there are none.")
         _require(
-            len(set(self.annotators)) == len(self.annotators),
+            len(set(self.known_annotators)) == len(self.known_annotators),
             "annotators names an annotator twice",
             "List every annotator id once.",
         )
@@ -244,6 +252,11 @@ class DCPCConfig(PeftConfig):
     def needs_machinery(self) -> bool:
         """Whether the adapter has to act inside attention, or to know what enters it."""
         return self.num_virtual_tokens > 0 or self.correction
+
+    @property
+    def known_annotators(self) -> list[str]:
+        """Ids of the annotators of the training, then of those that were adapted to since."""
+        return [*(self.annotators or []), *(self.adapted_annotators or [])]
 
     @property
     def models_annotators(self) -> bool:

@@ -308,7 +308,8 @@ class DCPCModel(TunerStructure):
     ) -> Tensor:
         """Logits of judgements: an item's logits plus its annotator's effect (mode `output`).
 
-        In training, effects are sampled and some annotators dropped; in evaluation they are the means.
+        In training, effects are sampled and some annotators dropped; in evaluation they are the means. Of annotators
+        that were adapted to it is the log of the mean prediction over their points.
 
         Args:
             logits: [B,C] of a pass that ran without annotators.
@@ -322,7 +323,16 @@ class DCPCModel(TunerStructure):
         annotators = self.annotators
         mean = self._style_mean(logits, styles)[item_index]
         effect = annotators.effect(mean, annotators(annotator_ids))  # [J,C]
-        return logits[item_index] + effect.to(logits.dtype)
+        found = logits[item_index] + effect.to(logits.dtype)
+        adapted = annotators.points_of(annotator_ids)
+        if adapted is not None:
+            rows, points = adapted
+            each = annotators.effect(mean[rows].unsqueeze(1), points)  # [M,P,C]
+            shares = (
+                (logits[item_index[rows]].unsqueeze(1) + each.to(logits.dtype)).softmax(dim=-1).mean(dim=1)
+            )
+            found = found.index_copy(0, rows, shares.clamp_min(1e-12).log())
+        return found
 
     def population_probabilities(self, logits: Tensor, styles: Styles | None = None) -> Tensor:
         """Mean label distribution over all known annotators, in probability space (mode `output`).

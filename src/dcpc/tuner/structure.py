@@ -148,6 +148,9 @@ class TunerStructure(BaseTuner):
                 config.annotator_dropout,
                 config.annotator_prior_std,
             )
+            if config.adapted_annotators:
+                adapted = len(config.adapted_annotators), config.adapted_points, config.num_styles
+                self.dcpc_annotators[name].adapt(config.adapted_annotators, torch.zeros(adapted))
 
     def _attentions(self, config: DCPCConfig) -> list[str]:
         """The self-attention modules that an adapter has a prefix layer on."""
