@@ -95,14 +95,14 @@ def trained(train: Annotations, validation: Annotations, seed: int) -> TrainedAd
     )
 
 
-def scored(case: Case, own: np.ndarray) -> list[list[float]]:
+def scored(case: Case, p: np.ndarray) -> list[list[float]]:
     """Per held-out annotator: judgements tested, wrong ones, summed log-loss."""
     labels = case.test.label_codes
-    wrong = own.argmax(axis=1) != labels
-    losses = -np.log(own[np.arange(len(labels)), labels].clip(1e-12))
-    found = pd.DataFrame({"who": case.test.table["annotator_id"], "wrong": wrong, "loss": losses})
-    sums = found.groupby("who").agg(n=("wrong", "size"), wrong=("wrong", "sum"), loss=("loss", "sum"))
-    return [[int(r.n), int(r.wrong), round(r.loss, 3)] for r in sums.loc[case.annotators].itertuples()]
+    wrong = p.argmax(axis=1) != labels
+    losses = -np.log(p[np.arange(len(labels)), labels].clip(1e-12))
+    who = case.test.table["annotator_id"].to_numpy()
+    rows = [who == name for name in case.annotators]
+    return [[int(own.sum()), int(wrong[own].sum()), round(float(losses[own].sum()), 3)] for own in rows]
 
 
 def asked(case: Case, adapter: TrainedAdapter) -> tuple[np.ndarray, np.ndarray | None]:
@@ -154,12 +154,12 @@ def with_bias(case: Case, adapter: TrainedAdapter, n: int, seed: int) -> np.ndar
     few = case.shown(n)
     z = np.log(predict_distribution(adapter, few.items).clip(1e-9))[few.item_codes]
     items, _ = asked(case, adapter)
-    own = items.copy()
+    found = items.copy()
     for code, name in enumerate(few.annotators):
         b = bias(z[few.annotator_codes == code], few.label_codes[few.annotator_codes == code], ridge)
         rows = (case.test.table["annotator_id"] == name).to_numpy()
-        own[rows] = np.exp(log_softmax(np.log(items[rows].clip(1e-9)) + b, axis=1))
-    return own
+        found[rows] = np.exp(log_softmax(np.log(items[rows].clip(1e-9)) + b, axis=1))
+    return found
 
 
 def replace_unused(case: Case, unused: Annotations) -> Case:
