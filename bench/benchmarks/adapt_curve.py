@@ -60,7 +60,7 @@ class Case:
     def __init__(self, data: Annotations, seed: int) -> None:
         rng = np.random.default_rng([seed, 7])
         split = split_by_item(data, seed)
-        test = split.test.of_items(rng.permutation(split.test.item_ids)[:TEST_ITEMS])
+        test = split.test.of_items(rng.permutation(split.test.item_ids)[:TEST_ITEMS].tolist())
         pool = data.where(~data.table["item_id"].isin(split.test.item_ids))
         shown, tested = (side.table["annotator_id"].value_counts() for side in (pool, test))
         enough = [a for a in shown.index[shown >= SHOWN[-1]] if tested.get(a, 0) >= FEWEST_TESTED]
@@ -68,7 +68,7 @@ class Case:
         self.annotators = sorted(rng.permutation(sorted(enough))[:n_held_out])
         self.test = test.where(test.table["annotator_id"].isin(self.annotators))
         self.others = pool.where(~pool.table["annotator_id"].isin(self.annotators))
-        items = rng.permutation(self.others.item_ids)
+        items = rng.permutation(self.others.item_ids).tolist()
         used = TRAIN_ITEMS + VALIDATION_ITEMS
         self.train = self.others.of_items(items[:TRAIN_ITEMS])
         self.validation = self.others.of_items(items[TRAIN_ITEMS:used])

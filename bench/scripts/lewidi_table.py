@@ -57,8 +57,8 @@ test items of each, so that two systems must be far apart to differ.
 
 Means of {n_seeds} training seeds, ± the standard deviation over them. Settings were searched on the task's dev split,
 for all methods alike; the test split was measured once. The published systems are language models of several billions
-of parameters, this encoder has 22 million: the table says how far that carries, and not that one method is better than
-the other.
+of parameters, this encoder has 22 million: the table says how far that carries, and not that one method is better
+than the other.
 
 `python bench/benchmarks/lewidi_2025.py --data-folder DATA` measures,
 `python bench/scripts/lewidi_table.py` writes this page.
