@@ -8,7 +8,8 @@ import torch
 
 from dcpc.errors import UsageError
 from dcpc.preference import Comparison, RaterConfig, RaterModel
-from dcpc.preference.fitting import fit_raters, with_new_raters
+from dcpc.preference.fitting import fit_raters, start_raters, with_new_raters
+from preference.tiny_policy import simulated_votes
 
 LABELS = ("a", "b", "tie")
 
@@ -64,3 +65,24 @@ def test_new_raters_are_learned_and_the_known_ones_stay() -> None:
         with_new_raters(more, ["new"], same, torch.tensor([0]), ["new"])
     with pytest.raises(UsageError, match="no effects"):
         with_new_raters(RaterModel([], LABELS), ["new"], same, torch.tensor([0]), ["new"])
+
+
+def test_error_rates_start_where_raters_agreement_puts_them() -> None:
+    truth = {"sure": 0.05, "rash": 0.35, "sober": 0.1, "against": 0.9}
+    votes, _ = simulated_votes(dict.fromkeys(truth, 1.0), truth, n_pairs=500, votes_per_pair=4)
+    model = RaterModel(sorted(truth), votes.labels, None, RaterConfig(ties=0.0, sides=0.3, errors=3.0))
+    start_raters(model, votes)
+    assert model.effects is not None
+    assert model.error_log_odds is not None
+    own = model.effects.mean[:, 1] * model.scales[1]
+    found = torch.sigmoid(model.error_log_odds + own).detach().numpy()
+    assert found == pytest.approx([truth[who] for who in sorted(truth)], abs=0.08)
+
+
+def test_votes_on_pairs_of_their_own_say_nothing_of_errors() -> None:
+    votes, _ = simulated_votes({"x": 1.0, "y": 1.0}, {"x": 0.0, "y": 0.5}, n_pairs=100, votes_per_pair=1)
+    model = start_raters(RaterModel(["x", "y"], votes.labels, None, RaterConfig.none(errors=1.0)), votes)
+    assert model.effects is not None
+    assert model.error_log_odds is not None
+    assert torch.sigmoid(model.error_log_odds).item() == pytest.approx(0.3, abs=1e-4)
+    assert model.effects.mean.abs().max().item() < 1e-4

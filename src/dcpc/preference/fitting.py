@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
+from dcpc.data import Annotations
 from dcpc.errors import UsageError
 from dcpc.preference.raters import Comparison, RaterModel
 
@@ -71,6 +74,75 @@ def fit_raters(
         parameter.requires_grad_(held[id(parameter)])
         parameter.grad = None
     return model.train(training)
+
+
+def start_raters(model: RaterModel, annotations: Annotations) -> RaterModel:
+    """Set raters, before a training, to what votes say of them without any reward.
+
+    Who calls ties and who leans to a side comes from votes between responses as if all were equal; who errs from how
+    raters agree. In a training of some hundred steps those with few votes would else hardly leave the pool.
+
+    Args:
+        model: untrained.
+        annotations: the votes to train on.
+    """
+    n_votes = annotations.n_judgements
+    model.start(annotations.counts.sum(axis=0).tolist())
+    features = None if model.config.tastes == 0 else torch.zeros(n_votes, model.n_features or 0)
+    who = annotations.table["annotator_id"].tolist() if annotations.has_annotators else [""] * n_votes
+    votes, raters = torch.from_numpy(annotations.label_codes.astype(np.int64)), model.index(who)
+    fit_raters(model, Comparison(torch.zeros(n_votes), features), votes, raters)
+    if model.error_log_odds is not None:
+        start_errors(model, votes, raters, torch.from_numpy(annotations.item_codes.astype(np.int64)))
+    return model
+
+
+def start_errors(model: RaterModel, votes: Tensor, raters: Tensor, item_index: Tensor) -> None:
+    """Set error rates to those under which raters would agree as they do, whatever the responses are.
+
+        maximise Σ_pairs log ½ Σ_z Π_j p(vote_j | better side z, ε_rater) − ½ Σ_a (effect_a / std)²
+
+    The model of one coin per rater (Dawid and Skene 1979, Applied Statistics 28:20-28), from votes for a side. It
+    starts at the pool's rate, below one half, so that most raters are taken to be right.
+
+    Args:
+        model: with errors.
+        votes: position of each vote in the labels [J].
+        raters: number of each vote's rater [J].
+        item_index: pair of each vote [J].
+    """
+    assert model.error_log_odds is not None
+    sign = torch.tensor(model.scale.sign)[votes]
+    sided = sign != 0
+    sign, raters, item_index = sign[sided], raters[sided], item_index[sided]
+    std, n_known = model.config.errors or 0.0, len(model.raters)
+    pool = nn.Parameter(model.error_log_odds.detach().clone())
+    own = nn.Parameter(torch.zeros(n_known))
+    known = (raters >= 0) & (raters < n_known)
+    optimizer = torch.optim.LBFGS([pool, own], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        effect = torch.where(known, own[raters.clamp(0, max(n_known - 1, 0))], 0.0) if n_known else 0.0
+        odds = pool + std * effect  # [J]
+        right, wrong = logsigmoid(-odds).expand(len(sign)), logsigmoid(odds).expand(len(sign))
+        sums = [
+            odds.new_zeros(int(item_index.max()) + 1).index_add(
+                0, item_index, torch.where(sign == side, right, wrong)
+            )
+            for side in (1, -1)
+        ]  # log-probability of a pair's votes where a, or b, is better
+        loss = -torch.logaddexp(*sums).sum() + own.square().sum() / 2
+        loss.backward()
+        return loss
+
+    if len(sign):
+        optimizer.step(closure)
+    with torch.no_grad():
+        model.error_log_odds.copy_(pool)
+        if std > 0 and model.effects is not None:
+            column = sum(value > 0 for value in (model.config.ties, model.config.sides))
+            model.effects.mean[:, column] = own
 
 
 def with_new_raters(

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dcpc.data import Annotations
 from dcpc.errors import UsageError
+from dcpc.preference.fitting import start_raters
 from dcpc.preference.likelihood import PreferenceScale
 from dcpc.preference.pairs import (
     as_prompt_and_completion,
@@ -148,6 +149,7 @@ def train_policy(
         raters,
         n_features=model.config.get_text_config().hidden_size,
     )
+    start_raters(who, train)
     trainer = RaterDPOTrainer(
         model,
         who,

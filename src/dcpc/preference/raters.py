@@ -11,7 +11,6 @@ u = 0, ε = ε_0) predicts for unknown raters without a group. A rater's effects
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,8 +29,6 @@ from dcpc.preference.likelihood import (
 from dcpc.tuner.annotators import AnnotatorEffects
 
 WEIGHTS, DESCRIPTION = "raters.safetensors", "raters.json"
-INITIAL_ERROR_LOG_ODDS = math.log(0.3 / 0.7)
-"""Errors start high: from near 0 they would hardly move, and a policy would learn wrong votes before they do."""
 RATERS_AT_ONCE = 64
 """In the mean over raters, so that many of them take no more memory than a batch."""
 
@@ -48,6 +45,8 @@ class RaterConfig:
         styles: K, between which a rater's taste is a mixture; tastes need at least 2.
         ordinal: take the ordinal likelihood for a, tie and b too.
         dropout: probability, in training, that a rater is treated as unknown.
+        error_rate: ε_0 at the start of a training, in which it is learned where there are errors. It is better high
+            than low: from near 0 errors would hardly move, and a policy would learn wrong votes before they do.
     """
 
     ties: float = 1.0
@@ -57,6 +56,7 @@ class RaterConfig:
     styles: int = 4
     ordinal: bool = False
     dropout: float = 0.1
+    error_rate: float = 0.3
 
     def __post_init__(self) -> None:
         for name in ("ties", "sides", "errors", "tastes"):
@@ -67,6 +67,8 @@ class RaterConfig:
             raise UsageError(f"{self.styles} styles leave no choice between tastes.", fix="Give at least 2.")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}, outside [0, 1).", fix="Give e.g. 0.1.")
+        if not 0 < self.error_rate < 0.5:
+            raise UsageError(f"error_rate is {self.error_rate}, outside (0, 0.5).", fix="Give e.g. 0.3.")
 
     @classmethod
     def none(cls, **changes: float | bool | None) -> RaterConfig:
@@ -143,7 +145,7 @@ class RaterModel(nn.Module):
         self.thresholds.requires_grad_(self.scale.n_cutpoints > 0)  # votes for a and b alone have none
         has_errors = self.config.errors is not None
         self.error_log_odds = (
-            nn.Parameter(torch.tensor(INITIAL_ERROR_LOG_ODDS)) if has_errors else None
+            nn.Parameter(torch.tensor(self.config.error_rate).logit()) if has_errors else None
         )  # ε_0
         self.register_buffer("scales", torch.tensor(self.config.scales), persistent=False)  # [E]
         self.effects: AnnotatorEffects | None = None

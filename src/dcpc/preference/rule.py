@@ -20,7 +20,7 @@ from dcpc.data import Annotations
 from dcpc.errors import UsageError
 from dcpc.evaluation.votes import vote_figures
 from dcpc.objective import ObjectiveConfig
-from dcpc.preference.fitting import fit_raters
+from dcpc.preference.fitting import start_raters
 from dcpc.preference.likelihood import PreferenceScale
 from dcpc.preference.raters import Comparison, RaterConfig, RaterModel
 from dcpc.tasks.prefer import Prefer
@@ -84,7 +84,6 @@ class PreferRule(LearningRule):
         """Make the raters, and start them where they explain the votes as far as they can without any reward."""
         n_features = int(model.config.get_text_config().hidden_size) if self.config.tastes > 0 else None  # type: ignore[union-attr, operator]
         self.raters = RaterModel(self.names, self.scale, self.groups, self.config, n_features)
-        self.raters.start(data.annotations.counts.sum(axis=0).tolist())
         start_raters(self.raters, data.annotations)
         self.attach(model)
         self.begin(model, data)
@@ -208,18 +207,6 @@ class PreferRule(LearningRule):
             # One ε for the batch: two sides must differ by their tokens, not by their noise.
             options["noise"] = torch.randn(1, config.num_styles, device=tokens["input_ids"].device)
         return self.shape.compared(model, tokens, features=self.config.tastes > 0, **options)
-
-
-def start_raters(raters: RaterModel, annotations: Annotations) -> None:
-    """Fit raters to votes between responses as if all were equal: who calls ties, and who leans to a side.
-
-    In a training of some hundred steps those with few votes would else hardly leave the pool.
-    """
-    n_votes, n_features = annotations.n_judgements, raters.n_features
-    features = None if raters.config.tastes == 0 else torch.zeros(n_votes, n_features or 0)
-    who = annotations.table["annotator_id"].tolist() if annotations.has_annotators else [""] * n_votes
-    votes = torch.from_numpy(annotations.label_codes.astype(np.int64))
-    fit_raters(raters, Comparison(torch.zeros(n_votes), features), votes, raters.index(who))
 
 
 def _detached(features: Tensor | None) -> Tensor | None:

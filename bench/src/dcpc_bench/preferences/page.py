@@ -84,7 +84,7 @@ def _trained(cells: Sequence[dict[str, Any]]) -> str:
         f"\nOn `minilm`, {votes} pairs drawn of each set, split by prompt, one pass (seeds: {of_sets}). "
         "Cross-entropy of held-out votes in nats and accuracy of votes for a side; then the relative difference of "
         "the cross-entropy to raters who are all alike, with 95 % intervals over seeds and prompts, not corrected "
-        "for many comparisons. All methods train the same tensors with the same steps. TRL 1.16\'s `RewardTrainer` "
+        "for many comparisons. All methods train the same tensors with the same steps. TRL 1.16's `RewardTrainer` "
         "has no label smoothing. Regenerate with `dcpc-bench preferences --trained --seeds 3 --data FOLDER --output "
         "results/preferences`."
     )
