@@ -71,7 +71,7 @@ def adapt(
     the training stay as they are, and the population, whose mean the distribution of an item is, is still theirs.
 
     Args:
-        adapter: trained by DCPC with annotators, mode `output`.
+        adapter: trained by DCPC with annotators, mode `output`; or on votes between responses with raters.
         few: judgements of new annotators, any number each. Those of annotators whom the training knew are left out,
             and counted. Judgements that an earlier adaptation had must not come again: they would count twice.
         exact: an annotator is known only where the id is written as in training; else `1.0` is also `1`.
@@ -82,13 +82,20 @@ def adapt(
         UsageError: the adapter knows no annotators, or in another way; the judgements name none, or only known ones.
         LabelError: a label that the adapter does not know.
     """
+    if adapter.shape.name == "prefer":
+        from dcpc.preference.adapting import add_raters
+
+        few, notes = _of_new_annotators(adapter, few, exact, adapter.annotators, adapter.annotators)
+        add_raters(adapter, few, batch_size=batch_size, progress=progress)
+        return Adapted(
+            list(few.annotators), few.table["annotator_id"].value_counts(sort=False).tolist(), notes
+        )
     tuner = _adaptable(adapter)
-    effects = tuner.annotators
-    few, notes = _of_new_annotators(adapter, few, exact)
+    effects, config = tuner.annotators, tuner.active_config
+    assert config is not None  # `_adaptable`
+    few, notes = _of_new_annotators(adapter, few, exact, config.annotators or [], config.known_annotators)
     logits, means = _pass(adapter, few, batch_size, progress)
     names = list(few.annotators)
-    config = tuner.active_config
-    assert config is not None
     earlier = config.adapted_annotators or []
     prior = _Prior.of(effects)
     if prior.rank == 0:
@@ -265,9 +272,17 @@ def _adaptable(adapter: TrainedAdapter) -> DCPCModel:
 
 
 def _of_new_annotators(
-    adapter: TrainedAdapter, few: Annotations, exact: bool
+    adapter: TrainedAdapter, few: Annotations, exact: bool, trained: Sequence[str], spelt_as: Sequence[str]
 ) -> tuple[Annotations, list[str]]:
-    """The judgements of annotators whom training did not know, with the adapter's labels; and notes on the rest."""
+    """The judgements of annotators whom training did not know, with the adapter's labels; and notes on the rest.
+
+    Args:
+        adapter: trained.
+        few: judgements.
+        exact: ids are the same only where they are written alike.
+        trained: annotators whose judgements are left out.
+        spelt_as: annotators whose spelling others with an equal id take.
+    """
     labels = adapter.task.labels
     if unknown := [label for label in few.labels if label not in labels]:
         raise LabelError(
@@ -283,14 +298,11 @@ def _of_new_annotators(
         )
     few = replace(few, labels=tuple(labels), scale=adapter.task.scale)
     ids = few.table["annotator_id"]
-    tuner = dcpc_tuner(adapter.model)
-    config = None if tuner is None else tuner.active_config
-    assert config is not None  # `_adaptable`
-    spelt = {} if exact else same_ids(ids.dropna().unique(), set(config.known_annotators))
+    spelt = {} if exact else same_ids(ids.dropna().unique(), set(spelt_as))
     if spelt:
         few = replace(few, table=few.table.assign(annotator_id=ids.replace(spelt)))
         ids = few.table["annotator_id"]
-    known = ids.isin(list(config.annotators or [])).to_numpy()
+    known = ids.isin(list(trained)).to_numpy()
     nameless = ids.isna().to_numpy()
     notes = []
     if known.any():

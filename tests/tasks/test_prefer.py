@@ -430,3 +430,26 @@ def test_an_adapter_that_was_trained_on_chats_wants_chats(llama: str) -> None:
     assert found.task.shape["messages"]
     with pytest.raises(DataError, match="trained on chats"):
         found.predict(votes.items)
+
+
+def test_a_new_rater_is_learned_from_a_few_votes_and_nobody_else_changes(
+    adapter: TrainedAdapter, tmp_path: Path
+) -> None:
+    from dcpc.adaptation import adapt
+
+    adapter.save(tmp_path / "a")
+    found, items = load_adapter(tmp_path / "a"), some_votes(6, seed=8).items
+    before = found.predict(items, "distribution"), found.predict(items, "annotators")
+    few = some_votes(12, seed=4)
+    table = few.table.drop_duplicates("item_id").assign(annotator_id="undecided", label="tie")
+    known = few.table.head(3)
+    done = adapt(found, Annotations(pd.concat([table, known]), few.labels, "preference"))
+    assert done.annotators == ["undecided"]
+    assert done.judgements == [12]
+    assert "3 judgements of annotators whom the training knew" in done.notes[0]
+    pd.testing.assert_frame_equal(found.predict(items, "distribution"), before[0])
+    own = found.predict(items, "annotators")
+    pd.testing.assert_frame_equal(own[own["annotator_id"] != "undecided"].reset_index(drop=True), before[1])
+    assert (own.loc[own["annotator_id"] == "undecided", "label"] == "tie").all()
+    found.save(tmp_path / "b")
+    pd.testing.assert_frame_equal(load_adapter(tmp_path / "b").predict(items, "annotators"), own)

@@ -184,7 +184,9 @@ def with_new_raters(
     state = model.state_dict()
 
     def like(ids: Sequence[str]) -> RaterModel:
-        return RaterModel(ids, model.scale, merged, model.config, model.n_features).to(device)
+        return RaterModel(ids, model.scale, merged, model.config, model.n_features, model.n_trained).to(
+            device
+        )
 
     fresh = like(names)
     rows = {f"effects.{name}" for name in ROWS}

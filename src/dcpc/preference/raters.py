@@ -124,6 +124,7 @@ class RaterModel(nn.Module):
         groups: group by rater id; raters that `raters` lacks fall back to their group.
         config: which effects.
         n_features: H, of `Comparison.features`; needed by tastes.
+        n_trained: how many of the raters, the first ones, the training saw; None for all. They are the population.
     """
 
     scales: Tensor
@@ -136,11 +137,13 @@ class RaterModel(nn.Module):
         groups: Mapping[str, str] | None = None,
         config: RaterConfig | None = None,
         n_features: int | None = None,
+        n_trained: int | None = None,
     ) -> None:
         super().__init__()
         self.config = config or RaterConfig()
         self.scale = labels if isinstance(labels, PreferenceScale) else PreferenceScale(tuple(labels))
         self.raters, self.groups, self.n_features = list(raters), dict(groups or {}), n_features
+        self.n_trained = len(self.raters) if n_trained is None else n_trained
         self.thresholds = nn.Parameter(torch.zeros(self.scale.n_cutpoints))  # t [T]
         self.thresholds.requires_grad_(self.scale.n_cutpoints > 0)  # votes for a and b alone have none
         has_errors = self.config.errors is not None
@@ -215,7 +218,7 @@ class RaterModel(nn.Module):
         return with_errors(votes, self.scale, odds.expand(margin.shape))
 
     def population(self, pairs: Comparison) -> Tensor:
-        """Log of the mean vote distribution over all known raters, without their leaning to a side [P, C].
+        """Log of the mean vote distribution over the raters of the training, without their sides [P, C].
 
         With the sides swapped it is that of the mirrored votes. Without raters, or effects, it is the pool's.
         """
@@ -224,10 +227,10 @@ class RaterModel(nn.Module):
         n_pairs, n_votes = len(pairs.margin), len(self.scale.labels)
         total = pairs.margin.new_zeros(n_pairs, n_votes)
         rows = torch.arange(n_pairs, device=pairs.margin.device)
-        for some in torch.arange(len(self.raters), device=rows.device).split(RATERS_AT_ONCE):
+        for some in torch.arange(self.n_trained, device=rows.device).split(RATERS_AT_ONCE):
             log_p = self(pairs, some.repeat(n_pairs), rows.repeat_interleave(len(some)), sides=False)
             total = total + log_p.exp().unflatten(0, (n_pairs, len(some))).sum(dim=1)  # [P, C]
-        return (total / len(self.raters)).clamp_min(1e-12).log()
+        return (total / self.n_trained).clamp_min(1e-12).log()
 
     @torch.no_grad()
     def start(self, counts: Sequence[float]) -> None:
@@ -268,6 +271,7 @@ class RaterModel(nn.Module):
             "groups": self.groups,
             "config": asdict(self.config),
             "n_features": self.n_features,
+            "n_trained": self.n_trained,
         }
         text = json.dumps(described, indent=2, ensure_ascii=False)
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")

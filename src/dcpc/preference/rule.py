@@ -97,6 +97,11 @@ class PreferRule(LearningRule):
         assert self.raters is not None
         model.add_module(CHILD, self.raters.to(next(model.parameters()).device))
 
+    def take(self, raters: RaterModel, model: nn.Module) -> None:
+        """Go on with other raters, as after an adaptation to new ones."""
+        self.raters, self.names, self.groups = raters, raters.raters, raters.groups
+        self.attach(model)
+
     def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
         """Before the first epoch: scale the features that tastes weigh by their root mean square."""
         if self.config.tastes == 0 or self._scaled or epoch > 0:
@@ -107,7 +112,7 @@ class PreferRule(LearningRule):
         model.eval()
         with torch.no_grad():
             for batch in batches():
-                features = self._compared(model, tokens_of(batch)).features
+                features = self.compared(model, tokens_of(batch)).features
                 assert features is not None  # tastes ask for them
                 total, n = total + features.square().sum(dim=0), n + len(features)
             raters.feature_scale.copy_((total / max(n, 1)).sqrt().clamp(min=FEATURE_FLOOR))
@@ -117,7 +122,7 @@ class PreferRule(LearningRule):
     def loss(self, model: nn.Module, batch: Batch, epoch: float) -> StepOutput:
         """Loss of a batch of pairs with all their votes."""
         raters, n_pairs = self._raters, len(batch["items"])
-        pairs = self._compared(model, tokens_of(batch))
+        pairs = self.compared(model, tokens_of(batch))
         log_p = raters(pairs, batch["annotator_ids"], batch["item_index"])  # [J, C]
         chosen = log_p.gather(1, batch["labels"][:, None])  # [J, 1]
         # A pair with more votes says more: votes count alike, whatever batch they are in.
@@ -149,7 +154,7 @@ class PreferRule(LearningRule):
         item_index: Tensor | None = None,
     ) -> Predicted:
         """Votes expected of all raters on B pairs, and of given ones; an unknown rater's are those of all."""
-        pairs = self._compared(model, tokens)
+        pairs = self.compared(model, tokens)
         items = self._raters.population(pairs)  # [B, C]
         if annotators is None or item_index is None:
             return Predicted(items)
@@ -199,7 +204,8 @@ class PreferRule(LearningRule):
         assert self.raters is not None  # prepared or loaded
         return self.raters
 
-    def _compared(self, model: nn.Module, tokens: Batch) -> Comparison:
+    def compared(self, model: nn.Module, tokens: Batch) -> Comparison:
+        """Margins of B pairs, and features where tastes weigh them."""
         options: dict[str, Any] = {}
         tuner = dcpc_tuner(model)
         config = None if tuner is None else tuner.active_config

@@ -1,0 +1,78 @@
+"""New raters for a trained reward model, from a few votes of each; no weight of it changes, nor any known rater."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from dcpc.adapter import TrainedAdapter
+from dcpc.data.annotations import Annotations
+from dcpc.errors import UsageError
+from dcpc.preference.fitting import with_new_raters
+from dcpc.preference.raters import Comparison, RaterModel
+from dcpc.preference.rule import PreferRule
+from dcpc.training.groups import group_name, stand_in
+
+
+def add_raters(
+    adapter: TrainedAdapter, few: Annotations, *, batch_size: int = 64, progress: bool = False
+) -> None:
+    """Let a reward model know the raters of some votes, in memory.
+
+    Args:
+        adapter: trained on votes between responses.
+        few: votes of raters whom it does not know, any number each, with its labels.
+        batch_size: pairs per forward pass.
+        progress: show a progress bar.
+
+    Raises:
+        UsageError: raters have no effects in it.
+    """
+    rule = adapter.rule
+    assert isinstance(rule, PreferRule)
+    raters = rule.raters
+    if raters is None or raters.effects is None:
+        raise UsageError(
+            "raters have no effects in this adapter, so there is nothing to learn of new ones.",
+            fix="Train with ties or sides above 0, on votes that name two raters or more (annotator_id).",
+        )
+    pairs = _compared(adapter, rule, few, batch_size, progress)
+    more = with_new_raters(
+        raters,
+        list(few.annotators),
+        pairs,
+        torch.from_numpy(few.label_codes.astype(np.int64)).to(adapter.device),
+        few.table["annotator_id"].tolist(),
+        torch.from_numpy(few.item_codes.astype(np.int64)).to(adapter.device),
+        _groups(few, raters, adapter.task.group_column),
+    )
+    rule.take(more, adapter.model)
+
+
+@torch.no_grad()
+def _compared(
+    adapter: TrainedAdapter, rule: PreferRule, few: Annotations, batch_size: int, progress: bool
+) -> Comparison:
+    """Margins, and where tastes need them features, of all pairs [P]."""
+    from dcpc.prediction.predict import batches
+
+    margin, features = torch.zeros(few.n_items, device=adapter.device), None
+    for rows, tokens in batches(adapter, few.items, batch_size, progress):
+        found, at = rule.compared(adapter.model, tokens), torch.from_numpy(rows).to(adapter.device)
+        margin[at] = found.margin
+        if found.features is not None:
+            if features is None:
+                features = margin.new_zeros(few.n_items, found.features.shape[1])
+            features[at] = found.features
+    return Comparison(margin, features)
+
+
+def _groups(few: Annotations, raters: RaterModel, column: str | None) -> dict[str, str]:
+    """Group of each new rater whose group the training knew."""
+    if column is None or column not in few.table:
+        return {}
+    rows = few.table[["annotator_id", column]].dropna().drop_duplicates("annotator_id")
+    found = {
+        who: stand_in(column, group_name(value)) for who, value in rows.itertuples(index=False, name=None)
+    }
+    return {who: raters.groups[name] for who, name in found.items() if name in raters.groups}
