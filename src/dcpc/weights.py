@@ -42,8 +42,10 @@ def check_weights(model: nn.Module) -> None:
     Raises:
         TrainingError: naming the first tensor that has a value which is not finite.
     """
-    saved = isinstance(model, PeftModel)
-    trained = get_peft_model_state_dict(model) if saved else dict(model.named_parameters())
+    trained = dict(model.named_parameters())
+    if isinstance(model, PeftModel):
+        # Without embeddings, for which PEFT would look up the base model's vocabulary, and warn of a name like minilm.
+        trained = get_peft_model_state_dict(model, save_embedding_layers=False)
     for name, tensor in trained.items():
         if not torch.isfinite(tensor).all():
             raise TrainingError(

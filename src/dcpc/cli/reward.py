@@ -43,6 +43,7 @@ def command(
     from rich.markup import escape
 
     from dcpc.adapter import load_adapter
+    from dcpc.data.raw import count
     from dcpc.data.writers import check_table_output, write_table
     from dcpc.files import check_not_source
     from dcpc.preference.reward import reward_table
@@ -57,6 +58,7 @@ def command(
     table, notes = reward_table(trained, replies, best=best, batch_size=batch_size, progress=True)
     options.show_notes([*replies.notes, *notes])
     write_table(table, output)
-    what = f"The best of {len(replies.table):,} responses" if best else f"Rewards of {len(table):,} responses"
-    said = f"{what} to {replies.n_items:,} prompts are in {output}."
+    n = count(len(replies.table), "response")
+    what = f"The best of {n}" if best else f"Rewards of {n}"
+    said = f"{what} to {count(replies.n_items, 'prompt')} are in {output}."
     Console(highlight=False).print(escape(said), soft_wrap=True)
