@@ -44,7 +44,7 @@ def check_weights(model: nn.Module) -> None:
     """
     trained = dict(model.named_parameters())
     if isinstance(model, PeftModel):
-        # Without embeddings, for which PEFT would look up the base model's vocabulary, and warn of a name like minilm.
+        # Without embeddings: PEFT would look up the base model's vocabulary, and warn of a name such as minilm.
         trained = get_peft_model_state_dict(model, save_embedding_layers=False)
     for name, tensor in trained.items():
         if not torch.isfinite(tensor).all():
