@@ -10,6 +10,7 @@ from pathlib import Path
 from pages import write_page
 
 from dcpc_bench.preferences.page import page
+from dcpc_bench.preferences.policies import CELLS as POLICIES
 from dcpc_bench.preferences.suite import CELLS, read_cells
 from dcpc_bench.preferences.trained import CELLS as TRAINED
 
@@ -19,6 +20,6 @@ STORE = ROOT / "results" / "preferences"
 if __name__ == "__main__":
     write_page(
         ROOT / "docs" / "preference-results.md",
-        lambda: page(read_cells(STORE / CELLS), read_cells(STORE / TRAINED)),
+        lambda: page(*(read_cells(STORE / name) for name in (CELLS, TRAINED, POLICIES))),
         __doc__,
     )

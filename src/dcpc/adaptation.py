@@ -87,9 +87,7 @@ def adapt(
 
         few, notes = _of_new_annotators(adapter, few, exact, adapter.annotators, adapter.annotators)
         add_raters(adapter, few, batch_size=batch_size, progress=progress)
-        return Adapted(
-            list(few.annotators), few.table["annotator_id"].value_counts(sort=False).tolist(), notes
-        )
+        return Adapted(list(few.annotators), np.bincount(few.annotator_codes).tolist(), notes)
     tuner = _adaptable(adapter)
     effects, config = tuner.annotators, tuner.active_config
     assert config is not None  # `_adaptable`

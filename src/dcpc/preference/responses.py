@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jinja2 import TemplateError
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from dcpc.data.raw import count
 from dcpc.errors import UsageError
 from dcpc.preference.pairs import Response, plain_text
 
@@ -111,6 +114,50 @@ class ResponseTokens:
         while same < min(len(ids), len(other)) and ids[same] == other[same]:
             same += 1
         return same
+
+
+def padded(ids: Sequence[list[int]], tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
+    """`input_ids` and `attention_mask` [R, n] of R token lists, padded on the right."""
+    n = max(map(len, ids))
+    pad = tokenizer.pad_token_id or 0
+    return {
+        "input_ids": torch.tensor([[*each, *[pad] * (n - len(each))] for each in ids]),
+        "attention_mask": torch.tensor([[*[1] * len(each), *[0] * (n - len(each))] for each in ids]),
+    }
+
+
+def cut_notes(
+    pairs: Sequence[tuple[Response, Response]], first: Sequence[Fitted], second: Sequence[Fitted], limit: int
+) -> list[str]:
+    """What was cut of pairs, and which of them were cut to the same tokens, one sentence each.
+
+    Args:
+        pairs: P pairs of responses.
+        first: tokens of their sides a.
+        second: tokens of their sides b.
+        limit: most tokens of a response with its prompt.
+    """
+    notes = []
+    cut = [
+        one for each in zip(first, second, strict=True) for one in each if one.cut_prompt + one.cut_response
+    ]
+    responses = sum(one.cut_response > 0 for one in cut)
+    if cut:
+        notes.append(
+            f"{len(cut):,} of {2 * len(pairs):,} responses were too long for {limit} tokens with their prompt: the "
+            f"beginnings of their prompts were left out, and the ends of {responses:,} of the responses. A larger "
+            "max_length keeps more."
+        )
+    alike = sum(
+        a.ids == b.ids and pair[0].chat != pair[1].chat
+        for pair, a, b in zip(pairs, first, second, strict=True)
+    )
+    if alike:
+        notes.append(
+            f"{count(alike, 'pair')} with responses that differ, but not in the tokens that the model sees: their "
+            "rewards are equal."
+        )
+    return notes
 
 
 def _joined(template: str, text: str, response: str) -> str:

@@ -13,7 +13,8 @@ from tqdm.auto import tqdm
 
 from dcpc.errors import DataError, ModelError, UsageError
 from dcpc.preference.pairs import Chat, Response
-from dcpc.tasks.prefer import Prefer, padded
+from dcpc.preference.responses import padded
+from dcpc.tasks.prefer import Prefer
 
 if TYPE_CHECKING:
     from dcpc.adapter import TrainedAdapter

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dcpc.data.annotations import CHATS
-from dcpc.data.raw import count
 from dcpc.errors import DataError, UsageError
 from dcpc.models import load_base_model
 from dcpc.objective import ObjectiveConfig
@@ -27,7 +25,7 @@ from dcpc.pooling import mean_of_tokens
 from dcpc.preference.likelihood import PreferenceScale
 from dcpc.preference.pairs import Response, pair_notes, response_pairs, vote_scale
 from dcpc.preference.raters import Comparison, RaterConfig
-from dcpc.preference.responses import JOINED, Fitted, ResponseTokens
+from dcpc.preference.responses import JOINED, Fitted, ResponseTokens, cut_notes, padded
 from dcpc.tasks.base import Encoded, Scored, TaskShape, token_limit
 from dcpc.tuner.acting import recorded_pass
 
@@ -214,7 +212,7 @@ class Prefer(TaskShape):
             "input_ids": [a.ids + b.ids for a, b in zip(first, second, strict=True)],
             "n_first": [len(a.ids) for a in first],
         }
-        return Encoded(fields, _cut_notes(pairs, first, second, tokens.limit))
+        return Encoded(fields, cut_notes(pairs, first, second, tokens.limit))
 
     def encode_responses(
         self, responses: Sequence[Response], tokenizer: PreTrainedTokenizerBase, max_length: int | None
@@ -281,16 +279,6 @@ class Prefer(TaskShape):
         return rewards, pooled[:, 0] - pooled[:, 1]
 
 
-def padded(ids: Sequence[list[int]], tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
-    """`input_ids` and `attention_mask` [R, n] of R token lists, padded on the right."""
-    n = max(map(len, ids))
-    pad = tokenizer.pad_token_id or 0
-    return {
-        "input_ids": torch.tensor([[*each, *[pad] * (n - len(each))] for each in ids]),
-        "attention_mask": torch.tensor([[*[1] * len(each), *[0] * (n - len(each))] for each in ids]),
-    }
-
-
 def _pairs(items: pd.DataFrame, source: str) -> list[tuple[Response, Response]]:
     """The responses of items, none of them empty."""
     pairs = response_pairs(items, source)
@@ -303,32 +291,6 @@ def _pairs(items: pd.DataFrame, source: str) -> list[tuple[Response, Response]]:
                     fix="Fill it in, or remove the item.",
                 )
     return pairs
-
-
-def _cut_notes(
-    pairs: Sequence[tuple[Response, Response]], first: Sequence[Fitted], second: Sequence[Fitted], limit: int
-) -> list[str]:
-    notes = []
-    cut = [
-        one for each in zip(first, second, strict=True) for one in each if one.cut_prompt + one.cut_response
-    ]
-    responses = sum(one.cut_response > 0 for one in cut)
-    if cut:
-        notes.append(
-            f"{len(cut):,} of {2 * len(pairs):,} responses were too long for {limit} tokens with their prompt: the "
-            f"beginnings of their prompts were left out, and the ends of {responses:,} of the responses. A larger "
-            "max_length keeps more."
-        )
-    alike = sum(
-        a.ids == b.ids and pair[0].chat != pair[1].chat
-        for pair, a, b in zip(pairs, first, second, strict=True)
-    )
-    if alike:
-        notes.append(
-            f"{count(alike, 'pair')} with responses that differ, but not in the tokens that the model sees: their "
-            "rewards are equal."
-        )
-    return notes
 
 
 def _check_template(template: str) -> None:

@@ -17,6 +17,9 @@ def command(
         bool, typer.Option("--trained", help="Train reward models on `minilm` instead, and TRL's besides.")
     ] = False,
     pairs: Annotated[int, typer.Option(min=20, help="With --trained: pairs drawn of a set.")] = 500,
+    policies: Annotated[
+        bool, typer.Option("--policies", help="Train policies on simulated votes instead; reads no data.")
+    ] = False,
 ) -> None:
     """Predict held-out votes of known and new raters from frozen features: every method, every set, every seed."""
     from dcpc.names import check_name
@@ -27,6 +30,13 @@ def command(
     names = list(SETS) if sets is None else [name.strip() for name in sets.split(",")]
     for name in names:
         check_name(name, list(SETS), "set of votes")
+    if policies:
+        from dcpc_bench.preferences import policies as study
+        from dcpc_bench.preferences.policy_page import policy_table
+
+        study.run(output, seeds)
+        typer.echo(policy_table(read_cells(output / study.CELLS)))
+        return
     if trained:
         from dcpc_bench.preferences import trained as rewards
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dcpc_bench.preferences.methods import METHODS
+from dcpc_bench.preferences.policy_page import policy_table
 from dcpc_bench.preferences.trained import REFERENCE as RATERS_ALIKE
 from dcpc_bench.preferences.trained import TITLES as REWARDS
 from dcpc_bench.statistics.significance import Comparison, compare_over_seeds, draw_items, quotient
@@ -36,12 +37,17 @@ def summary(cells: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return wide.loc[[name for name in METHODS if name in wide.index]].round(4)
 
 
-def page(cells: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]] = ()) -> str:
+def page(
+    cells: Sequence[dict[str, Any]],
+    trained: Sequence[dict[str, Any]] = (),
+    policies: Sequence[dict[str, Any]] = (),
+) -> str:
     """The whole page, in Markdown.
 
     Args:
         cells: of the suite on frozen features.
         trained: of trained reward models; none leave their part out.
+        policies: of policies on simulated votes; likewise.
     """
     sets = list(dict.fromkeys(cell["set"] for cell in cells))
     parts = [HEAD, "## Cross-entropy of held-out votes (nats)\n", _losses(cells, sets)]
@@ -50,6 +56,8 @@ def page(cells: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]] = ()
     parts += ["\n## New raters\n", _new_raters(cells, sets)]
     if trained:
         parts += ["\n## Trained reward models\n", _trained(trained)]
+    if policies:
+        parts += ["\n## Policies: two tastes, and flipped votes\n", policy_table(policies)]
     return "\n".join(parts) + "\n"
 
 
