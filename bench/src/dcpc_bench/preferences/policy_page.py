@@ -36,8 +36,8 @@ def policy_table(cells: Sequence[dict[str, Any]]) -> str:
         f"the head flipped; mean and standard deviation over {seeds} seeds or more, each with votes of its own. A "
         "tiny random Llama: about losses, not about language. Each method's setting is that whose margins predict "
         "noisy validation votes best; the simulated share is nowhere among what is tried. DPO, robust DPO and IPO "
-        f"have a row per vote, and {VOTES} times as many passes. The last row: paired by seed, to the best of the others "
-        "on the mean, which favours it, with a 95 % t interval over seeds. Regenerate with `dcpc-bench "
+        f"have a row per vote, and {VOTES} times as many passes. The last row: paired by seed, to the best of the "
+        "others on the mean, which favours it, with a 95 % t interval over seeds. Regenerate with `dcpc-bench "
         "preferences --policies --data FOLDER --output results/preferences`."
     )
     head = "| " + " | ".join(["method", *(f"{share:.0%} flipped" for share in flips)]) + " |"
