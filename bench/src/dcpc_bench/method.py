@@ -41,9 +41,10 @@ def grid(rates: tuple[float, ...] = MIDDLE_RATES, **axes: tuple[Any, ...]) -> Gr
 
 
 class TrainingSettings(Training):
-    """What all methods of a benchmark share: the suite's `training`, and its `backbone`."""
+    """What all methods of a benchmark share: the suite's `training`, its `backbone`, and the data set's `task`."""
 
     backbone: Backbone = "lora"
+    task: dict[str, Any] | None = None
 
     @property
     def autocasts(self) -> bool:
@@ -171,6 +172,7 @@ class Method:
             train,
             validation,
             base_model=settings.base_model,
+            task=settings.task,
             method=on.carrier,
             adapter={**on.adapter, **self.adapter},
             training={

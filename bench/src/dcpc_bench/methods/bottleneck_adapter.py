@@ -46,7 +46,9 @@ def add_bottleneck_adapters(model: PreTrainedModel, width: int = WIDTH) -> int:
     Raises:
         ModelError: the model has no feed-forward layers or no head.
     """
-    heads, paths = tuple(head_modules(model)), feedforward_outputs(model)
+    # A language head knows its words already; a classifier's is new.
+    heads = () if model.can_generate() else tuple(head_modules(model))
+    paths = feedforward_outputs(model)
     model.requires_grad_(False)
     for path in paths:
         parent, _, name = path.rpartition(".")

@@ -134,7 +134,7 @@ def _prepare(
 
     dataset = suite.dataset(job.dataset)
     case = cell_data(load_source(dataset, data_folder), dataset, job.condition, seed, suite)
-    settings = TrainingSettings(**suite.training.model_dump(), backbone=suite.backbone)
+    settings = TrainingSettings(**suite.training.model_dump(), backbone=suite.backbone, task=dataset.task)
     return METHODS[job.method], settings, case
 
 

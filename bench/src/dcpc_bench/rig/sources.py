@@ -60,7 +60,8 @@ def _is_generated(dataset: Dataset) -> bool:
 def fingerprint(dataset: Dataset, data_folder: Path | None) -> str:
     """SHA-256 of a data set's files and of what the suite makes of them."""
     path = find_path(dataset, data_folder)
-    unused = {"path", "conditions"} | (set() if dataset.settings else {"settings"})
+    # What was not given says nothing, so that stores keep their fingerprints when data sets get new fields.
+    unused = {"path", "conditions"} | {name for name in ("settings", "task") if not getattr(dataset, name)}
     digest = hashlib.sha256(dataset.model_dump_json(exclude=unused).encode())
     for file in [] if path is None else sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
@@ -76,7 +77,7 @@ def load_source(dataset: Dataset, data_folder: Path | None) -> Source:
         DataError: it cannot be read, or has none of the labels that the suite names.
     """
     from dcpc_bench.source_tasks import clean_items, load_task
-    from dcpc_bench.source_tasks.labelled import rte_e, sst2_p
+    from dcpc_bench.source_tasks.labelled import copa_choices, record_choices, rte_e, sst2_p
     from dcpc_bench.source_tasks.loaders import task_at
 
     if _is_generated(dataset):
@@ -84,8 +85,15 @@ def load_source(dataset: Dataset, data_folder: Path | None) -> Source:
         return Source(judged_reviews(items, GENERATED), items)
     path = find_path(dataset, data_folder)
     task = None if path is None or dataset.columns or dataset.format else task_at(path)
+    chooses = (dataset.task or {}).get("name") == "choose"
+    if path is not None and task in ("copa", "record") and chooses:
+        return Source(None, {"copa": copa_choices, "record": record_choices}[task](load_task(task, path)))
     if task in ("record", "alpaca"):
-        raise DataError(f"task {task} has open answers, and the benchmark needs labels.", where=path)
+        raise DataError(
+            f"task {task} has open answers, and the benchmark needs labels.",
+            where=path,
+            fix="For ReCoRD give the data set `task: {name: choose}`; for replies see docs/write.md.",
+        )
     if path is not None and task is not None:
         table = load_task(task, path)
         # SST-2 brings how intense a sentence is, RTE how many words two sentences share, so that simulated annotators

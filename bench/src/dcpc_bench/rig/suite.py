@@ -34,6 +34,8 @@ class Dataset(_Strict):
             are left out.
         bins: highest value of every bin but the last, for numeric labels: [11, 14] makes three.
         conditions: instead of the suite's.
+        task: settings of a task shape, `{name: label-words, template: …}`; None for a head that classifies. With
+            `{name: choose}` COPA and ReCoRD have their candidates to choose from.
         settings: method → its setting on this set, chosen beforehand; goes before the suite's `settings`.
     """
 
@@ -46,6 +48,7 @@ class Dataset(_Strict):
     labels: dict[str, list[str]] | None = Field(default=None, min_length=2)
     bins: list[float] | None = Field(default=None, min_length=1)
     conditions: list[str] | None = None
+    task: dict[str, Any] | None = None
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @field_validator("conditions")
@@ -54,6 +57,18 @@ class Dataset(_Strict):
         for text in conditions or []:
             Condition.parse(text)
         return conditions
+
+    @field_validator("task")
+    @classmethod
+    def _shape(cls, task: dict[str, Any] | None) -> dict[str, Any] | None:
+        if task is not None:
+            from dcpc.tasks import task_shape
+
+            try:
+                task_shape(task)
+            except UsageError as error:
+                raise ValueError(str(error)) from error
+        return task
 
     @model_validator(mode="after")
     def _one_way(self) -> Dataset:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from dcpc.data.counts import one_hot
-from dcpc_bench.shifts.assignment import Assignment
+from dcpc.errors import DataError
 from dcpc_bench.shifts.items import CleanItems
+from dcpc_bench.shifts.leaning import COLUMN, LeaningPool
 from dcpc_bench.shifts.polarity import PolarityPool
-from dcpc_bench.shifts.pool import AnnotatorPool, LabelModel
+from dcpc_bench.shifts.pool import AnnotatorPool
 from dcpc_bench.shifts.thresholds import ThresholdPool
 from dcpc_bench.source_tasks.loaders import TASKS
 
@@ -24,6 +25,7 @@ _PEOPLE = re.compile(
     r"captain|spy|jury|contestants?|audience|crowd)\b",
     re.IGNORECASE,
 )
+_CONNECTIVES = {"cause": " because", "effect": ", so"}
 _QUESTIONS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
 
 
@@ -53,52 +55,83 @@ def clean_items(name: str, table: pd.DataFrame) -> CleanItems:
     return CleanItems(pd.DataFrame(columns), codes, labels, "preference" if name == "copa" else "nominal")
 
 
-@dataclass(frozen=True)
-class LeaningPool:
-    """Biased annotators take the alternative that an item leans to with probability strength · bias.
-
-    Attributes:
-        leaning: label code that each item leans to, int [I]; −1: neither.
-        strength: the dial in [0, 1].
-        bias: probability at full strength that a biased annotator follows the leaning.
-        group_share: share of annotators in the biased group.
-    """
-
-    leaning: np.ndarray
-    strength: float = 1.0
-    bias: float = 0.7
-    group_share: float = 0.5
-
-    name: ClassVar[str] = "copa-bs"
-
-    @property
-    def asked_noise(self) -> None:
-        """None: the noise rate follows from how many items lean against their gold label."""
-        return
-
-    def label_model(self, items: CleanItems, asked: Assignment, rng: np.random.Generator) -> LabelModel:
-        """Label probabilities, float [J, C], and each annotator's `annotator_group`."""
-        members = np.arange(asked.n_annotators) < round(self.group_share * asked.n_annotators)
-        biased = rng.permutation(members)  # [A]
-        leaning = self.leaning[asked.item]  # [J]
-        chance = (self.strength * self.bias * (biased[asked.annotator] & (leaning >= 0)))[:, None]  # [J, 1]
-        clean, pull = (one_hot(codes, items.n_classes) for codes in (items.codes[asked.item], leaning))
-        groups = np.where(biased, "people_causes", "neutral")
-        return LabelModel((1 - chance) * clean + chance * pull, {"annotator_group": groups})
-
-
 def copa_bs(table: pd.DataFrame, strength: float) -> tuple[CleanItems, AnnotatorPool]:
     """COPA-BS: half the annotators prefer causes that involve people.
 
     Concerned are questions for the cause where one alternative mentions people (pronouns, family, roles) more
     often than the other; most alternatives of COPA mention someone. See `LeaningPool` (bias = 0.7).
     """
+    items = clean_items("copa", table)
+    return replace(items, table=items.table.assign(**{COLUMN: leaning_of(table)})), LeaningPool(strength)
+
+
+def leaning_of(table: pd.DataFrame) -> np.ndarray:
+    """Which alternative each item of COPA leans to (0, 1), −1 for neither, int [I]; see `copa_bs`."""
     first, second = (
         table[c].map(lambda text: len(_PEOPLE.findall(text))).to_numpy() for c in ("choice1", "choice2")
     )
     concerned = (table["question"] == "cause").to_numpy(dtype=bool) & (first != second)
-    leaning = np.where(concerned, np.where(first > second, 0, 1), -1)
-    return clean_items("copa", table), LeaningPool(leaning, strength)
+    return np.where(concerned, np.where(first > second, 0, 1), -1)
+
+
+def copa_choices(table: pd.DataFrame) -> CleanItems:
+    """COPA as candidates to choose from, each of which ends the sentence that its premise begins.
+
+    "The man broke his toe because" goes on with "he dropped a hammer on his foot."; the labels are `choice1` and
+    `choice2`. `leaning` is that of `copa_bs`.
+    """
+    premise = table["premise"].str.rstrip(". ") + table["question"].map(_CONNECTIVES)
+    choices = [
+        json.dumps([_small(one), _small(two)], ensure_ascii=False)
+        for one, two in zip(table["choice1"], table["choice2"], strict=True)
+    ]
+    columns = {"item_id": table["item_id"], "split": table["split"], "text": premise, "choices": choices}
+    codes = pd.Index(TASKS["copa"].labels).get_indexer(pd.Index(table["label"]))
+    labels = ("choice1", "choice2")
+    return CleanItems(pd.DataFrame(columns | {COLUMN: leaning_of(table)}), codes, labels, "nominal")
+
+
+def record_choices(table: pd.DataFrame, most: int = 6) -> CleanItems:
+    """ReCoRD as candidates for the `@placeholder` of a query: the answer and other entities of the passage.
+
+    Args:
+        table: `passage`, `query`, `entities`, `answers`.
+        most: candidates per item; other entities are taken in the order of the file.
+
+    Raises:
+        DataError: there is no column `entities`.
+    """
+    if "entities" not in table:
+        raise DataError("ReCoRD's candidates are its entities, and there is no column `entities`.")
+    kept, lists, codes = [], [], []
+    for row, (entities, query, answers) in enumerate(
+        zip(table["entities"], table["query"], table["answers"], strict=True)
+    ):
+        if not len(answers) or "@placeholder" not in query:
+            continue
+        answer = str(answers[0])
+        others = [str(each) for each in dict.fromkeys(entities) if not _same(str(each), answers)]
+        if not others:
+            continue
+        found = sorted([answer, *others[: most - 1]])
+        kept.append(row)
+        lists.append(json.dumps(found, ensure_ascii=False))
+        codes.append(found.index(answer))
+    chosen = table.iloc[kept].reset_index(drop=True)
+    columns = {"item_id": chosen["item_id"], "split": chosen["split"], "text": chosen["passage"]}
+    columns |= {"text_pair": chosen["query"], "choices": lists}
+    labels = tuple(f"choice{place + 1}" for place in range(most))
+    return CleanItems(pd.DataFrame(columns), np.array(codes, dtype=np.int64), labels, "nominal")
+
+
+def _same(name: str, answers: Sequence[str]) -> bool:
+    return any(name in str(answer) or str(answer) in name for answer in answers)
+
+
+def _small(sentence: str) -> str:
+    """A sentence as the second half of another: its first letter small, but for I and names like `I'm`."""
+    first = sentence.split(" ", 1)[0]
+    return sentence if first == "I" or first.startswith("I'") else sentence[:1].lower() + sentence[1:]
 
 
 def sst2_p(table: pd.DataFrame, strength: float) -> tuple[CleanItems, AnnotatorPool]:
