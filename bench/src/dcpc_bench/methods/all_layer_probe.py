@@ -1,7 +1,7 @@
 """A linear probe on the states of all layers of the frozen base model.
 
 The probe that is to be beaten: a logistic ridge regression on what every layer knows of an input, mean over its
-tokens, with ridges from cross-validation on the noisy labels. DCPC's readout is the same regression beside an adapter.
+tokens, with ridges from cross-validation on the noisy labels. DCPC has the same regression beside its adapter.
 """
 
 from __future__ import annotations
