@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,50 @@ def test_entailed_sentences_that_share_fewer_words_are_fainter(tmp_path: Path) -
     items = load_source(Dataset(name="rte", path="rte.csv"), tmp_path).items
     position = items.latent_positions(np.random.default_rng(0))
     assert position.argsort().tolist() == [2, 1, 0]
+
+
+def test_candidates_end_the_sentence_of_their_premise_and_lean_to_people(tmp_path: Path) -> None:
+    rows = {
+        "premise": ["The tree fell.", "I sneezed."],
+        "choice1": ["The man cut it.", "I was ill."],
+        "choice2": ["It rained.", "The cat woke up."],
+        "question": ["cause", "effect"],
+        "label": [1, 0],
+    }
+    pd.DataFrame(rows).to_csv(tmp_path / "copa.csv", index=False)
+    items = load_source(Dataset(name="copa", path="copa.csv", task={"name": "choose"}), tmp_path).items
+    assert items.table["text"].tolist() == ["The tree fell because", "I sneezed, so"]
+    assert json.loads(items.table["choices"][0]) == ["the man cut it.", "it rained."]
+    assert json.loads(items.table["choices"][1])[0] == "I was ill."
+    assert items.table["leaning"].tolist() == [0, -1]  # an effect leans nowhere
+    assert [items.labels[code] for code in items.codes] == ["choice2", "choice1"]
+
+
+def test_entities_are_the_candidates_of_a_query(tmp_path: Path) -> None:
+    row = {
+        "passage": "Ann met Bob and Ann Lee.",
+        "query": "It was @placeholder who left.",
+        "entities": ["Ann", "Bob", "Ann Lee"],
+        "answers": ["Ann Lee"],
+    }
+    pd.DataFrame([row, row | {"query": "No such mark."}]).to_json(
+        tmp_path / "record.jsonl", orient="records", lines=True
+    )
+    task = {"name": "choose", "placeholder": "@placeholder"}
+    items = load_source(Dataset(name="record", path="record.jsonl", task=task), tmp_path).items
+    assert len(items) == 1  # the other has no place for an answer
+    assert json.loads(items.table["choices"][0]) == ["Ann Lee", "Bob"]  # `Ann` is a name of the answer
+    assert items.labels[items.codes[0]] == "choice1"
+
+
+def test_a_task_shape_changes_the_fingerprint_and_a_wrong_one_is_told(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("text,label\na,b\n")
+    plain = Dataset(name="d", path="d.csv")
+    assert fingerprint(plain, tmp_path) != fingerprint(
+        plain.model_copy(update={"task": {"name": "label-words"}}), tmp_path
+    )
+    with pytest.raises(ValueError, match="label-wrods"):
+        Dataset(name="d", task={"name": "label-wrods"})
 
 
 def test_gold_labels_have_no_budget(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ WORDS = ["you", "plain", "river", "stone", "green", "music", "paper", "woman", "
 def make_items(n: int = 600, classes: int = 3, seed: int = 0) -> CleanItems:
     rng = np.random.default_rng(seed)
     texts = [" ".join(rng.choice(WORDS, 5)) for _ in range(n)]
-    return CleanItems.from_labels(
+    items = CleanItems.from_labels(
         texts, rng.integers(classes, size=n), [f"l{c}" for c in range(classes)], scale="ordinal"
     )
+    return replace(items, table=items.table.assign(leaning=rng.integers(-1, classes, size=n)))
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])

@@ -231,6 +231,8 @@ def suite_names() -> list[str]:
         "shift-rte",
         "shift-full",
         "ablation",
+        "paper-llm",
+        "paper-llm-cut",
     )
     found = {entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
     return [name for name in order if name in found] + sorted(found - set(order))

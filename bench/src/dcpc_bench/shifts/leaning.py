@@ -1,4 +1,4 @@
-"""Annotators with a bias for one alternative: COPA-BS."""
+"""Annotators with a bias for one alternative, as those of COPA-BS."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LeaningPool:
     bias: float = 0.7
     group_share: float = 0.5
 
-    name: ClassVar[str] = "copa-bs"
+    name: ClassVar[str] = "leaning"
 
     @property
     def asked_noise(self) -> None:
