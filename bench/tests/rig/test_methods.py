@@ -40,7 +40,7 @@ NAMES = (
         "dcpc-with-average",
     ),
 )
-CLOSED_FORM = {"linear-probe", "linear-probe-annotators", "dcpc-readout"}
+CLOSED_FORM = {"linear-probe", "linear-probe-annotators", "all-layer-probe", "dcpc-readout"}
 TRAINED = [name for name in METHODS if name not in CLOSED_FORM]
 KNOW_ANNOTATORS = {"linear-probe-annotators", "crowd-layer", "annotator-embeddings", "annotator-heads"}
 KNOW_ANNOTATORS |= {name for name in METHODS if name.startswith("dcpc")} - {

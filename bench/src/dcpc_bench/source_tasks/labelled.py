@@ -119,7 +119,7 @@ def record_choices(table: pd.DataFrame, most: int = 6) -> CleanItems:
         codes.append(found.index(answer))
     chosen = table.iloc[kept].reset_index(drop=True)
     columns = {"item_id": chosen["item_id"], "split": chosen["split"], "text": chosen["passage"]}
-    columns |= {"text_pair": chosen["query"], "choices": lists}
+    columns |= {"text_pair": chosen["query"], "choices": pd.Series(lists, dtype="str")}
     labels = tuple(f"choice{place + 1}" for place in range(most))
     return CleanItems(pd.DataFrame(columns), np.array(codes, dtype=np.int64), labels, "nominal")
 
