@@ -106,8 +106,9 @@ class TrainedAdapter:
             as_: `consensus`: the decided `label` of every item and its `probability`. `distribution`: the label, and
                 in `p_LABEL` the share of annotators expected to choose it. `annotators`: for every item and known
                 annotator (`annotator_id`) the label that is most probable for them, and its probability.
-            decide: what labels of items are decided for: `macro-f1` (by the adapter's rule) or `accuracy` (the most
-                probable label). None takes the rule where the adapter has one.
+            decide: what labels of items are decided for: `macro-f1` (by the adapter's rule), `accuracy` (the most
+                probable label) or `distance` (the median). None takes the last for a slider, else the rule where the
+                adapter has one.
             batch_size: items per forward pass.
             progress: show a progress bar.
 

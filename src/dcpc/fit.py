@@ -152,6 +152,7 @@ def train_adapter(
         method=carrier.name,
         labels=list(train.labels),
         scale=train.scale,
+        range=train.range,
         max_length=max_length,
         inputs=[name for name in ITEM_COLUMNS if name in train.table],
         base_sha256=fingerprint,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dcpc.data.annotations import ITEM_COLUMNS, Scale
 from dcpc.errors import ModelError, UsageError
-from dcpc.evaluation.decision import FEWEST_ITEMS, DecisionRule
+from dcpc.evaluation.decision import FEWEST_ITEMS, DecisionRule, Goal, chosen_goal
 from dcpc.settings import first_problem
 
 TASK_FILE = "task.json"
@@ -79,10 +79,26 @@ class Task(BaseModel):
     @property
     def how_it_decides(self) -> str:
         """What labels are decided for by default, to follow `decides`."""
+        if self.range is not None:
+            return "for the median, from which the judgements to expect are the least steps away"
         if self.decision is None:
             return f"for the most probable label: it carries no rule fitted on {FEWEST_ITEMS} held-out items or more"
         judgements, items = f"{self.decision.judgements:,}", f"{self.decision.items:,}"
         return f"for macro-F1, by a rule fitted on {judgements} held-out judgements of {items} items"
+
+    def goal(self, asked: str | None = None) -> Goal:
+        """What to decide for.
+
+        Raises:
+            UsageError: as `dcpc.evaluation.decision.chosen_goal`; `distance`, where labels have no order.
+        """
+        goal = chosen_goal(self.decision, asked, slider=self.range is not None)
+        if goal == "distance" and self.scale != "ordinal":
+            raise UsageError(
+                f"labels that are {self.scale} have no order, so none is in the middle.",
+                fix="Decide for accuracy or macro-f1.",
+            )
+        return goal
 
     def base_options(self, trust_remote_code: bool = False) -> dict[str, Any]:
         """How the base model was loaded: arguments of its `from_pretrained`."""

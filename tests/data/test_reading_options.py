@@ -257,6 +257,14 @@ def test_a_range_knows_the_values_that_nobody_chose(tmp_path: Path) -> None:
         read_annotations(judgements(tmp_path, [1, 101]), range=(0, 100))
 
 
+def test_many_numbers_are_told_how_to_be_a_slider(tmp_path: Path) -> None:
+    path = judgements(tmp_path, [value / 7 for value in range(150)])
+    with pytest.raises(DataError, match="--range 0 100"):
+        read_annotations(path)
+    assert read_annotations(path, range=(0, 100)).n_classes == 101
+    assert has_note(read_annotations(judgements(tmp_path, range(-40, 60, 2))), "--range -100 100")
+
+
 def test_a_misspelt_annotator_of_a_wide_table_is_refused(tmp_path: Path) -> None:
     path = table(tmp_path, [{"text": "one", "anna": "x", "cora": "y"}], "table.csv")
     with pytest.raises(DataError, match='Did you mean "cora"'):

@@ -56,7 +56,6 @@ def command(
     """
     from dcpc.adapter import load_adapter
     from dcpc.data.splits import keep_split
-    from dcpc.evaluation.decision import chosen_goal
     from dcpc.files import atomic_file, check_not_source, check_output_file
     from dcpc.task import Task
 
@@ -84,7 +83,7 @@ def command(
     annotations = keep_split(_read(data, reading, task), split)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
     options.show_notes(_strangers(trained, annotations, reading.exact))
-    goal = chosen_goal(task.decision, decide)
+    goal = task.goal(decide)
     if decide is None and task.decision is None:
         options.show_notes([f"The adapter decides {task.how_it_decides}."])
     figures = trained.evaluate(
@@ -110,8 +109,11 @@ def _read(data: str, reading: DataOptions, task: Task) -> Annotations:
             error.what,
             where=error.where,
             fix="The adapter can only be compared on the labels that it was trained with: correct the label, or "
-            "remove the rows.",
+            f"remove the rows.{_SLIDER if task.scale == 'ordinal' else ''}",
         ) from error
+
+
+_SLIDER = " If the labels are a slider's, train with --range LOW HIGH: then all its values are known."
 
 
 def _strangers(trained: TrainedAdapter, annotations: Annotations, exact: bool) -> list[str]:

@@ -57,7 +57,7 @@ Decide = Annotated[
     typer.Option(
         metavar="GOAL",
         help="What labels of items are decided for: macro-f1, by the rule that the adapter carries (the default "
-        "where it has one), or accuracy, the most probable label.",
+        "where it has one), accuracy, the most probable label, or distance, the median (the default for a slider).",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")]

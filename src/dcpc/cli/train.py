@@ -156,9 +156,7 @@ def command(
         )  # another training may have ended while this one read
         with _kept(checkpoints):
             trained = _train(division, settings, checkpoints, resume, force, trust_remote_code)
-        trained.task = trained.task.model_copy(
-            update={"group_column": group_column, "range": annotations.range}
-        )
+        trained.task = trained.task.model_copy(update={"group_column": group_column})
         with _kept(checkpoints):
             trained.save(output, force=force)
         checkpoints.remove()

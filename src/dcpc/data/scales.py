@@ -3,7 +3,7 @@
 Decisions:
 - Two response columns make a preference. Numbers with more than two distinct values are ordinal. All else is
   nominal. `scale=` and `labels=` override each step.
-- Up to 101 numeric values (a slider from 0 to 100) are an ordinal scale; above `MANY_LEVELS` a note suggests
+- Up to 101 numeric values are an ordinal scale; above `MANY_LEVELS` a note suggests
   bins. More than 101 numeric values are a continuous score, which has to be binned first: an error.
 - More than 100 nominal classes are accepted with a note, unless more than half of the judgements bring a new
   one: that is free text or an id, not a label.
@@ -166,6 +166,17 @@ def order_labels(found: Sequence[str], scale: Scale, source: str) -> tuple[str, 
     return tuple(sorted(found))
 
 
+def range_option(found: Sequence[str]) -> str:
+    """What to type for a slider with these values: a usual range around them, else from the lowest to the highest."""
+    values = [float(label) for label in found]
+    low, high = min(values), max(values)
+    usual = ((0, 1), (-1, 1), (0, 10), (0, 100), (-100, 100))
+    low, high = next(
+        ((a, b) for a, b in usual if a <= low and high <= b and high - low > (b - a) / 5), (low, high)
+    )
+    return f"--range {low:.15g} {high:.15g}"
+
+
 def check_size(
     found: Sequence[str], judgements: int, scale: Scale, source: str, *, combined: bool = False
 ) -> tuple[str, ...]:
@@ -186,7 +197,8 @@ def check_size(
         raise DataError(
             f"the labels are {size:,} different numbers: a continuous score, not a label set.",
             where=source,
-            fix="Put the scores into a few bins first, or declare --scale nominal if they are class numbers.",
+            fix=f"If they are a slider's, declare its ends, as {range_option(found)}; else put them into a few bins "
+            "first, or declare --scale nominal if they are class numbers.",
         )
     if scale == "nominal" and size > MANY_CLASSES and size > judgements / 2 and not combined:
         raise DataError(
@@ -196,7 +208,8 @@ def check_size(
         )
     if scale == "ordinal" and size > MANY_LEVELS:
         return (
-            f"The ordinal scale has {size} levels; a few bins are learned better from few judgements each.",
+            f"The ordinal scale has {size} levels; a few bins are learned better from few judgements each. Of a "
+            f"slider, {range_option(found)} learns the values that nobody chose, too.",
         )
     if size > MANY_CLASSES:
         return (f"{size:,} classes in {judgements:,} judgements: many classes have few examples.",)

@@ -13,6 +13,8 @@ Offsets for the macro-F1 of the validation labels themselves follow the accident
 bias per label fitted with τ follows those too: both were measured (docs/metrics.md, docs/research.md).
 
 What a single person would say is always the most probable label: offsets that favour rare labels only add errors.
+
+Of a slider's hundred steps none is probable, and the most probable one is an accident. Its median is decided for.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ from dcpc.errors import UsageError
 from dcpc.evaluation.inputs import check_codes, check_probabilities
 from dcpc.probabilities import SMALLEST
 
-Goal = Literal["macro-f1", "accuracy"]
-"""What decisions are to be good for: `macro-f1` weighs every label the same, `accuracy` every item."""
+Goal = Literal["macro-f1", "accuracy", "distance"]
+"""What decisions are to be good for: `macro-f1` weighs every label the same, `accuracy` every item; `distance` is the
+median, from which the judgements to expect are the least steps away, for labels in an order."""
 
 FEWEST_ITEMS = 10
 """Held-out items below which no rule is fitted: two gain nothing in macro-F1 and cost accuracy, ten already bring two
@@ -76,21 +79,26 @@ def fit_rule(probabilities: ArrayLike, held_out: Annotations) -> DecisionRule | 
     """The rule for distributions of held-out items, float [I, C], and the judgements of these items.
 
     Every judgement counts once. The judgements are noisy ones of items that training did not see; never clean labels,
-    nor those of a test. None where there are fewer than `FEWEST_ITEMS`.
+    nor those of a test. None where there are fewer than `FEWEST_ITEMS`, and for a slider, whose
+    steps are decided for by their distance.
     """
-    if held_out.n_items < FEWEST_ITEMS:
+    if held_out.n_items < FEWEST_ITEMS or held_out.range is not None:
         return None
     p = np.asarray(probabilities)[held_out.item_codes]  # [J, C]
     offsets = fit_offsets(p, held_out.label_codes)
     return DecisionRule(offsets=offsets.tolist(), items=held_out.n_items, judgements=held_out.n_judgements)
 
 
-def chosen_goal(rule: DecisionRule | None, goal: str | None = None) -> Goal:
+def chosen_goal(rule: DecisionRule | None, goal: str | None = None, *, slider: bool = False) -> Goal:
     """What to decide for: the goal that was asked for, or by default macro-F1 where there is a rule for it.
+
+    The steps of a slider are decided for by their distance, unless something else is asked for.
 
     Raises:
         UsageError: there is no such goal, or macro-F1 was asked for and there is no rule.
     """
+    if goal is None and slider:
+        return "distance"
     if goal is None:
         return "accuracy" if rule is None else "macro-f1"
     for known in get_args(Goal):
@@ -113,13 +121,15 @@ def decide_labels(probabilities: ArrayLike, rule: DecisionRule | None, goal: str
     Args:
         probabilities: predicted distributions, float [I, C].
         rule: of the adapter; None where it has none.
-        goal: `macro-f1` (with the rule's offsets) or `accuracy` (the most probable label); None for the first where
-            there is a rule, else the second.
+        goal: `macro-f1` (with the rule's offsets), `accuracy` (the most probable label) or `distance` (the median);
+            None for the first where there is a rule, else the second.
 
     Raises:
         UsageError: as `chosen_goal`; or the rule has another number of labels.
     """
     p = check_probabilities(probabilities)
+    if goal == "distance":
+        return median_labels(p)
     if chosen_goal(rule, goal) == "accuracy" or rule is None:
         return p.argmax(axis=1)
     if len(rule.offsets) != p.shape[1]:
@@ -130,6 +140,11 @@ def decide_labels(probabilities: ArrayLike, rule: DecisionRule | None, goal: str
 def decide(probabilities: ArrayLike, offsets: np.ndarray) -> np.ndarray:
     """Label positions, int [I], from distributions [I, C] and offsets [C] on the log probabilities."""
     return (_log(check_probabilities(probabilities)) + offsets).argmax(axis=1)
+
+
+def median_labels(p: np.ndarray) -> np.ndarray:
+    """Medians of distributions [I, C], int [I]: the first label at which half of the probability is reached."""
+    return (p.cumsum(axis=1) >= 0.5 - SMALLEST).argmax(axis=1)
 
 
 def fit_offsets(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:

@@ -14,7 +14,7 @@ from dcpc.data.annotations import Annotations, Scale
 from dcpc.data.counts import soft_labels
 from dcpc.errors import UsageError
 from dcpc.evaluation import distribution
-from dcpc.evaluation.decision import DecisionRule, decide_labels
+from dcpc.evaluation.decision import DecisionRule, decide_labels, median_labels
 from dcpc.evaluation.inputs import check_codes, check_counts, check_probabilities
 from dcpc.evaluation.majority import majority_scores
 
@@ -53,6 +53,9 @@ def measure(
     - `consensus_judgement_error`, `consensus_mean_annotator_error`: the same, where everybody is predicted to say the
       item's most probable label. Equal to the two above where a method knows no annotators.
 
+    Of a slider also `mean_absolute_error`: how far a judgement lies from the decided value, in the slider's own
+    units; with annotators `annotator_absolute_error`: how far from the median predicted for its annotator.
+
     Args:
         items: predicted distribution of every item, float [I, C].
         judgements: predicted distribution of every judgement, float [J, C]; None where no annotators are known.
@@ -73,6 +76,8 @@ def measure(
     figures |= {f"{name}_argmax": argmax[name] for name in against_majority} | of_decisions
     expected = distribution.expected_jensen_shannon(p, counts.sum(axis=1))  # [I]
     figures["expected_jensen_shannon"] = float(expected.mean())
+    if annotations.range is not None:
+        figures |= _distances(decisions, judgements, annotations)
     if not annotations.has_annotators:
         return Measured(figures, decisions, None)
     consensus = p.argmax(axis=1)[annotations.item_codes]  # [J]
@@ -82,6 +87,20 @@ def measure(
         figures[f"{prefix}judgement_error"] = float((label != annotations.label_codes).mean())
         figures[f"{prefix}mean_annotator_error"] = mean_annotator_error(errors)
     return Measured(figures, decisions, personal != annotations.label_codes)
+
+
+def _distances(
+    decisions: np.ndarray, judgements: np.ndarray | None, annotations: Annotations
+) -> dict[str, float]:
+    """Mean distance of the judgements from the decisions [I], and from their annotators' medians [J, C]."""
+    values = np.array(annotations.labels, dtype=float)  # [C]
+    given = values[annotations.label_codes]  # [J]
+    decided = values[decisions][annotations.item_codes]  # [J]
+    figures = {"mean_absolute_error": float(np.abs(given - decided).mean())}
+    if judgements is not None:
+        own = values[median_labels(check_probabilities(judgements))]  # [J]
+        figures["annotator_absolute_error"] = float(np.abs(given - own).mean())
+    return figures
 
 
 def evaluate_distribution(

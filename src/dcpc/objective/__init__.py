@@ -3,6 +3,7 @@
 from dcpc.objective.alignment import alignment_loss, crossed_context, step_contraction
 from dcpc.objective.config import PRESETS, ObjectiveConfig
 from dcpc.objective.correction import preference_divergence
+from dcpc.objective.neighbours import slider_targets
 from dcpc.objective.pairs import Pairs, batch_pairs, conflict_weight, view_pairs
 from dcpc.objective.similarity import (
     ambiguity,
@@ -33,6 +34,7 @@ __all__ = [
     "prediction_divergence",
     "preference_divergence",
     "similarity_gate",
+    "slider_targets",
     "step_contraction",
     "view_pairs",
 ]

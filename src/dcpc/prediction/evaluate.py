@@ -10,7 +10,6 @@ import pandas as pd
 from dcpc.adapter import TrainedAdapter
 from dcpc.data.annotations import Annotations
 from dcpc.errors import LabelError
-from dcpc.evaluation.decision import chosen_goal
 from dcpc.evaluation.measure import Measured, measure
 from dcpc.prediction.predict import predict_distribution, predict_judgements
 from dcpc.training.groups import known_or_stand_in
@@ -43,7 +42,7 @@ def evaluate_adapter(
         UsageError: the annotations have other columns than training saw, or there is no rule for the goal.
     """
     rule = adapter.task.decision
-    chosen_goal(rule, goal)  # a goal that cannot be had must not wait for the predictions
+    goal = adapter.task.goal(goal)  # a goal that cannot be had must not wait for the predictions
     annotations = _with_labels_of(adapter, annotations)
     if not annotations.has_annotators:
         items = predict_distribution(adapter, annotations.items, batch_size=batch_size, progress=progress)
@@ -81,7 +80,7 @@ def _with_labels_of(adapter: TrainedAdapter, annotations: Annotations) -> Annota
             where=annotations.source,
             fix="Correct the label, or remove its rows.",
         )
-    return replace(annotations, labels=tuple(labels), scale=adapter.task.scale)
+    return replace(annotations, labels=tuple(labels), scale=adapter.task.scale, range=adapter.task.range)
 
 
 def unknown_annotators(

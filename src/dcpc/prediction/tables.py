@@ -15,7 +15,7 @@ from dcpc.data.readers import ItemRows
 from dcpc.data.readers.assemble import assemble_items
 from dcpc.data.reading import Reading
 from dcpc.errors import UsageError
-from dcpc.evaluation.decision import chosen_goal, decide_labels
+from dcpc.evaluation.decision import decide_labels
 from dcpc.prediction.predict import predict_annotators, predict_distribution
 
 Form = Literal["consensus", "distribution", "annotators"]
@@ -43,14 +43,15 @@ def predict_table(
     if form == "annotators":
         return _annotator_table(adapter, rows, batch_size, progress)
     rule, labels = adapter.task.decision, adapter.task.labels
-    chosen_goal(rule, goal)  # a goal that cannot be had must not wait for the predictions
+    goal = adapter.task.goal(goal)  # a goal that cannot be had must not wait for the predictions
     probabilities = predict_distribution(adapter, rows.items, batch_size=batch_size, progress=progress)
     decided = decide_labels(probabilities, rule, goal)  # [I]
     table, item = _answers(rows)
     table = table.assign(label=[labels[code] for code in decided[item]])
     if form == "distribution":
         shares = probabilities[item]  # [R, C]
-        return table.assign(**{f"p_{label}": shares[:, code] for code, label in enumerate(labels)})
+        named = pd.DataFrame(shares, columns=[f"p_{label}" for label in labels], index=table.index)
+        return pd.concat([table, named], axis=1)
     return table.assign(probability=probabilities[item, decided[item]])
 
 

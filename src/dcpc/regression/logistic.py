@@ -3,6 +3,8 @@
     P(y_j = c | item i, annotator a) = softmax(W z_i + b + u_a)_c
     minimise −Σ_j ln P(y_j) + λ_w/2 ‖W‖² + λ_u/2 Σ_a ‖u_a‖² + 10⁻³/2 ‖b‖²
 
+A judgement counts for its own label, or for a distribution over labels (`Judged.targets`).
+
 The ridge on u_a is a Gaussian prior N(0, 1/λ_u): annotators with few judgements shrink to the crowd. The slight
 one on b keeps labels that a fold never saw finite.
 """
@@ -32,6 +34,7 @@ class Judged:
         annotators: int [J], 0 … A − 1; −1 for unknown ones, who have no effect.
         n_annotators: A.
         n_classes: C.
+        targets: label distribution that a judgement of each label speaks for, float [C, C]; None for the label alone.
     """
 
     features: np.ndarray
@@ -40,6 +43,7 @@ class Judged:
     annotators: np.ndarray
     n_annotators: int
     n_classes: int
+    targets: np.ndarray | None = None
 
     def of_items(self, kept: np.ndarray) -> Judged:
         """The items of a mask [I], and their judgements."""
@@ -111,7 +115,8 @@ def fit_logistic(judged: Judged, ridge: float, effect_ridge: float | None = None
     """
     hidden, n_classes = judged.features.shape[1], judged.n_classes
     n_effects = 0 if effect_ridge is None else judged.n_annotators
-    target = np.eye(n_classes)[judged.labels]  # [J, C]
+    of_labels = np.eye(n_classes) if judged.targets is None else judged.targets
+    target = of_labels[judged.labels]  # [J, C]
     cuts = np.cumsum([hidden, 1])
     rows = hidden + 1 + n_effects
     penalty = np.repeat([ridge, BIAS_RIDGE, effect_ridge or 0.0], [hidden, 1, n_effects])[:, None]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from dcpc.objective import ObjectiveConfig, RunningConsensus
+from dcpc.objective import ObjectiveConfig, RunningConsensus, slider_targets
 from dcpc.tasks import Scored
 from dcpc.training import step
 from dcpc.training.annotator_start import start_annotators
@@ -31,6 +32,7 @@ class DCPCRule(LearningRule):
         self.ema_decay = config.ema_decay
         self.consensus: RunningConsensus | None = None
         self.n_judgements = 0
+        self.targets: Tensor | None = None
         self.data: ItemDataset | None = None
         self.readout: FrozenReadout | None = None
         self.annotators_started = False
@@ -43,6 +45,8 @@ class DCPCRule(LearningRule):
         """
         step.check_correction(model, self.config)
         self.n_judgements = data.annotations.n_judgements
+        of_steps = slider_targets(data.annotations)
+        self.targets = None if of_steps is None else torch.from_numpy(of_steps).float()
         self.readout, self.annotators_started = None, False
         self.begin(model, data)
         if self.config.target_correction > 0:
@@ -86,6 +90,7 @@ class DCPCRule(LearningRule):
             self.config,
             n_judgements=self.n_judgements,
             consensus=self.consensus if started else None,
+            targets=self.targets,
             shape=self.shape,
         )
 

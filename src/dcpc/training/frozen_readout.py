@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from dcpc.data import Annotations
 from dcpc.errors import TrainingError
+from dcpc.objective import slider_targets
 from dcpc.regression.logistic import Judged
 from dcpc.tasks import Scored
 from dcpc.training.dataset import ItemDataset
@@ -148,6 +149,7 @@ class FrozenReadout:
             annotators=np.append(numbers, -1)[annotations.annotator_codes[rows]],  # code −1 reads the last
             n_annotators=size,
             n_classes=annotations.n_classes,
+            targets=slider_targets(annotations),
         )
 
     def scored(self, model: nn.Module, tokens: Batch, **preference: Any) -> Scored:

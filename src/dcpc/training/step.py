@@ -81,6 +81,7 @@ def training_loss(
     *,
     n_judgements: int,
     consensus: RunningConsensus | None = None,
+    targets: Tensor | None = None,
     shape: TaskShape | None = None,
 ) -> StepOutput:
     """Loss of one batch of items.
@@ -91,6 +92,7 @@ def training_loss(
         config: weights and switches.
         n_judgements: J of the whole training set, over which the annotators' KL is spread.
         consensus: running consensus of the items; None leaves the targets as they are.
+        targets: label distribution that a judgement of each label speaks for [C, C]; None for the label alone.
         shape: where the logits come from; None for a classification head.
 
     Returns:
@@ -104,12 +106,12 @@ def training_loss(
     scored = (shape or Classify()).forward(model, rows.tokens, states=wants_states, **rows.preference)
     logits, styles = scored.logits, scored.styles  # [B, C]
     judged = _judgement_logits(tuner, logits, rows, styles)
-    targets = one_hot(rows.labels, logits.shape[-1]).float()  # [J, C]
+    wanted = _wanted(rows.labels, logits.shape[-1], targets)  # [J, C]
     if consensus is not None:
         running = consensus.update(batch["items"], _item_predictions(logits, rows, n_items))
-        targets = corrected_targets(targets, running[rows.first_item], config.target_correction)
+        wanted = corrected_targets(wanted, running[rows.first_item], config.target_correction)
     # The item counts, not the row: rows are judgements in the mode `prefix`, and views double them.
-    terms = {"task": task_loss(judged, targets, rows.first_item, n_items)}
+    terms = {"task": task_loss(judged, wanted, rows.first_item, n_items)}
     if wants_states:
         pairs = _pairs(batch, rows, config, len(logits), logits.shape[-1])
         terms |= pair_terms(_state(scored), pairs, config)
@@ -120,6 +122,13 @@ def training_loss(
 
 def _learns_annotators(tuner: DCPCModel) -> bool:
     return annotator_mode(tuner) != "none" and not tuner.annotators.held
+
+
+def _wanted(labels: Tensor, n_classes: int, targets: Tensor | None) -> Tensor:
+    """Target distribution of every judgement [J, C]."""
+    if targets is None:
+        return one_hot(labels, n_classes).float()
+    return targets.to(labels.device)[labels]
 
 
 def task_loss(logits: Tensor, targets: Tensor, item_index: Tensor, n_items: int) -> Tensor:
