@@ -32,6 +32,7 @@ def test_every_example_has_a_test() -> None:
         "serving",
         "own_model",
         "best_of_n",
+        "new_annotators",
     }
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
@@ -57,6 +58,13 @@ def test_the_best_of_several_replies(base: str, capsys: pytest.CaptureFixture[st
     assert "Gladly: one moment, please." in said
     assert "p_tie" in said
     assert "cem" in said
+
+
+def test_new_annotators(base: str, capsys: pytest.CaptureFixture[str]) -> None:
+    script("new_annotators")["main"](base)
+    said = capsys.readouterr().out
+    assert "critic and fan: [5, 5] judgements" in said
+    assert "p_bad" in said
 
 
 def test_persons_and_groups(base: str, capsys: pytest.CaptureFixture[str]) -> None:

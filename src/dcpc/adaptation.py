@@ -288,7 +288,7 @@ def _of_new_annotators(
             where=few.source,
             fix="Correct the label, or remove its rows.",
         )
-    if not few.has_annotators:
+    if not few.has_annotators or few.table["annotator_id"].isna().all():
         raise UsageError(
             "the judgements name no annotators.",
             where=few.source,
