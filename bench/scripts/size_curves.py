@@ -1,0 +1,155 @@
+"""Write docs/sizes.md and its picture from the committed store results/sizes.
+
+Run: python bench/scripts/size_curves.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pages import write_page
+from readme_tables import called, lead, row
+
+from dcpc.files import atomic_file
+from dcpc_bench.report.content import Content, make_content
+from dcpc_bench.report.document import markdown_table
+from dcpc_bench.report.figures import interval_of
+from dcpc_bench.report.headlines import is_variant
+from dcpc_bench.report.metrics import TESTED, Metric
+from dcpc_bench.report.records import read_results
+from dcpc_bench.report.results import Column, strength_of
+from dcpc_bench.report.tables import MetricTable
+
+ROOT = Path(__file__).resolve().parents[2]
+STORE = ROOT / "results" / "sizes"
+PICTURE = ROOT / "docs" / "images" / "sizes.svg"
+MARK = "<!-- Written by bench/scripts/size_curves.py from results/sizes. Do not edit by hand. -->"
+METRICS = ("macro_f1", "macro_f1_argmax", "jensen_shannon", "cross_entropy", "judgement_error")
+DRAWN = ("macro_f1", "jensen_shannon", "judgement_error")
+COLOURS = {
+    "dcpc": ("#0072b2", "o"),
+    "lora": ("#d55e00", "s"),
+    "full": ("#009e73", "^"),
+    "annotator-embeddings": ("#cc79a7", "D"),
+    "linear-probe-annotators": ("#999999", "v"),
+}
+
+
+def datasets(content: Content) -> list[str]:
+    """Sets in the order of the store."""
+    return list(dict.fromkeys(column.dataset for column in content.results.columns))
+
+
+def sizes(content: Content, dataset: str) -> list[Column]:
+    """The columns of a set on which DCPC and LoRA have cells, the smallest first."""
+    results = content.results
+    own = [
+        c for c in results.columns if c.dataset == dataset and results.of(c, "dcpc") and results.of(c, "lora")
+    ]
+    return sorted(own, key=lambda column: strength_of(column.condition) or 0)
+
+
+def picture(content: Content) -> Figure:
+    """A row per set and a panel per metric: mean and 95 % interval by the number of training items."""
+    names = [name for name in datasets(content) if len(sizes(content, name)) > 1]
+    figure = Figure(figsize=(9, 2.9 * len(names) + 0.5), layout="constrained", facecolor="white")
+    panels = figure.subplots(len(names), len(DRAWN), squeeze=False)
+    for line, dataset in zip(panels, names, strict=True):
+        for axes, metric in zip(line, DRAWN, strict=True):
+            draw(axes, content, dataset, next(m for m in TESTED if m.name == metric))
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    return figure
+
+
+def draw(axes: Axes, content: Content, dataset: str, metric: Metric) -> None:
+    """One panel."""
+    columns = sizes(content, dataset)
+    for number, (method, (colour, marker)) in enumerate(COLOURS.items()):
+        found = [
+            (strength_of(c.condition) or 0, interval)
+            for c in columns
+            if (interval := interval_of(content.scores, metric, c, method)) is not None
+        ]
+        if not found:
+            continue
+        x = [n * 1.03 ** (number - 2) for n, _ in found]  # beside each other
+        y, low, high = (
+            [metric.factor * getattr(i, f) for _, i in found] for f in ("difference", "low", "high")
+        )
+        axes.plot(x, y, color=colour, marker=marker, markersize=4, linewidth=1.5, label=called(method))
+        axes.vlines(x, low, high, color=colour, linewidth=0.8)
+    ticks = [strength_of(c.condition) or 0 for c in columns]
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{n:,.0f}" for n in ticks])
+    axes.minorticks_off()
+    axes.set_title(f"{dataset}: {metric.title}", fontsize=8, loc="left")
+    axes.tick_params(labelsize=7)
+    axes.set_xlabel("training items", fontsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def table(content: Content, dataset: str) -> list[str]:
+    """A metric and size per row: means over the seeds of each method, and DCPC against the best other."""
+    columns = sizes(content, dataset)
+    methods = [
+        m for m in ("dcpc", *content.results.methods) if all(content.results.of(c, m) for c in columns[:-1])
+    ]
+    methods = list(dict.fromkeys(methods))
+    body = []
+    for metric in METRICS:
+        found = next(t for t in content.tables if t.metric.name == metric)
+        body += [metric_row(found, column, methods) for column in columns]
+    head = ["", "items", *map(called, methods), "DCPC − best other (95 % interval)"]
+    return markdown_table(head, body, left=2)
+
+
+def metric_row(found: MetricTable, column: Column, methods: Sequence[str]) -> list[str]:
+    """One row."""
+    where, metric = found.columns.index(column), found.metric
+    means = {m: found.means[i, where] for i, m in enumerate(found.methods)}
+    rivals = [d for d in found.by_set if d.column == column and not is_variant(d.other, "dcpc")]
+    sign = 1 if metric.higher_is_better else -1
+    best = min(rivals, key=lambda d: sign * d.result.difference)
+    values = row([means.get(m, float("nan")) for m in methods], metric)
+    return [metric.title, f"{strength_of(column.condition):,.0f}", *values, lead(best, metric)]
+
+
+def page() -> str:
+    """The page; the picture is written beside it."""
+    content = make_content(read_results(STORE), "dcpc")
+    with atomic_file(PICTURE) as path, rc_context({"svg.hashsalt": "dcpc"}):
+        picture(content).savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+    parts = []
+    for dataset in datasets(content):
+        columns = sizes(content, dataset)
+        if columns:
+            seeds = [len(content.results.of(c, "dcpc")) for c in columns]
+            parts += [f"## {dataset}", "", f"Seeds by size: {', '.join(map(str, seeds))}.", ""]
+            parts += [*table(content, dataset), ""]
+    results = content.results
+    return f"""\
+# What a method is worth by the number of items
+
+{MARK}
+
+The suite `sizes`: one label per item, from 125 training items to all, on sets with real annotators; the test has all
+judgements of 600 other items. All methods train three epochs on the same items in the same order, with the settings
+that the searches of `real-small` chose on the same set, at every size; full fine-tuning has a usual one (7e-5). Of
+the suite {len(results.cells):,} of {results.n_planned:,} planned cells have been run. With one seed an interval
+speaks of the test items only, not of other seeds, and no difference is called one.
+
+![Three metrics by the number of training items, DCPC and other methods](images/sizes.svg)
+
+{chr(10).join(parts)}
+`dcpc-bench run sizes --output results/sizes --data-folder DATA` goes on with the missing cells, and
+`python bench/scripts/size_curves.py` writes this page.
+"""
+
+
+if __name__ == "__main__":
+    write_page(ROOT / "docs" / "sizes.md", page, __doc__)
