@@ -39,8 +39,16 @@ TAIL = """
 With `merge="concat"`, `gate=False` and `correction=False` the outputs equal those of PEFT's prefix tuning to 1e-6 on
 BERT, RoBERTa, GPT-2, Llama and Qwen3 (`tests/tuner/test_peft_prefix_equality.py`), where PEFT's are right.
 
-The other carriers are tested on the same models (`tests/tuner/test_gated_layers.py`): `bottleneck` on all of them,
-`rank` on all but DeBERTa-v2, whose projections also carry relative positions.
+The other carriers are tested on the same models (`tests/tuner/test_gated_layers.py`); the table's last columns say
+where they work. `rank` works on DeBERTa-v2 without a correction module only, since its projections also carry
+relative positions. Models whose feed-forward layers are all fused experts have nothing that a bottleneck could stand
+behind: the default is refused there, and the message names `rank=8` (`--set rank=8`), which acts on their attention.
+In a hybrid the layers without attention are left alone.
+
+**Task shapes.** On every architecture that generates, with every carrier and a correction module, the scores of label
+words of one token and of several, and of candidates of unequal length (`choose`), equal those of a pass of their own
+for every continuation; a written reply's likelihood equals that of an unpadded pass (`write`, decoders only); and
+every trainable tensor gets a gradient from each (`tests/tasks/test_shapes_on_architectures.py`).
 
 **Other models.** The tuner finds self-attention modules by watching one tiny forward pass, so most models that use
 transformers' attention interface with token ids as input work without an entry here; whatever cannot work is refused
@@ -50,6 +58,14 @@ unpadded text, and look at `print_trainable_parameters()`.
 **Not supported**, refused with a message: FlashAttention and flex attention kernels (`sdpa` dispatches to torch's own
 fast kernels), `concat` on DeBERTa-v2, several adapters acting at once, merging into the base weights.
 """
+
+
+def shapes(case: Any) -> str:
+    """The task shapes that an architecture takes, by what the tests run over."""
+    found = ["head"] if case.task == "SEQ_CLS" else []
+    if case.generator:
+        found += ["label words", "choose"] + (["write"] if case.kind == "decoder" else [])
+    return ", ".join(found)
 
 
 def table(architectures: list[Any]) -> str:
@@ -62,9 +78,12 @@ def table(architectures: list[Any]) -> str:
             "attention",
             "padding ignored on",
             "generation",
+            "task shapes",
+            "`bottleneck`",
+            "`rank`",
             "also exercises",
         ),
-        ("---",) * 7,
+        ("---",) * 10,
     ]
     rows += [
         (
@@ -74,6 +93,9 @@ def table(architectures: list[Any]) -> str:
             ", ".join(case.implementations),
             ", ".join(case.padding),
             "yes" if case.generator else "–",
+            shapes(case),
+            "yes" if case.bottleneck else "refused",
+            "yes" if case.name != "DeBERTa-v2" else "without module",
             case.exercises,
         )
         for case in architectures
@@ -83,7 +105,7 @@ def table(architectures: list[Any]) -> str:
 
 def page() -> str:
     """The whole page."""
-    sys.path.insert(0, str(ROOT / "tests" / "tuner"))
+    sys.path[:0] = [str(ROOT / "tests" / "tuner"), str(ROOT / "tests")]
     return HEAD + table(importlib.import_module("architectures").ARCHITECTURES) + TAIL
 
 

@@ -19,6 +19,14 @@ TINY = {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_hidden_layers": 2, 
 TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 BERT = {**TINY, "intermediate_size": 48, "max_position_embeddings": 40, "pad_token_id": 0}
 LLAMA = {**TINY, **TOKENS, "intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
+WITHOUT_HEAD_DIM = {name: value for name, value in LLAMA.items() if name != "head_dim"}
+EXPERTS = {"num_experts_per_tok": 2, "output_router_logits": False}
+DEEPSEEK = {
+    **WITHOUT_HEAD_DIM, "num_key_value_heads": 4, "moe_intermediate_size": 16, "n_routed_experts": 4,
+    "num_experts_per_tok": 2, "n_shared_experts": 1, "first_k_dense_replace": 1, "q_lora_rank": 16,
+    "kv_lora_rank": 16, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 8, "n_group": 1,
+    "topk_group": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,8 @@ class Architecture:
         merges: the forms of `merge` that work.
         implementations: the attention implementations that the base model has.
         padding: sides on which the base model itself ignores padding.
+        bottleneck: whether it has feed-forward layers that a bottleneck can stand behind; fused experts are none.
+        attentions: layers with self-attention, of the two that every stack has.
         exercises: what this architecture tests beyond the others.
     """
 
@@ -45,6 +55,8 @@ class Architecture:
     merges: tuple[str, ...] = ("parallel", "concat")
     implementations: tuple[str, ...] = ("sdpa", "eager")
     padding: tuple[str, ...] = ("right",)
+    bottleneck: bool = True
+    attentions: int = 2
     exercises: str = ""
 
     @property
@@ -122,6 +134,51 @@ ARCHITECTURES = [
         "Phi-3", "decoder", lambda: tf.Phi3Config(**{k: v for k, v in LLAMA.items() if k != "head_dim"}),
         tf.Phi3ForSequenceClassification, tf.Phi3ForCausalLM, padding=("right", "left"),
         exercises="one matrix with grouped queries",
+    ),
+    Architecture(
+        "Qwen2", "decoder", lambda: tf.Qwen2Config(**WITHOUT_HEAD_DIM), tf.Qwen2ForSequenceClassification,
+        tf.Qwen2ForCausalLM, padding=("right", "left"), exercises="biases on queries, keys and values",
+    ),
+    Architecture(
+        "DeepSeek-V2", "decoder", lambda: tf.DeepseekV2Config(**DEEPSEEK),
+        tf.DeepseekV2ForSequenceClassification, tf.DeepseekV2ForCausalLM, padding=("right", "left"),
+        exercises="latent attention, keys wider than values, experts behind a dense layer",
+    ),
+    Architecture(
+        "DeepSeek-V3", "decoder", lambda: tf.DeepseekV3Config(**DEEPSEEK),
+        tf.DeepseekV3ForSequenceClassification, tf.DeepseekV3ForCausalLM, padding=("right", "left"),
+        exercises="latent attention, grouped experts with a shared one",
+    ),
+    Architecture(
+        "Mixtral", "decoder", lambda: tf.MixtralConfig(**LLAMA, **EXPERTS, num_local_experts=4),
+        tf.MixtralForSequenceClassification, tf.MixtralForCausalLM, padding=("right", "left"),
+        bottleneck=False, exercises="fused experts in every layer",
+    ),
+    Architecture(
+        "Qwen3-MoE", "decoder",
+        lambda: tf.Qwen3MoeConfig(
+            **LLAMA, **EXPERTS, num_experts=4, moe_intermediate_size=16, decoder_sparse_step=1
+        ),
+        tf.Qwen3MoeForSequenceClassification, tf.Qwen3MoeForCausalLM, padding=("right", "left"),
+        bottleneck=False, exercises="fused experts, normalised queries and keys",
+    ),
+    Architecture(
+        "gpt-oss", "decoder",
+        lambda: tf.GptOssConfig(
+            **LLAMA, **EXPERTS, num_local_experts=4, sliding_window=4,
+            layer_types=["sliding_attention", "full_attention"],
+        ),
+        tf.GptOssForSequenceClassification, tf.GptOssForCausalLM, implementations=("eager",),
+        padding=("right", "left"), bottleneck=False, exercises="attention sinks, a sliding window",
+    ),
+    Architecture(
+        "Jamba", "decoder",
+        lambda: tf.JambaConfig(
+            **WITHOUT_HEAD_DIM, num_experts=2, num_experts_per_tok=1, attn_layer_period=2, attn_layer_offset=1,
+            expert_layer_period=2, expert_layer_offset=0, mamba_d_state=4, mamba_d_conv=2,
+        ),
+        tf.JambaForSequenceClassification, tf.JambaForCausalLM, padding=("right", "left"),
+        attentions=1, exercises="a hybrid: Mamba layers, which no carrier touches, between those with attention",
     ),
     Architecture(
         "T5", "encoder-decoder",

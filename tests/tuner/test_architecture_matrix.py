@@ -144,7 +144,7 @@ def test_an_items_output_does_not_depend_on_its_batch(architecture: Architecture
 @matrix
 def test_what_a_pass_records_has_documented_shapes(architecture: Architecture, merge: str) -> None:
     model, batch = adapted(architecture, merge), inputs(architecture)
-    layers = 4 if architecture.kind == "encoder-decoder" else 2
+    layers = 4 if architecture.kind == "encoder-decoder" else architecture.attentions
     with torch.no_grad():
         styles = styles_of(model, **batch)
     for value in (styles.mean, styles.std, styles.probabilities):

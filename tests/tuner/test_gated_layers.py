@@ -41,7 +41,9 @@ def updates_of(model: nn.Module) -> list[UpdateLayer]:
 def test_fresh_updates_change_nothing_and_trained_ones_do(
     architecture: Architecture, carrier: dict[str, Any]
 ) -> None:
-    if architecture is DEBERTA and "rank" in carrier:
+    if (architecture is DEBERTA and "rank" in carrier) or (
+        "bottleneck" in carrier and not architecture.bottleneck
+    ):
         pytest.skip("refused, see below")
     base = base_model(architecture).eval()
     before = output(base, architecture)
@@ -154,7 +156,9 @@ def test_what_alignment_compares_are_the_gates(carrier: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "architecture",
     [
-        architecture for architecture in ARCHITECTURES if architecture.kind != "encoder-decoder"
+        architecture
+        for architecture in ARCHITECTURES
+        if architecture.kind != "encoder-decoder" and architecture.bottleneck
     ],  # no classifiers
     ids=lambda architecture: architecture.name,
 )
@@ -179,6 +183,18 @@ def test_what_cannot_be_done_is_refused() -> None:
         model.add_adapter("other", with_module(rank=2))
     plain = get_peft_model(base_model(DEBERTA), DCPCConfig(rank=2, readout=False))  # nothing to gate
     assert torch.isfinite(output(plain, DEBERTA)).all()
+
+
+@pytest.mark.parametrize(
+    "architecture", [each for each in ARCHITECTURES if not each.bottleneck], ids=lambda each: each.name
+)
+def test_fused_experts_refuse_the_default_and_name_what_works(architecture: Architecture) -> None:
+    base = base_model(architecture)
+    with pytest.raises(ModelError, match=r"no feed-forward layers .*\n?.*rank=8 or num_virtual_tokens=16"):
+        get_peft_model(base, DCPCConfig())
+    model = get_peft_model(base, DCPCConfig(rank=8)).train()  # the same base, which was left as it was
+    model(**inputs(architecture)).logits.square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
 def test_a_model_without_feed_forward_layers_is_told() -> None:

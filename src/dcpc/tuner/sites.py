@@ -86,15 +86,27 @@ def attention_of(block: str, attentions: Iterable[str]) -> str | None:
 
 
 def _block_before(name: str, blocks: set[str]) -> str | None:
-    """The only attention block in the smallest module around a layer that holds one; None for none, or several."""
+    """The only attention block in the smallest module around a layer that holds one; None for none, or several.
+
+    None also where that block belongs to a later layer: layers of a hybrid that have no attention of their own are
+    left alone, as their p_pref would not be there yet.
+    """
     around = name
     while around:
         around = around.rpartition(".")[0]
         inside = f"{around}." if around else ""
         found = {block for block in blocks if block.startswith(inside)}
         if found:
-            return found.pop() if len(found) == 1 else None
+            block = found.pop()
+            return None if found or _is_later(block, name) else block
     return None
+
+
+def _is_later(block: str, name: str) -> bool:
+    """Whether the two lie in different members of one list of layers, the block in the later one."""
+    parts = zip(block.split("."), name.split("."), strict=False)
+    first, second = next((pair for pair in parts if pair[0] != pair[1]), ("", ""))
+    return first.isdigit() and second.isdigit() and int(first) > int(second)
 
 
 def _narrows(linear: nn.Module, attention: nn.Module) -> bool:

@@ -15,7 +15,7 @@ from peft.utils.integrations import init_empty_weights
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from dcpc.errors import ModelError, UsageError
+from dcpc.errors import DCPCError, ModelError, UsageError
 from dcpc.tuner.adapter_layer import AdapterLayer, device_of
 from dcpc.tuner.annotators import AnnotatorEffects
 from dcpc.tuner.bottleneck import BottleneckLayer
@@ -65,11 +65,29 @@ class TunerStructure(BaseTuner):
         """Add one adapter: look at the base model at the first, create shared modules, then PEFT's injection.
 
         Raises:
-            ModelError: the base model is not supported, or `target_modules` matches none of its layers.
+            ModelError: the base model is not supported, or `target_modules` matches none of its layers. The model is
+                then as it was before its first adapter.
         """
-        config = self.peft_config[adapter_name]
-        if "sites" not in self.__dict__:
+        first = "sites" not in self.__dict__
+        if first:
             self._prepare_base_model(model)
+        try:
+            self._add(model, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage, state_dict)
+        except DCPCError:
+            if first:
+                self._let_go()
+                model.__dict__.pop("peft_config", None)  # PEFT marks the model before it injects
+            raise
+
+    def _add(
+        self,
+        model: nn.Module,
+        adapter_name: str,
+        autocast_adapter_dtype: bool,
+        low_cpu_mem_usage: bool,
+        state_dict: dict[str, torch.Tensor] | None,
+    ) -> None:
+        config = self.peft_config[adapter_name]
         if config.readout is None:
             config.readout = _classifies(model)
         if config.needs_machinery and self.machinery is None:
@@ -103,6 +121,13 @@ class TunerStructure(BaseTuner):
     def _install_hooks(self, model: nn.Module) -> None:
         """Hooks on the base model that carry the forward pass; the model half of the tuner adds them."""
 
+    def _let_go(self) -> None:
+        """Take out of the base model what is no layer of an adapter."""
+        for handle in self.handles:
+            handle.remove()
+        if self.machinery is not None:
+            self.machinery.remove()
+
     def _check_targets(self, model: nn.Module, config: DCPCConfig) -> None:
         """Every carrier of the adapter must find something to act on."""
         wanted = config.target_modules
@@ -117,9 +142,11 @@ class TunerStructure(BaseTuner):
             here = [site for site in self.sites.values() if site.feedforward == feedforward]
             where = "feed-forward layers" if feedforward else "linear layers in its self-attention"
             if not here:
+                others = "rank=8 or num_virtual_tokens=16" if feedforward else "num_virtual_tokens=16"
                 raise ModelError(
                     f"{describe(model)} has no {where} that {asked} could act on.",
-                    fix="Use another carrier: num_virtual_tokens, rank or bottleneck.",
+                    fix=f"Use a carrier that acts on its attention: {others}. On the command line: --set "
+                    f"{others.split()[0]}.",
                 )
             if not any(self._wraps(config, site.name) for site in here):
                 raise ModelError(
@@ -315,10 +342,7 @@ class TunerStructure(BaseTuner):
                     "unknown annotator.",
                     stacklevel=2,
                 )
-        for handle in self.handles:
-            handle.remove()
-        if self.machinery is not None:
-            self.machinery.remove()
+        self._let_go()
         return super()._unload_and_optionally_merge(merge, *args, **kwargs)
 
 

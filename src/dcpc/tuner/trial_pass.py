@@ -16,7 +16,8 @@ from dcpc.tuner.forward_pass import ForwardPass, inside
 # Tested in the architecture matrix (docs/architectures.md).
 TESTED = (
     "BERT, RoBERTa, DistilBERT, ELECTRA, ModernBERT, DeBERTa-v2, "
-    "GPT-2, Llama, Mistral, Qwen3, Gemma3, Phi-3, T5, BART"
+    "GPT-2, Llama, Mistral, Qwen3, Gemma3, Phi-3, Qwen2, DeepSeek-V2, DeepSeek-V3, "
+    "Mixtral, Qwen3-MoE, gpt-oss, Jamba, T5, BART"
 )
 # Unequal, so that cross-attention (queries of one length, keys of the other) can be told apart.
 ENCODER_LENGTH, DECODER_LENGTH = 7, 5

@@ -76,7 +76,10 @@ class UpdateLayer(AdapterLayer):
         # Of the r dimensions, not of the input as in LoRA: drawing the input's masks took a fifth of a step on a CPU.
         low = functional.dropout(low, self.dropout[self.adapter], self.training)
         gate = self.gate(probabilities)
-        return low if gate is None else low * gate.unsqueeze(1)
+        if gate is None:
+            return low
+        # Latent attention (DeepSeek) expands its keys as [B,1,n,in], with a place for heads.
+        return low * gate.view(len(gate), *[1] * (low.dim() - 2), gate.shape[-1])
 
     @abstractmethod
     def update(self, states: Tensor, output: Tensor, probabilities: Tensor | None) -> Tensor:
