@@ -289,6 +289,44 @@ def potato(judgements: Judgements, folder: Path) -> Path:
     return folder / "annotation_output"
 
 
+def potato_table(judgements: Judgements, folder: Path, name: str = "annotated_instances.csv") -> Path:
+    """One column per answer of each scheme, empty where it was not chosen."""
+    answers = sorted({j.label for j in judgements})
+    rows = [
+        {"user": j.annotator, "instance_id": j.item, "displayed_text": j.text}
+        | {f"verdict:::{answer}": "true" if answer == j.label else None for answer in answers}
+        for j in judgements
+    ]
+    return write_rows(rows, folder / name)
+
+
+def potato_states(judgements: Judgements, folder: Path) -> Path:
+    """A Potato 2 project: what annotators answered, without the texts, beside the data and the config."""
+    texts = {j.item: j.text for j in judgements}
+    folder = folder / "project"
+    (folder / "data").mkdir(parents=True)
+    write_rows([{"id": item, "text": text} for item, text in texts.items()], folder / "data" / "items.jsonl")
+    (folder / "config.yaml").write_text(
+        "data_files: [data/items.jsonl]\nitem_properties: {id_key: id, text_key: text}\n"
+        "output_annotation_dir: annotation_output\n"
+    )
+    for annotator in {j.annotator for j in judgements}:
+        own = folder / "annotation_output" / f"user_{annotator}"
+        own.mkdir(parents=True)
+        given = {
+            j.item: [[{"schema": "verdict", "name": j.label}, True]]
+            for j in judgements
+            if j.annotator == annotator
+        }
+        state = {
+            "user_id": annotator,
+            "instance_id_ordering": list(texts),
+            "instance_id_to_label_to_value": given,
+        }
+        (own / "user_state.json").write_text(json.dumps(state))
+    return folder
+
+
 def doccano_folder(judgements: Judgements, folder: Path) -> Path:
     with zipfile.ZipFile(doccano(judgements, folder)) as archive:
         archive.extractall(folder / "unpacked")
@@ -337,6 +375,16 @@ def side_by_side(judgements: Judgements, folder: Path, name: str = "lists.jsonl"
             "annotators": [j.annotator for j in given],
             "labels": [j.label for j in given],
         }
+        for (item, text), given in by_item(judgements).items()
+    ]
+    return write_rows(rows, folder / name)
+
+
+def objects_of_lists(judgements: Judgements, folder: Path, name: str = "objects.parquet") -> Path:
+    """A list of objects as Hugging Face stores it."""
+    rows = [
+        {"id": item, "text": text}
+        | {"annotators": {"annotator_id": [j.annotator for j in given], "label": [j.label for j in given]}}
         for (item, text), given in by_item(judgements).items()
     ]
     return write_rows(rows, folder / name)
@@ -400,8 +448,13 @@ EXPORTS: dict[str, tuple[str, Callable[[Judgements, Path], Path]]] = {
     "label studio, CSV": ("label-studio-min", lambda j, folder: label_studio_min(j, folder, "min.csv")),
     "labelbox": ("labelbox", labelbox),
     "potato": ("potato", potato),
+    "potato csv": ("potato", potato_table),
+    "potato tsv": ("potato", lambda rows, folder: potato_table(rows, folder, "annotated_instances.tsv")),
+    "potato states": ("potato", potato_states),
     "nested objects": ("nested", nested),
     "nested objects, parquet": ("nested", lambda j, folder: nested(j, folder, "nested.parquet")),
+    "object of lists": ("nested", objects_of_lists),
+    "object of lists, json": ("nested", lambda j, folder: objects_of_lists(j, folder, "objects.jsonl")),
     "lists side by side": ("nested", side_by_side),
     "lists side by side, parquet": ("nested", lambda j, folder: side_by_side(j, folder, "lists.parquet")),
     "hugging face, lists": ("huggingface", hugging_face_lists),

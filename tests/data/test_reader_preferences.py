@@ -51,7 +51,7 @@ def preferred(path: Path) -> set[tuple[str, str, str, str]]:
 
 
 @pytest.mark.parametrize("shape", ["texts", "chats", "chats without a prompt", "texts without a prompt"])
-@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet"])
+@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet", "csv", "tsv"])
 @quick
 @given(rows=pairs())
 def test_trl_pairs_give_who_preferred_what(shape: str, kind: str, rows: list[tuple[str, ...]]) -> None:
@@ -76,6 +76,9 @@ def test_trl_pairs_give_who_preferred_what(shape: str, kind: str, rows: list[tup
         path = Path(folder) / f"pairs.{kind}"
         if kind == "parquet":
             pd.DataFrame(records).to_parquet(path)
+        elif kind in ("csv", "tsv"):
+            cells = [{k: json.dumps(v) if isinstance(v, list) else v for k, v in r.items()} for r in records]
+            pd.DataFrame(cells).to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
         else:
             save(Path(folder), records, path.name)
         assert detect_format(str(path), {}) == "trl"

@@ -140,10 +140,10 @@ def choose_scale(found: Sequence[str], *, has_responses: bool, declared: Scale |
         if declared not in SCALES:
             raise UsageError(f'"{declared}" is not a label scale.', fix=f"Choose one of {', '.join(SCALES)}.")
         return declared
-    degrees = len(found) > 2 and are_numbers(found) and not set(found) <= set(_PREFERENCE)
+    degrees = are_numbers(found) and not set(found) <= set(_PREFERENCE)
     if has_responses and not degrees:  # −3 … 3 say by how much one response is better
         return "preference"
-    return "ordinal" if len(found) > 2 and are_numbers(found) else "nominal"
+    return "ordinal" if (len(found) > 2 or has_responses) and are_numbers(found) else "nominal"
 
 
 def order_labels(found: Sequence[str], scale: Scale, source: str) -> tuple[str, ...]:

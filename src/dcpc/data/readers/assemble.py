@@ -12,6 +12,7 @@ import pandas as pd
 from dcpc.data import validation
 from dcpc.data.advice import columns_option, likely_annotators, likely_column, nearest
 from dcpc.data.annotations import CHATS, ITEM_COLUMNS, Annotations, Scale
+from dcpc.data.grades import with_grades
 from dcpc.data.marks import without_marked
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers.choices import with_choices
@@ -60,6 +61,7 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
         raw = raw.with_notes('There is no column "item_id": rows with the same text were taken as one item.')
     if reading.range is not None:
         raw, reading = on_range(raw, reading)
+    raw, reading = with_grades(raw, reading)
     raw, scale = with_canonical_labels(raw, reading)
     validation.check_present(raw, "label")
     raw = without_repeats(raw, reading.repeats)

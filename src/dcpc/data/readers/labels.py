@@ -35,6 +35,8 @@ def with_plain_labels(raw: RawTable) -> RawTable:
     cells = _structured(raw, labels)
     if cells is None:
         return raw
+    if any(_says_twice(cell) for cell in cells):
+        raw, cells = _one_each(raw, cells)
     answers: list[object] = []
     several = 0
     for row, cell in enumerate(cells):
@@ -100,6 +102,24 @@ def _structured(raw: RawTable, labels: pd.Series) -> list[object] | None:
 def _opens(value: str) -> bool:
     value = value.lstrip()
     return value[0] in "[{" or value.startswith("array(")
+
+
+def _says_twice(cell: object) -> bool:
+    """Whether a list holds a plain value twice: the answers of several people, as nobody chooses one label twice."""
+    if not isinstance(cell, list) or any(isinstance(each, list | dict) for each in cell):
+        return False
+    return len({str(each) for each in cell}) < len(cell)
+
+
+def _one_each(raw: RawTable, cells: list[object]) -> tuple[RawTable, list[object]]:
+    """One row for each value of a list, as for the answers of several people."""
+    lists = [cell if isinstance(cell, list) else [cell] for cell in cells]
+    rows = np.repeat(np.arange(len(lists)), [max(1, len(each)) for each in lists])
+    spread = raw.only(rows).with_notes(
+        f'{count(len(lists), "cell")} of "{raw.renamed.get("label", "label")}" hold lists in which a label stands '
+        "twice: they were read as judgements of several people, who are not named."
+    )
+    return spread, [each for values in lists for each in (values or [[]])]
 
 
 def without_ignored(raw: RawTable, ignored: Sequence[str]) -> RawTable:

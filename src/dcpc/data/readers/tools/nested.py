@@ -3,6 +3,8 @@
 ```
 {"text": …, "annotators": [{"annotator_id": 1, "label": "normal"}, …]}       HateXplain; doccano before 1.0
 {"context": …, "response1": …, "response2": …, "individual_preference": [{"score": -2}, …]}      HelpSteer3
+{"prompt": …, "response_1": …, "response_2": …, "all_preferences_unprocessed": [{"strength": 1}, …]}    HelpSteer2
+{"post_tokens": […], "annotators": {"annotator_id": [1, 2], "label": [0, 1]}}     HateXplain on the Hub
 {"text": …, "annotators": ["a", "b"], "labels": [0, 1]}
 ```
 Lists of tokens are joined with spaces, chats are written out. `columns` names what is not told: the item's own
@@ -38,6 +40,8 @@ _PAIRS = (
     ("response1", "response2"), ("response_1", "response_2"), ("completion_a", "completion_b"),
     ("answer_a", "answer_b"), ("answer1", "answer2"), ("output_1", "output_2"),
 )  # fmt: skip
+_EVERYBODY = ("all_", "individual")
+"""Begins the name of a list that has every judgement, where another has a choice of them (HelpSteer2)."""
 _PROMPTS = ("prompt", "context", "instruction", "question", "query", "input")
 
 Judgement = Mapping[str, Any]
@@ -84,8 +88,9 @@ def _judgements(
 
     A list of objects with a label each comes first, then two lists side by side, then a list that is empty.
     """
-    lists = {name: value for name, value in record.items() if isinstance(value, list)}
-    for name, value in lists.items():
+    lists = {name: _objects(value) for name, value in record.items() if isinstance(value, list | dict)}
+    lists = {name: value for name, value in lists.items() if isinstance(value, list)}
+    for name, value in sorted(lists.items(), key=lambda each: not each[0].startswith(_EVERYBODY)):
         objects = bool(value) and all(isinstance(one, dict) for one in value) and not is_chat(value)
         if objects and all(_label_name(one, columns) for one in value):
             return {name}, value
@@ -104,6 +109,17 @@ def _judgements(
         return {labels, who}, [{"annotator_id": name, "label": label} for name, label in side_by_side]
     empty = next((name for name in (*_WHO_LISTS, *_LABEL_LISTS) if lists.get(name) == []), None)
     return None if empty is None else ({empty}, [])
+
+
+def _objects(value: object) -> object:
+    """A list; lists side by side in an object, as Hugging Face writes a list of objects, as that list."""
+    if not isinstance(value, dict):
+        return value
+    columns = {name: each for name, each in value.items() if isinstance(each, list)}
+    lengths = {len(each) for each in columns.values()}
+    if len(columns) < 2 or len(columns) < len(value) or len(lengths) != 1:
+        return value
+    return [dict(zip(columns, each, strict=True)) for each in zip(*columns.values(), strict=True)]
 
 
 def _name(judgement: Judgement, columns: Mapping[str, str], ours: str, others: Sequence[str]) -> str | None:
@@ -126,7 +142,7 @@ def _item(
     place: int,
 ) -> dict[str, Any]:
     fields = {
-        name: _plain(value) for name, value in record.items() if name not in taken and name not in _ITEM
+        name: plain_text(value) for name, value in record.items() if name not in taken and name not in _ITEM
     }
     item, chosen = texts_of(fields, {**_usual_names(fields), **columns}, rows, place)
     item |= attributes(fields, tuple(chosen.values()))
@@ -135,8 +151,8 @@ def _item(
     return item | ({} if identity is None else {"item_id": identity})
 
 
-def _plain(value: Any) -> Any:
-    """A chat or a list of tokens as one text."""
+def plain_text(value: Any) -> Any:
+    """A chat, or a list of tokens as one text."""
     if isinstance(value, list) and value and all(isinstance(token, str) for token in value):
         return " ".join(value)
     return chat_text(value)

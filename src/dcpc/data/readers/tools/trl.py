@@ -1,4 +1,4 @@
-"""TRL's preference form: `chosen` and `rejected`, with or without `prompt`, as texts or as chats.
+"""TRL's preference form: `chosen` and `rejected`, with or without `prompt`, as texts or as chats; also in CSV.
 
 Which response becomes `response_a` is settled by a hash of the texts, so that judgements of one pair by several
 people are of one item, and neither side is always the better one. Without a `prompt`, it is what both begin with:
@@ -11,14 +11,17 @@ import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from dcpc.data.advice import OTHER_NAMES
 from dcpc.data.raw import RawTable
-from dcpc.data.readers.chats import as_turns, chat_text, split_chats, text_of_turns
-from dcpc.data.readers.formats import Peek, record_format
-from dcpc.data.readers.records import Records
+from dcpc.data.readers.chats import as_turns, chat_text, is_chat, split_chats, text_of_turns
+from dcpc.data.readers.formats import Format, Peek
+from dcpc.data.readers.long import read_table
+from dcpc.data.readers.records import Records, read_records
 from dcpc.data.readers.rows import Rows, attributes
+from dcpc.data.structure import parsed
 
 _WHO = ("annotator_id", *OTHER_NAMES["annotator_id"], "judge")
 _OWN = ("prompt", "chosen", "rejected")
@@ -76,9 +79,31 @@ def _parts(record: Mapping[str, Any], rows: Rows, place: int) -> tuple[str, str,
 
 
 def _recognises(peek: Peek) -> bool:
-    return {"chosen", "rejected"} <= (peek.record.keys() | set(peek.columns)) and peek.kind in (
-        "json", "parquet"
-    )  # fmt: skip
+    names = peek.record.keys() | set(peek.columns)
+    if peek.kind == "table" and "label" in names:
+        return False  # a long table whose other columns are called so
+    return {"chosen", "rejected"} <= names and peek.kind in ("json", "parquet", "table")
 
 
-FORMAT = record_format(read_trl, _recognises)
+def _read(source: str, columns: Mapping[str, str]) -> RawTable:
+    path = Path(source)
+    with path.open("rb") as file:
+        first = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if first.startswith(b"PAR1") or first[:1] in (b"{", b"["):
+        return read_trl(read_records(path, source), source, columns)
+    table = read_table(source)
+    cells = table.frame.astype(object).where(table.frame.notna(), None).to_dict("records")
+    entries = [
+        (place, {str(name): _cell(value) for name, value in record.items() if value is not None})
+        for place, record in zip(table.places.tolist(), cells, strict=True)
+    ]
+    return read_trl(Records(entries, table.unit), source, columns).with_notes(*table.notes)
+
+
+def _cell(value: object) -> object:
+    """A chat that is written into a cell, as JSON or as Python prints it; else the cell."""
+    found = parsed(value) if isinstance(value, str) and value.lstrip()[:1] == "[" else None
+    return found if found is not None and is_chat(found) else value
+
+
+FORMAT = Format(_read, _recognises, read_trl)
