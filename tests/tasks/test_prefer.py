@@ -450,6 +450,19 @@ def test_a_new_rater_is_learned_from_a_few_votes_and_nobody_else_changes(
     pd.testing.assert_frame_equal(found.predict(items, "distribution"), before[0])
     own = found.predict(items, "annotators")
     pd.testing.assert_frame_equal(own[own["annotator_id"] != "undecided"].reset_index(drop=True), before[1])
-    assert (own.loc[own["annotator_id"] == "undecided", "label"] == "tie").all()
+    ties = own["label"].eq("tie").groupby(own["annotator_id"]).mean()
+    assert ties["undecided"] >= 0.5
+    assert ties["undecided"] > ties.drop("undecided").max()
     found.save(tmp_path / "b")
     pd.testing.assert_frame_equal(load_adapter(tmp_path / "b").predict(items, "annotators"), own)
+
+
+def test_the_base_models_dropout_is_off(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel
+
+    base = save_tiny_bert(tmp_path / "bert")
+    config = BertConfig.from_pretrained(base, hidden_dropout_prob=0.5)
+    BertModel.from_pretrained(base, config=config).save_pretrained(base)
+    model, tokenizer = Prefer().load(base, ("a", "b"))
+    inputs = tokenizer("the film was good", return_tensors="pt")
+    assert model.train()(**inputs).logits.item() == model(**inputs).logits.item()

@@ -86,8 +86,8 @@ class Prefer(TaskShape):
     card: ClassVar[str | None] = CARD
 
     name: Literal["prefer"] = "prefer"
-    ties: float = Field(default=1.0, ge=0)
-    sides: float = Field(default=0.5, ge=0)
+    ties: float = Field(default=0.5, ge=0)
+    sides: float = Field(default=0.2, ge=0)
     errors: float | None = Field(default=None, ge=0)
     tastes: float = Field(default=0.0, ge=0)
     styles: int = Field(default=4, ge=2)
@@ -111,8 +111,15 @@ class Prefer(TaskShape):
     def load(
         self, base_model: str, labels: Sequence[str], **options: Any
     ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """The base model with one output; one that was trained as a reward model keeps its head."""
-        return load_base_model(base_model, [REWARD], **options)
+        """The base model with one output and without dropout; one that is a reward model already keeps its head.
+
+        The two sides of a pair must differ by their tokens, not by what dropout left of them.
+        """
+        model, tokenizer = load_base_model(base_model, [REWARD], **options)
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        return model, tokenizer
 
     def check(self, annotations: Annotations) -> None:
         """Refuse data that are no votes between two responses.

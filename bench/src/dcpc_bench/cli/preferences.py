@@ -16,7 +16,7 @@ def command(
     trained: Annotated[
         bool, typer.Option("--trained", help="Train reward models on `minilm` instead, and TRL's besides.")
     ] = False,
-    pairs: Annotated[int, typer.Option(min=20, help="With --trained: pairs drawn of a set.")] = 500,
+    pairs: Annotated[int, typer.Option(min=20, help="With --trained: pairs drawn of a set.")] = 300,
     policies: Annotated[
         bool, typer.Option("--policies", help="Train policies on simulated votes instead; reads no data.")
     ] = False,

@@ -16,6 +16,11 @@ from dcpc_bench.statistics.significance import Comparison, compare_over_seeds, d
 
 REFERENCE = "bradley-terry"
 REPLICATES = 1000
+FORMS = {
+    500: "A first form of `--task prefer`, with the base model's dropout on in DCPC's rows (TRL switches it off), "
+    "and standard deviations of 1.0 (ties) and 0.5 (sides); what is shipped is in the table before:\n"
+}
+"""What is said before the table of a number of pairs."""
 HEAD = """\
 # Votes between two responses: what knowing the raters is worth
 
@@ -55,7 +60,12 @@ def page(
     parts += ["\n## Votes predicted right, and raters counted alike\n", _accuracies(cells, sets)]
     parts += ["\n## New raters\n", _new_raters(cells, sets)]
     if trained:
-        parts += ["\n## Trained reward models\n", _trained(trained)]
+        parts.append("\n## Trained reward models\n")
+        for pairs in sorted({cell["pairs"] for cell in trained}):
+            parts += [
+                FORMS.get(pairs, ""),
+                _trained([cell for cell in trained if cell["pairs"] == pairs]) + "\n",
+            ]
     if policies:
         parts += ["\n## Policies: two tastes, and flipped votes\n", policy_table(policies)]
     return "\n".join(parts) + "\n"

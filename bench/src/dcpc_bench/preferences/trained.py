@@ -38,7 +38,7 @@ from dcpc_bench.preferences.suite import by_unit, mean_by, read_cells
 
 CELLS = "trained.jsonl"
 NAMES = ("mt_bench_human", "tulu_human_eval", "pandalm")
-BASE, MAX_LENGTH, PAIRS, BATCH, RATE = "minilm", 128, 500, 8, 3e-3
+BASE, MAX_LENGTH, PAIRS, BATCH, RATE = "minilm", 128, 300, 8, 3e-3
 SHARES = (0.6, 0.15)
 """Of the units, for training and validation; the rest is the test's."""
 TITLES = {
@@ -64,7 +64,10 @@ def run(data: Path, output: Path, sets: Sequence[str] = NAMES, seeds: int = 2, p
     """
     output.mkdir(parents=True, exist_ok=True)
     store = output / CELLS
-    done = {(cell["set"], cell["seed"], cell["method"]) for cell in read_cells(store)}
+    # Cells of other numbers of pairs are another study.
+    done = {
+        (cell["set"], cell["seed"], cell["method"]) for cell in read_cells(store) if cell["pairs"] == pairs
+    }
     wanted = [(name, seed) for seed in range(seeds) for name in sets]
     for name, seed in tqdm(wanted, "reward models", leave=False):
         if all((name, seed, method) in done for method in TITLES):
