@@ -17,8 +17,8 @@ from dcpc_bench.statistics.significance import Comparison, compare_over_seeds, d
 REFERENCE = "bradley-terry"
 REPLICATES = 1000
 FORMS = {
-    500: "A first form of `--task prefer`, with the base model's dropout on in DCPC's rows (TRL switches it off), "
-    "and standard deviations of 1.0 (ties) and 0.5 (sides); what is shipped is in the table before:\n"
+    500: "The first form of `--task prefer`, one seed: the base model's dropout on in DCPC's rows (TRL switches it "
+    "off), standard deviations of 1.0 (ties) and 0.5 (sides). What is shipped has none of this dropout, and 0.5 and 0.2.\n"
 }
 """What is said before the table of a number of pairs."""
 HEAD = """\
