@@ -18,7 +18,7 @@ REFERENCE = "bradley-terry"
 REPLICATES = 1000
 FORMS = {
     500: "The first form of `--task prefer`, one seed: the base model's dropout on in DCPC's rows (TRL switches it "
-    "off), standard deviations of 1.0 (ties) and 0.5 (sides). What is shipped has none of this dropout, and 0.5 and 0.2.\n"
+    "off), standard deviations of 1.0 (ties) and 0.5 (sides). What is shipped has no such dropout, and 0.5 and 0.2.\n"
 }
 """What is said before the table of a number of pairs."""
 HEAD = """\
