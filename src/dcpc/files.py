@@ -16,13 +16,13 @@ from typing import Literal
 from dcpc.errors import OutputError, UsageError
 from dcpc.names import first_of
 
-Kind = Literal["train", "inspect"]
+Kind = Literal["train", "inspect", "export"]
 """The command whose output a folder holds."""
 
 MANIFEST = ".dcpc-output.json"
 """Says which command's output a folder holds, and which files came with it: `--force` deletes no others."""
 
-LAST = ("adapter_config.json", "report.html")
+LAST = ("adapter_config.json", "config.json", "report.html")
 """Moved into a folder after all other files: without them nothing takes it for finished."""
 
 _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))

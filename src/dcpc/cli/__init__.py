@@ -26,9 +26,9 @@ app = typer.Typer(
 
 
 def _register_commands() -> None:
-    from dcpc.cli import adapt, convert, evaluate, inspect, predict, reward, train
+    from dcpc.cli import adapt, convert, evaluate, export, inspect, predict, reward, train
 
-    register(app, (train, predict, evaluate, adapt, reward, inspect, convert))
+    register(app, (train, predict, evaluate, adapt, export, reward, inspect, convert))
 
 
 def register(app: typer.Typer, modules: Iterable[ModuleType]) -> None:

@@ -181,6 +181,11 @@ def _path_of(name: str) -> str:
     return name
 
 
+def loadable_path(name: str) -> str:
+    """What transformers itself can load of a base model's name: a folder or an id, without `minilm` and the like."""
+    return _path_of(located(name))
+
+
 def located(name: str) -> str:
     """The name by which a base model is found from any folder: a local one by its absolute path.
 

@@ -34,8 +34,8 @@ class SentenceClassifier(PreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         # The pooler of BERT-like encoders reads the classification token alone and would stay without a gradient.
-        without_pooler = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
-        self.encoder = AutoModel.from_config(config, **without_pooler)
+        options = {"add_pooling_layer": False} if without_pooler(config) else {}
+        self.encoder = AutoModel.from_config(config, **options)
         dropout = getattr(config, "classifier_dropout", None)
         self.dropout = nn.Dropout(getattr(config, "hidden_dropout_prob", 0.0) if dropout is None else dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
@@ -87,6 +87,11 @@ class SentenceClassifier(PreTrainedModel):
 
 
 _WITH_POOLER = {"bert", "roberta", "xlm-roberta", "camembert", "mpnet", "albert"}
+
+
+def without_pooler(config: PretrainedConfig) -> bool:
+    """Whether an encoder must be told to leave out a pooler, which is not used here."""
+    return config.model_type in _WITH_POOLER
 
 
 def mean_pool(states: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:

@@ -198,7 +198,7 @@ class DCPCModel(TunerStructure):
                 fix="Pass return_dict=True.",
             )
         if running.frozen is not None and self.readout is not None:
-            if output.logits.shape != (len(running.frozen), len(self.readout.bias)):
+            if output.logits.shape != (running.frozen.shape[0], len(self.readout.bias)):
                 raise UsageError(
                     f"The readout adds to one row of {len(self.readout.bias)} class logits per input, but "
                     f"{describe(self.model)} gives logits of shape {list(output.logits.shape)}.",
@@ -206,7 +206,7 @@ class DCPCModel(TunerStructure):
                 )
             output["logits"] = self.readout.joined(output.logits, running.frozen)
         if running.annotator_ids is not None:
-            items = torch.arange(len(output.logits), device=output.logits.device)
+            items = torch.arange(output.logits.shape[0], device=output.logits.device)
             styles = None if self.machinery is None else self.machinery.styles(running)
             output["logits"] = self.annotator_logits(output.logits, running.annotator_ids, items, styles)
         if running.labels is not None:
@@ -352,7 +352,7 @@ class DCPCModel(TunerStructure):
         """[B,K] μ̄, the last layer's mean; 0 without correction."""
         annotators = self.annotators
         if styles is None:
-            return logits.new_zeros(len(logits), annotators.mean.shape[1], dtype=annotators.mean.dtype)
+            return logits.new_zeros(logits.shape[0], annotators.mean.shape[1], dtype=annotators.mean.dtype)
         return styles.mean[-1]
 
 

@@ -1,0 +1,199 @@
+"""What is exported gives the adapter's predictions in software that knows nothing of dcpc."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from dcpc import load_adapter, train_adapter
+from dcpc.adapter import TrainedAdapter
+from dcpc.cli import main
+from dcpc.data import Annotations
+from dcpc.errors import UsageError
+from dcpc.export import export_adapter
+from dcpc.export.lora import shortest_endings
+from dcpc.prediction import predict_annotators, predict_distribution
+from dcpc.training.groups import annotator_groups
+from dcpc.tuner.acting import dcpc_tuner
+from tiny_models import save_tiny_bert, sentiment_judgements
+
+LOW_RANK = {"rank": 2, "readout": False}
+
+PLAIN = """
+import json, sys
+import torch
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+base, lora, merged, sentence, texts = *sys.argv[1:5], json.loads(sys.argv[5])
+model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
+model = PeftModel.from_pretrained(model, lora).eval()
+tokens = AutoTokenizer.from_pretrained(base)(texts, padding=True, return_tensors="pt")
+with torch.no_grad():
+    found = {"lora": model(**tokens).logits.softmax(dim=-1).tolist()}
+for name, folder, options in (("merged", merged, {}), ("sentence", sentence, {"trust_remote_code": True})):
+    said = pipeline("text-classification", model=folder, **options)(texts, top_k=None)
+    found[name] = [[{one["label"]: one["score"] for one in row}[label] for label in ("no", "yes")] for row in said]
+assert "dcpc" not in sys.modules
+print(json.dumps(found))
+"""
+
+
+def trained(place: Path, mean_pooling: bool, data: Annotations | None = None, **adapter: Any) -> Path:
+    base = save_tiny_bert(place / "base", mean_pooling=mean_pooling)
+    done = train_adapter(
+        sentiment_judgements(32, ("ann", "bob", "eve")) if data is None else data,
+        0.4,
+        base_model=base,
+        adapter=adapter,
+        training={"max_steps": 6, "learning_rate": 0.02},
+        progress=False,
+    )
+    # People who judge otherwise, so that whom an export stands for makes a difference.
+    effects = dcpc_tuner(done.model).annotators  # type: ignore[union-attr]
+    with torch.no_grad():
+        effects.mean.copy_(torch.tensor([[-1.0], [0.0], [1.0]]) * torch.ones(effects.mean.shape[1]))
+    done.save(place / "adapter")
+    return place / "adapter"
+
+
+@pytest.fixture(scope="module")
+def low_rank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("low-rank"), mean_pooling=False, **LOW_RANK)
+
+
+@pytest.fixture(scope="module")
+def sentence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("sentence"), mean_pooling=True, **LOW_RANK)
+
+
+def items(n: int = 6) -> Any:
+    return sentiment_judgements(n).items
+
+
+def as_annotator(adapter: TrainedAdapter, name: str) -> np.ndarray:
+    return predict_annotators(adapter, items(), np.arange(6), [name] * 6)
+
+
+def test_plain_peft_and_the_pipeline_predict_as_the_annotator_without_dcpc(
+    low_rank: Path, sentence: Path, tmp_path: Path
+) -> None:
+    base = low_rank.parent / "base"
+    export_adapter(low_rank, tmp_path / "lora", "lora", annotator="eve")
+    export_adapter(low_rank, tmp_path / "merged", "merged", annotator="eve")
+    export_adapter(sentence, tmp_path / "sentence", "merged", annotator="eve")
+    folders = [str(each) for each in (base, tmp_path / "lora", tmp_path / "merged", tmp_path / "sentence")]
+    texts = items()["text"].tolist()
+    said = subprocess.run(
+        [sys.executable, "-c", PLAIN, *folders, json.dumps(texts)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr[-2000:]
+    found = json.loads(said.stdout.splitlines()[-1])
+    for name, folder in (("lora", low_rank), ("merged", low_rank), ("sentence", sentence)):
+        np.testing.assert_allclose(found[name], as_annotator(load_adapter(folder), "eve"), atol=1e-4)
+    others = as_annotator(load_adapter(low_rank), "ann")
+    assert np.abs(others - found["lora"]).max() > 0.01, "eve is not ann"
+    config = json.loads((tmp_path / "lora" / "adapter_config.json").read_text())
+    assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 2, 4)
+    assert sorted(config["target_modules"]) == ["attention.output.dense", "key", "query", "value"]
+
+
+def test_the_consensus_is_as_near_as_it_says(low_rank: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    done = export_adapter(low_rank, tmp_path / "merged", "merged")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged").eval()
+    tokens = AutoTokenizer.from_pretrained(tmp_path / "merged")(
+        items()["text"].tolist(), padding=True, return_tensors="pt"
+    )
+    found = model(**tokens).logits.softmax(dim=-1).detach().numpy()
+    wanted = predict_distribution(load_adapter(low_rank), items())
+    assert 0 < done.largest_error < 0.2
+    assert np.abs(found - wanted).max() <= done.largest_error + 1e-4
+    assert model.config.dcpc["labels"] == ["no", "yes"]
+    assert len(model.config.dcpc["offsets"]) == 2
+
+
+def test_a_graph_holds_every_form_exactly(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    folder = trained(tmp_path, mean_pooling=True)  # the default: bottlenecks, readout and annotators
+    export_adapter(folder, tmp_path / "onnx", "onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx")
+    tokens = AutoTokenizer.from_pretrained(tmp_path / "onnx")(
+        items()["text"].tolist(), padding=True, return_tensors="np"
+    )
+    (logits,) = session.run(None, {each.name: tokens[each.name] for each in session.get_inputs()})
+    found = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, predict_distribution(load_adapter(folder), items()), atol=1e-4)
+    for form, why in (
+        ("lora", "its bottlenecks are not linear, and its readout reads all layers"),
+        ("merged", "its bottlenecks are not linear"),
+        ("gguf-ready", "GGUF files hold language models"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            export_adapter(folder, tmp_path / form, form)
+        assert not (tmp_path / form).exists()
+
+
+def test_a_group_is_its_stand_in(tmp_path: Path) -> None:
+    data = sentiment_judgements(32, ("ann", "bob", "eve"))
+    data.table["team"] = data.table["annotator_id"].map({"ann": "x", "bob": "y", "eve": "y"})
+    adapter = train_adapter(
+        data,
+        None,
+        base_model=save_tiny_bert(tmp_path / "base"),
+        adapter={**LOW_RANK, "annotator_groups": annotator_groups(data, "team")},
+        training={"max_steps": 6, "learning_rate": 0.02},
+        progress=False,
+    )
+    adapter.task = adapter.task.model_copy(update={"group_column": "team"})
+    adapter.save(tmp_path / "adapter")
+    done = export_adapter(tmp_path / "adapter", tmp_path / "merged", "merged", group="y")
+    assert (done.whose, done.largest_error) == ("group team=y", 0.0)
+    with pytest.raises(UsageError, match="does not know group `z`"):
+        export_adapter(tmp_path / "adapter", tmp_path / "other", "merged", group="z")
+
+
+def test_what_cannot_be_exported_says_why_and_writes_nothing(
+    low_rank: Path, sentence: Path, tmp_path: Path
+) -> None:
+    before = {path.name: path.read_bytes() for path in low_rank.iterdir()}
+    out = tmp_path / "out"
+    for folder, form, options, why in (
+        (low_rank, "zip", {}, "there is no form `zip`"),
+        (low_rank, "lora", {"annotator": "nobody"}, "does not know annotator `nobody`"),
+        (low_rank, "lora", {"group": "x"}, "knows no groups"),
+        (low_rank, "lora", {"annotator": "ann", "group": "x"}, "both given"),
+        (sentence, "lora", {}, "is a sentence encoder"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            export_adapter(folder, out, form, **options)
+        assert not out.exists()
+    assert {path.name: path.read_bytes() for path in low_rank.iterdir()} == before
+
+
+def test_the_command(low_rank: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["export", str(low_rank), "--as", "lora", "--output", str(tmp_path / "lora")]
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+    assert "for the consensus" in capsys.readouterr().out
+    card = (tmp_path / "lora" / "README.md").read_text()
+    assert "PeftModel.from_pretrained" in card
+    assert "add these offsets" in card
+
+
+def test_name_endings_are_as_short_as_they_can_be() -> None:
+    every = ["a.attention.query", "a.attention.dense", "a.dense", "b.attention.query"]
+    assert shortest_endings(["a.attention.query", "b.attention.query"], every) == ["query"]
+    assert shortest_endings(["a.attention.dense"], every) == ["attention.dense"]
