@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from dcpc.errors import OutputError, UsageError
+from dcpc.leftovers import beside, owner, sweep
 from dcpc.names import first_of
 
 Kind = Literal["train", "inspect", "export"]
@@ -26,6 +27,11 @@ LAST = ("adapter_config.json", "config.json", "report.html")
 """Moved into a folder after all other files: without them nothing takes it for finished."""
 
 _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
+
+_TORCH_WROTE = re.compile(
+    r"inline_container\.cc.*(unexpected pos|fail\w* writ|write failed)|iostream error", re.DOTALL
+)
+"""What `torch.save` says where a file takes no more; it names no error of the system."""
 
 UNFINISHED = ".dcpc-unfinished-"
 """Begins the name of a temporary folder within an output folder; a cut-off run may leave one behind."""
@@ -46,7 +52,9 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     with _refusals(path):
         _check_is_file(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+        sweep(target.parent, beside(target.name))
+        prefix = beside(target.name) + owner()
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -81,10 +89,11 @@ def atomic_folder(path: str | Path, kind: Kind, *, force: bool = False) -> Itera
     fills = target.is_dir()
     with _refusals(path):
         target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent, beside(target.name), keep=MANIFEST)
         temporary = Path(
-            tempfile.mkdtemp(prefix=UNFINISHED, dir=target)
+            tempfile.mkdtemp(prefix=UNFINISHED + owner(), dir=target)
             if fills
-            else tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
+            else tempfile.mkdtemp(prefix=beside(target.name) + owner(), dir=target.parent)
         )
     try:
         with _full_disk(path):
@@ -133,9 +142,12 @@ def check_output_folder(path: str | Path, kind: Kind | None = None, *, force: bo
 def _check_is_own(folder: Path, kind: Kind | None) -> None:
     """Raises UsageError where a folder holds anything but an output of this command."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        there, files = str(manifest["kind"]), {MANIFEST, *map(str, manifest["files"])}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        # A run that was killed amid the moves has left them in a folder of its own.
+        found = [folder / MANIFEST, *folder.glob(f"{UNFINISHED}*/{MANIFEST}")]
+        manifests = [json.loads(path.read_text(encoding="utf-8")) for path in found if path.is_file()]
+        there = str(manifests[0]["kind"])
+        files = {MANIFEST, *(str(name) for manifest in manifests for name in manifest["files"])}
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         raise UsageError(
             "--force replaces only a folder that dcpc wrote, and this one holds something else.",
             where=folder,
@@ -254,6 +266,8 @@ def is_full(error: BaseException) -> bool:
     """
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _FULL
+    if isinstance(error, RuntimeError) and _TORCH_WROTE.search(str(error)):
+        return True
     found = re.search(r"(?:os error|errno):? (\d+)", str(error))
     return found is not None and int(found[1]) in _FULL
 
@@ -295,7 +309,7 @@ def _put_in_place(temporary: Path, target: Path, fills: bool) -> None:
     if not fills:
         temporary.replace(target)
         return
-    old, put = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=target)), []
+    old, put = Path(tempfile.mkdtemp(prefix=UNFINISHED + owner(), dir=target)), []
     try:
         # What makes a folder count as finished goes first and comes last.
         for entry in sorted(_entries(target), key=lambda entry: entry.name not in LAST):
@@ -312,6 +326,7 @@ def _put_in_place(temporary: Path, target: Path, fills: bool) -> None:
         raise
     shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(temporary, ignore_errors=True)
+    sweep(target, UNFINISHED)
 
 
 def _allow_as_usual(path: Path) -> None:

@@ -22,7 +22,7 @@ from transformers import (
 from dcpc.adapter import TrainedAdapter, quiet_libraries
 from dcpc.data import Annotations
 from dcpc.data.annotations import ITEM_COLUMNS
-from dcpc.data.pairs import JudgementPairs, embedding_cache, mine_judgement_pairs
+from dcpc.data.pairs import JudgementPairs, cache_notes, embedding_cache, mine_judgement_pairs
 from dcpc.errors import ModelError, TrainingError, UsageError
 from dcpc.evaluation.decision import DecisionRule, fit_rule
 from dcpc.models import located
@@ -168,7 +168,16 @@ def train_adapter(
         trainer.state.log_history,
         rule=trainer.rule,
         steps=trainer.state.global_step,
-        notes=[*dict.fromkeys([*shape.notes(train), *items.notes, *(validates.notes if validates else [])])],
+        notes=[
+            *dict.fromkeys(
+                [
+                    *shape.notes(train),
+                    *items.notes,
+                    *(validates.notes if validates else []),
+                    *(cache_notes() if pairs is not None else ()),
+                ]
+            )
+        ],
     )
     decision = _decision(trained, train, validation)
     if decision is not None and (mirror := trained.rule.mirror()) is not None:

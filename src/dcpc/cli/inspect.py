@@ -43,7 +43,7 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there.")] = False,
 ) -> None:
     """Report who disagrees with whom, on what, and how much of it is preference."""
-    from dcpc.data.pairs import embedding_cache
+    from dcpc.data.pairs import cache_notes, embedding_cache
     from dcpc.files import atomic_folder, check_cache_folder, check_output_folder
     from dcpc.inspection import inspect_annotations, to_json
     from dcpc.inspection.page import inspection_page
@@ -51,6 +51,8 @@ def command(
     check_output_folder(output, "inspect", force=force)
     if cache is not None:
         check_cache_folder(cache)
+    elif pairs:
+        options.show_notes(cache_notes())
     annotations = reading.annotations(data)
     console, aside = Console(highlight=False), Console(highlight=False, stderr=True)
     result = inspect_annotations(

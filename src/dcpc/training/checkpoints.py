@@ -24,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations
 from dcpc.errors import UsageError
 from dcpc.files import atomic_file, check_output_folder
+from dcpc.leftovers import beside, sweep
 
 RUN_FILE = "dcpc_run.json"
 STATE_FILE = "trainer_state.json"
@@ -96,6 +97,7 @@ class Checkpoints:
             UsageError: the folder holds something else, cannot be written, or holds checkpoints that are neither
                 to be resumed nor to be given up.
         """
+        sweep(self.folder, beside(RUN_FILE))
         if not self.folder.is_dir() or not any(self.folder.iterdir()):
             check_output_folder(self.folder)
             return

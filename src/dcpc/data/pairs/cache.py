@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dcpc.errors import UsageError
+from dcpc.files import check_cache_folder
 from dcpc.user_cache import user_cache
 
 
@@ -14,3 +16,15 @@ def embedding_cache() -> Path:
     run that was killed goes on where it stopped. It holds hashes and vectors, no texts.
     """
     return user_cache("embeddings")
+
+
+def cache_notes() -> tuple[str, ...]:
+    """What to tell where the user's cache cannot be written: results are the same without it, and take longer."""
+    try:
+        check_cache_folder(embedding_cache())
+    except UsageError as error:
+        return (
+            f"Embeddings are not kept for the next run: {embedding_cache()} {error.what.rstrip('.')}. XDG_CACHE_HOME "
+            "names another folder for caches.",
+        )
+    return ()

@@ -88,8 +88,7 @@ def _judgements(
 
     A list of objects with a label each comes first, then two lists side by side, then a list that is empty.
     """
-    lists = {name: _objects(value) for name, value in record.items() if isinstance(value, list | dict)}
-    lists = {name: value for name, value in lists.items() if isinstance(value, list)}
+    lists = {name: found for name, value in record.items() if (found := _listed(value)) is not None}
     for name, value in sorted(lists.items(), key=lambda each: not each[0].startswith(_EVERYBODY)):
         objects = bool(value) and all(isinstance(one, dict) for one in value) and not is_chat(value)
         if objects and all(_label_name(one, columns) for one in value):
@@ -111,14 +110,14 @@ def _judgements(
     return None if empty is None else ({empty}, [])
 
 
-def _objects(value: object) -> object:
-    """A list; lists side by side in an object, as Hugging Face writes a list of objects, as that list."""
+def _listed(value: object) -> list[Any] | None:
+    """A list, also one of objects that Hugging Face stores as an object of lists; None for anything else."""
     if not isinstance(value, dict):
-        return value
+        return value if isinstance(value, list) else None
     columns = {name: each for name, each in value.items() if isinstance(each, list)}
     lengths = {len(each) for each in columns.values()}
     if len(columns) < 2 or len(columns) < len(value) or len(lengths) != 1:
-        return value
+        return None
     return [dict(zip(columns, each, strict=True)) for each in zip(*columns.values(), strict=True)]
 
 

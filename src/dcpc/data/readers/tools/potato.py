@@ -106,10 +106,11 @@ def _table(file: Path, root: Path, rows: Rows) -> list[Given]:
             if joined:
                 answers.setdefault(scheme, {})[answer] = value
         plain = {str(name): value for name, value in record.items() if _JOINED not in str(name)}
+        whole = {str(name): value for name, value in record.items()}
         text = plain.get("displayed_text", plain.get("text"))
         more = attributes(plain, ("user", "instance_id", "displayed_text", "text"))
         item = {"item_id": plain.get("instance_id"), "text": text, **more}
-        found.append(Given(plain.get("user"), item, answers, own, place, record))
+        found.append(Given(plain.get("user"), item, answers, own, place, whole))
     return found
 
 
@@ -198,7 +199,8 @@ def _texts_of(config: Path, folder: Path) -> dict[str, dict[str, Any]]:
                 where=data,
                 fix="Correct item_properties in the config.",
             )
-        for record in table.frame.to_dict("records"):
+        for cells in table.frame.to_dict("records"):
+            record = {str(column): value for column, value in cells.items()}
             item = {"text": plain_text(record[text]), **attributes(record, (identity, text))}
             found[str(record[identity])] = item
     return found
