@@ -52,7 +52,7 @@ def test_a_file_without_judgements(tmp_path: Path, content: str) -> None:
 def test_a_missing_column_lists_the_columns_and_suggests_one(tmp_path: Path) -> None:
     found = error(csv(tmp_path, "id,comment,worker,rating\n1,secret,a,5\n1,secret,b,4\n"))
     assert '"comment"' in found.what
-    assert found.fix == "Name yours with --columns text=comment."
+    assert found.fix == "Name yours with --columns text=comment,label=rating."
 
 
 def test_a_missing_label_column_suggests_one(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ Data = Annotated[
 ]
 COLUMN_KEYS = (
     "item_id", "text", "text_pair", "response_a", "response_b", "choices", "annotator_id", "label", "split", "time",
-    "annotators",
+    "annotators", "labels", "label_share",
 )  # fmt: skip
 _TOOLS = Path(__file__).resolve().parents[1] / "data" / "readers" / "tools"
 FORMAT_NAMES = (
@@ -33,7 +33,8 @@ Columns = Annotated[
     str | None,
     typer.Option(
         help="Your column names, as text=comment,label=rating. Ours: "
-        f"{', '.join(COLUMN_KEYS)} (a wide table's columns, as annotators='anna|bert' or 'rater_*'). A name "
+        f"{', '.join(COLUMN_KEYS)} (annotators: a wide table's columns, as annotators='anna|bert' or 'rater_*'; "
+        "labels: columns of one label each, with 0 and 1, shares or counts, as labels='p_*'). A name "
         "with a comma stands in double quotes.",
         metavar="OURS=YOURS,…",
     ),

@@ -72,7 +72,9 @@ def _rows(
     rows = {
         "Items": f"{division.train.n_items:,} to train on, {held.n_items if held else 0:,} for validation"
         + (f", {left:,} left out" if left else ""),
-        "Judgements": f"{annotations.n_judgements:,} in {annotations.source}",
+        "Judgements": f"{annotations.n_judgements:,} in {annotations.source}"
+        if annotations.weights is None
+        else f"shares of labels of {annotations.n_items:,} items in {annotations.source}",
         "Annotators": f"{len(annotations.annotators):,}" if annotations.has_annotators else "not named",
         "Labels": f"{_label_shares(annotations)} ({annotations.scale})"
         if few

@@ -237,20 +237,28 @@ _WORDS_OF_A_TEXT = 3
 
 
 def one_hot_columns(frame: pd.DataFrame) -> list[str]:
-    """Columns of nothing but 0 and 1 beside a column of annotators: one for each label of one question.
+    """Columns of nothing but 0 and 1 (or true and false) beside a column of annotators: one for each label.
 
     Returns:
         Names of three columns or more, or none.
     """
+    ids = {*likely_annotators(frame), *candidates(frame, "item_id")}
     if not likely_annotators(frame):
         return []
     head = frame.head(_SAMPLE)
-    free = [name for name in head.columns if isinstance(name, str) and name not in _OURS]
-    found = [
-        name for name in free if set(head[name].dropna().astype(str).str.strip()) <= {"0", "1", "0.0", "1.0"}
+    free = [name for name in head.columns if isinstance(name, str) and name not in (*_OURS, *ids)]
+    found = {
+        name: values
+        for name in free
+        if (values := set(head[name].dropna().astype(str).str.strip().str.casefold()))
+        and not name.startswith("_")
+    }
+    groups = [
+        [name for name, values in found.items() if values <= switches]
+        for switches in ({"0", "1", "0.0", "1.0"}, {"true", "false"})
     ]
-    found = [name for name in found if not name.startswith("_")]
-    return found if len(found) > 2 else []
+    largest = max(groups, key=len)
+    return largest if len(largest) > 2 else []
 
 
 def likely_annotators(frame: pd.DataFrame) -> list[str]:

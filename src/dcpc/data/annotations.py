@@ -22,6 +22,9 @@ the candidates to choose from (`dcpc.data.readers.choices`)."""
 CHATS = ("messages_a", "messages_b")
 """Columns with the whole chats of the two sides of a pair, as lists or JSON; they belong to the item, too."""
 
+SHARE = "label_share"
+"""Column with the share of its item that a row's label has, where shares are known and not who judged."""
+
 
 def item_texts(items: pd.DataFrame) -> list[str]:
     """The whole text of each item, to be embedded, compared or shown: its text columns, each on a line of its own.
@@ -41,8 +44,9 @@ class Annotations:
 
     Attributes:
         table: one row per judgement, a fresh RangeIndex. Columns `item_id`, `text`, `label` (all strings),
-            where known `annotator_id` (string), `text_pair`, `response_a`, `response_b`, `split`; then any
-            attributes of items or annotators, as they came.
+            where known `annotator_id` (string), `text_pair`, `response_a`, `response_b`, `split`; `label_share`
+            where items have shares of labels instead of judgements, one row for each label; then any attributes of
+            items or annotators, as they came.
         labels: the C labels in their order (ordinal scales: from low to high).
         scale: `nominal`, `ordinal`, or `preference` (pairwise, labels `a`, `b` and perhaps `tie`).
         range: lowest and highest value of the slider that the labels are steps of; None for other labels.
@@ -61,6 +65,11 @@ class Annotations:
     def n_judgements(self) -> int:
         """J, the number of rows."""
         return len(self.table)
+
+    @cached_property
+    def weights(self) -> np.ndarray | None:
+        """How much each row counts, float [J], where items have shares of labels, which sum to 1; else None."""
+        return self.table[SHARE].to_numpy(dtype=np.float64) if SHARE in self.table else None
 
     @property
     def n_items(self) -> int:
@@ -122,9 +131,9 @@ class Annotations:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """How often each item got each label, int [I, C]."""
+        """How often each item got each label, int [I, C]; its shares, float, where these are known."""
         cells = self.item_codes.astype(np.int64) * self.n_classes + self.label_codes
-        return np.bincount(cells, minlength=self.n_items * self.n_classes).reshape(
+        return np.bincount(cells, self.weights, minlength=self.n_items * self.n_classes).reshape(
             self.n_items, self.n_classes
         )
 

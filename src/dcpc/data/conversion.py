@@ -63,6 +63,12 @@ def convert(annotations: Annotations, path: Path, form: str | None = None) -> tu
     form = form or form_of(path)
     check_conversion(path, form, force=True)
     if form == "trl":
+        if annotations.weights is not None:
+            raise UsageError(
+                "TRL's forms hold one label a row, and these data have shares of labels.",
+                where=annotations.source,
+                fix="Write the long table: name a .csv file.",
+            )
         return _write_trl(annotations, path)
     write: Callable[[Annotations, Path], Path] = {
         "long": write_long,

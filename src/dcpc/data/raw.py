@@ -42,6 +42,7 @@ class RawTable:
         short: place → fields of the rows that have fewer; what they lack was read as empty.
         decimal_comma: whether `1,5` may be a number: the values stand in a table that commas do not divide.
         combined: how many labels are several in one, `a,b`: of these there may be very many.
+        label_columns: the columns that hold one label each, as the user named them; else empty.
         records: all records of an annotation tool's export, also those that nobody judged; empty for tables.
     """
 
@@ -55,6 +56,7 @@ class RawTable:
     short: dict[int, int] = field(default_factory=dict)
     decimal_comma: bool = False
     combined: int = 0
+    label_columns: tuple[str, ...] = ()
     records: tuple[SourceRecord, ...] = ()
 
     def where(self, row: int | None = None, column: str | None = None) -> str:

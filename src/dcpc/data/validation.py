@@ -20,11 +20,13 @@ from dcpc.data.advice import (
     one_hot_columns,
     people_option,
 )
-from dcpc.data.annotations import ITEM_COLUMNS
+from dcpc.data.annotations import ITEM_COLUMNS, SHARE
 from dcpc.data.raw import RawTable, count
 from dcpc.errors import DataError, LabelError
 from dcpc.names import first_of
 
+OURS = ("item_id", *ITEM_COLUMNS, "annotator_id", "label", SHARE, "split", "time")
+"""The columns that have a meaning here; all others are attributes."""
 LONG_TEXT = 20_000
 _SHOWN = 12
 
@@ -56,6 +58,7 @@ def _how_to_name(raw: RawTable, name: str) -> str:
     if name == "text" and (typed := people_option(raw.frame)):
         return f"If each row is a person and each column an item, add {typed}."
     close = likely_column(raw.frame, name)
+    given = {ours: theirs for ours, theirs in raw.renamed.items() if ours in raw.frame and ours != theirs}
     if name == "label" and "annotator_id" not in raw.frame:
         shared = annotators_by_content(raw.frame)
         if shared:
@@ -73,13 +76,27 @@ def _how_to_name(raw: RawTable, name: str) -> str:
             named = {"annotator_id": likely_annotators(raw.frame)[0], **named}
         return (
             f"{count(len(hot), 'column')} of 0 and 1, from {hot[0]} to {hot[-1]}, hold one label each, several at "
-            f"once: ask one at a time, with {columns_option(named)}."
+            f"once: ask one at a time, with {columns_option({**given, **named})}."
         )
     if close is not None:
-        return f"Name yours with {columns_option({name: close})}."
+        return (
+            f"Name yours with {columns_option({**given, name: close, **_others_missing(raw, name, close)})}."
+        )
     if name in ITEM_COLUMNS and not has_texts(raw.frame):
         return f'No column holds texts: add those of the items, in a column "{name}".'
     return f"Say which one it is with --columns {name}=NAME; none of them looks like it."
+
+
+def _others_missing(raw: RawTable, name: str, close: str) -> dict[str, str]:
+    """What else has to be named, so that what a message proposes is enough: label and annotators beside the text."""
+    if name != "text":
+        return {}
+    taken = [close]
+    named: dict[str, str] = {}
+    if "label" not in raw.frame and not one_hot_columns(raw.frame) and not annotators_by_content(raw.frame):
+        label = likely_column(raw.frame, "label", taken)
+        named |= {"label": label} if label else {}
+    return named
 
 
 def check_rows(raw: RawTable, what: str = "judgements") -> None:

@@ -63,6 +63,12 @@ def write_argilla(
     Raises:
         UsageError: if the distributions do not fit the items and labels, or the folder cannot be written to.
     """
+    if annotations.weights is not None:
+        raise UsageError(
+            "Argilla's records hold responses of people, and these data have shares of labels.",
+            where=annotations.source,
+            fix="Write the long table: name a .csv file.",
+        )
     chosen = _suggestions(annotations, suggestions)
     answers = _responses_by_item(annotations)
     columns = [name for name in ITEM_COLUMNS if name in annotations.items]

@@ -30,7 +30,7 @@ from scipy.special import log_softmax, softmax
 
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
-from dcpc.evaluation.inputs import check_codes, check_probabilities
+from dcpc.evaluation.inputs import check_codes, check_counts, check_probabilities
 from dcpc.probabilities import SMALLEST
 
 Goal = Literal["macro-f1", "accuracy", "distance"]
@@ -84,8 +84,11 @@ def fit_rule(probabilities: ArrayLike, held_out: Annotations) -> DecisionRule | 
     """
     if held_out.n_items < FEWEST_ITEMS or held_out.range is not None:
         return None
-    p = np.asarray(probabilities)[held_out.item_codes]  # [J, C]
-    offsets = fit_offsets(p, held_out.label_codes)
+    p = np.asarray(probabilities)  # [I, C]
+    if held_out.weights is None:
+        offsets = fit_offsets(p[held_out.item_codes], held_out.label_codes)
+    else:
+        offsets = fit_offsets(p, held_out.soft_labels)
     return DecisionRule(offsets=offsets.tolist(), items=held_out.n_items, judgements=held_out.n_judgements)
 
 
@@ -152,10 +155,13 @@ def fit_offsets(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:
 
     Args:
         probabilities: out-of-sample predicted distributions, one row per validation judgement, float [V, C].
-        labels: noisy label positions, int [V]; never clean or test labels.
+        labels: noisy label positions, int [V], or shares of labels, float [V, C]; never clean or test labels.
     """
     p = check_probabilities(probabilities)  # [V, C]
-    truth = check_codes(labels, len(p), p.shape[1], "validation labels")
+    if np.ndim(labels) == 2:
+        truth = check_counts(labels, p.shape)
+    else:
+        truth = check_codes(labels, len(p), p.shape[1], "validation labels")
     log_p = _log(p)  # [V, C]
     expected = softmax(fit_temperature(p, truth) * log_p, axis=1)  # [V, C]
     # τ ln p + o decides as ln p + o / τ does, so that offsets are sought on ln p itself.
@@ -170,13 +176,14 @@ def fit_temperature(p: np.ndarray, labels: np.ndarray) -> float:
 
     Args:
         p: predicted distributions, float [V, C].
-        labels: label positions, int [V].
+        labels: label positions, int [V], or shares, float [V, C].
     """
     log_p, rows = _log(p), np.arange(len(p))
 
     def objective(log_temperature: float) -> float:
         log_q = log_softmax(np.exp(log_temperature) * log_p, axis=1)
-        return float(-log_q[rows, labels].sum() + PRIOR_PRECISION / 2 * log_temperature**2)
+        of_labels = log_q[rows, labels] if labels.ndim == 1 else labels * log_q
+        return float(-of_labels.sum() + PRIOR_PRECISION / 2 * log_temperature**2)
 
     bounds = (-LARGEST_LOG_TEMPERATURE, LARGEST_LOG_TEMPERATURE)
     return float(np.exp(minimize_scalar(objective, bounds=bounds, method="bounded").x))

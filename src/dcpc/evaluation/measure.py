@@ -74,8 +74,9 @@ def measure(
     against_majority = ("macro_f1", "accuracy")
     figures = {name: of_decisions[name] for name in against_majority}
     figures |= {f"{name}_argmax": argmax[name] for name in against_majority} | of_decisions
-    expected = distribution.expected_jensen_shannon(p, counts.sum(axis=1))  # [I]
-    figures["expected_jensen_shannon"] = float(expected.mean())
+    if annotations.weights is None:  # of shares nothing is known but themselves
+        expected = distribution.expected_jensen_shannon(p, counts.sum(axis=1))  # [I]
+        figures["expected_jensen_shannon"] = float(expected.mean())
     if annotations.range is not None:
         figures |= _distances(decisions, judgements, annotations)
     if not annotations.has_annotators:

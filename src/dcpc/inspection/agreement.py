@@ -54,7 +54,7 @@ class Overlap:
 
 def measure_overlap(annotations: Annotations) -> Overlap:
     """Count everything that needs no model."""
-    per_item = annotations.counts.sum(axis=1)
+    per_item = annotations.counts.sum(axis=1).round().astype(int)
     per_annotator, repeated = None, 0
     n_annotators = len(annotations.annotators)
     if n_annotators:
@@ -66,7 +66,7 @@ def measure_overlap(annotations: Annotations) -> Overlap:
         repeated = int(named.sum()) - len(distinct)
         per_annotator = spread(np.bincount(distinct % n_annotators, minlength=n_annotators))
     return Overlap(
-        judgements=annotations.n_judgements,
+        judgements=annotations.n_judgements if annotations.weights is None else annotations.n_items,
         items=annotations.n_items,
         annotators=len(annotations.annotators),
         classes=annotations.n_classes,
@@ -212,7 +212,8 @@ class Entropy:
 
 def measure_entropy(annotations: Annotations) -> Entropy:
     """Entropy of each item's labels and its summary."""
-    per_item = label_entropy(annotations.counts)
+    # Shares say how divided an item is, whoever and how many judged it.
+    per_item = label_entropy(annotations.counts if annotations.weights is None else 2 * annotations.counts)
     known = per_item[np.isfinite(per_item)]
     return Entropy(
         per_item=per_item,

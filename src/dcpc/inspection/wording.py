@@ -112,8 +112,8 @@ def limits(overlap: Overlap, parts: int) -> list[str]:
     notes = []
     if overlap.labels_per_item.high == 1:
         notes.append(
-            "Every item has one label: agreement, bias, groups and preference cannot be measured. Have at least a "
-            "part of the items labelled by two annotators or more."
+            "Every item has one label, or shares alone: agreement, bias, groups and preference cannot be measured. "
+            "Have at least a part of the items labelled by two annotators or more."
         )
     elif overlap.single_label_items:
         single = overlap.single_label_items

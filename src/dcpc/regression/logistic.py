@@ -35,6 +35,7 @@ class Judged:
         n_annotators: A.
         n_classes: C.
         targets: label distribution that a judgement of each label speaks for, float [C, C]; None for the label alone.
+        weights: how much each judgement counts, float [J]; None for 1 each.
     """
 
     features: np.ndarray
@@ -44,6 +45,7 @@ class Judged:
     n_annotators: int
     n_classes: int
     targets: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def of_items(self, kept: np.ndarray) -> Judged:
         """The items of a mask [I], and their judgements."""
@@ -54,7 +56,13 @@ class Judged:
             items=(np.cumsum(kept) - 1)[self.items[rows]],
             labels=self.labels[rows],
             annotators=self.annotators[rows],
+            weights=None if self.weights is None else self.weights[rows],
         )
+
+    @property
+    def weight(self) -> np.ndarray:
+        """How much each judgement counts, float [J]."""
+        return np.ones(len(self.labels)) if self.weights is None else self.weights
 
     @cached_property
     def by_item(self) -> csr_array:
@@ -116,7 +124,8 @@ def fit_logistic(judged: Judged, ridge: float, effect_ridge: float | None = None
     hidden, n_classes = judged.features.shape[1], judged.n_classes
     n_effects = 0 if effect_ridge is None else judged.n_annotators
     of_labels = np.eye(n_classes) if judged.targets is None else judged.targets
-    target = of_labels[judged.labels]  # [J, C]
+    weight = judged.weight[:, None]  # [J, 1]
+    target = weight * of_labels[judged.labels]  # [J, C]
     cuts = np.cumsum([hidden, 1])
     rows = hidden + 1 + n_effects
     penalty = np.repeat([ridge, BIAS_RIDGE, effect_ridge or 0.0], [hidden, 1, n_effects])[:, None]
@@ -129,7 +138,7 @@ def fit_logistic(judged: Judged, ridge: float, effect_ridge: float | None = None
         if n_effects:
             logits = logits + judged.by_annotator.T @ effects
         log_p = log_softmax(logits, axis=-1)
-        residual = np.exp(log_p) - target  # [J, C]
+        residual = weight * np.exp(log_p) - target  # [J, C]
         parts = [judged.features.T @ (judged.by_item @ residual), residual.sum(axis=0, keepdims=True)]
         if n_effects:
             parts.append(judged.by_annotator @ residual)
@@ -150,8 +159,8 @@ def fit_logistic(judged: Judged, ridge: float, effect_ridge: float | None = None
 def _curvature(judged: Judged, n_effects: int) -> np.ndarray:
     """Second derivatives of the likelihood by each row of coefficients at p = 1/C, the largest there are, [rows]."""
     n_classes = judged.n_classes
-    per_item = judged.by_item @ np.ones(len(judged.labels))  # [I]
+    per_item = judged.by_item @ judged.weight  # [I]
     of_weights = (judged.features**2 * per_item[:, None]).sum(axis=0)  # [H]
-    of_effects = (judged.by_annotator @ np.ones(len(judged.labels)))[:n_effects]  # [A]
-    counts = np.concatenate([of_weights, [len(judged.labels)], of_effects])
+    of_effects = (judged.by_annotator @ judged.weight)[:n_effects]  # [A]
+    counts = np.concatenate([of_weights, [judged.weight.sum()], of_effects])
     return counts * (n_classes - 1) / n_classes**2

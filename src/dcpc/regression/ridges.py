@@ -121,11 +121,13 @@ def _held_out(
         consensus[inside] = model.consensus(rest.features)
         if effect_ridge is not None:
             own = model.of_annotator(rest.features[rest.items], rest.annotators)
-            total += _surprise(own, rest.labels)
-    of_consensus = _surprise(consensus[judged.items], judged.labels)
+            total += _surprise(own, rest)
+    of_consensus = _surprise(consensus[judged.items], judged)
     total = of_consensus if effect_ridge is None else (total + of_consensus) / 2
-    return total / len(judged.labels), consensus
+    return total / judged.weight.sum(), consensus
 
 
-def _surprise(p: np.ndarray, labels: np.ndarray) -> float:
-    return float(-np.log(np.maximum(p[np.arange(len(labels)), labels], SMALLEST)).sum())
+def _surprise(p: np.ndarray, judged: Judged) -> float:
+    """Minus the log-likelihood of the judgements under predictions [J, C], in nats."""
+    own = p[np.arange(len(judged.labels)), judged.labels]
+    return float(-(judged.weight * np.log(np.maximum(own, SMALLEST))).sum())

@@ -14,7 +14,9 @@ from transformers import PreTrainedTokenizerBase
 from dcpc.tasks import Classify, TaskShape
 from dcpc.training.conflicts import conflicts_in_batch
 
-JUDGEMENT_FIELDS = ("labels", "annotator_ids", "item_index", "items", "conflicts", "conflict_weights")
+JUDGEMENT_FIELDS = (
+    "labels", "annotator_ids", "item_index", "items", "conflicts", "conflict_weights", "weights",
+)  # fmt: skip
 """The fields of a batch that are not for the base model."""
 
 
@@ -23,7 +25,8 @@ class ItemCollator:
     """Pads the tokens of B items to the longest and lays their judgements end to end.
 
     A batch has the fields of its task shape, each with B rows, and `labels` [J], `annotator_ids` [J] (−1 unknown),
-    `item_index` [J] (position in the batch of the judgement's item) and `items` [B] (numbers in the data set). Where
+    `item_index` [J] (position in the batch of the judgement's item) and `items` [B] (numbers in the data set); where
+    items have shares of labels, `weights` [J], which sum to 1 within an item. Where
     the data set knows mined pairs, also those with both sides in the batch: `conflicts` [P, 2] (positions of
     judgements) and `conflict_weights` [P].
     """
@@ -43,6 +46,8 @@ class ItemCollator:
         )
         batch["item_index"] = torch.repeat_interleave(torch.arange(len(examples)), torch.tensor(counts))
         batch["items"] = torch.tensor([example["item"] for example in examples])
+        if "weights" in examples[0]:
+            batch["weights"] = torch.from_numpy(np.concatenate([example["weights"] for example in examples]))
         if "partners" in examples[0]:
             pairs, weights = conflicts_in_batch(
                 batch["items"].tolist(), counts, [example["partners"] for example in examples]

@@ -50,6 +50,8 @@ class ItemDataset(Dataset[dict[str, Any]]):
         starts = np.searchsorted(annotations.item_codes[order], np.arange(1, annotations.n_items))
         self._labels = np.split(annotations.label_codes[order], starts)
         self._annotators = np.split(annotators[order], starts)
+        weights = annotations.weights
+        self._weights = None if weights is None else np.split(weights[order].astype(np.float32), starts)
         self.conflicts = conflicts
         self._partners = None if conflicts is None else partners_of_items(annotations, conflicts)
 
@@ -57,9 +59,14 @@ class ItemDataset(Dataset[dict[str, Any]]):
         return self.annotations.n_items
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        """Token lists, `labels` and `annotator_ids` of the item's judgements, its number `item`, its `partners`."""
+        """Token lists, `labels` and `annotator_ids` of the item's judgements, its number `item`, its `partners`.
+
+        Where the item has shares of labels, these are the `weights` of its labels.
+        """
         example: dict[str, Any] = {name: values[item] for name, values in self._tokens.items()}
         example |= {"labels": self._labels[item], "annotator_ids": self._annotators[item], "item": item}
+        if self._weights is not None:
+            example["weights"] = self._weights[item]
         if self._partners is not None:
             example["partners"] = self._partners[item]
         return example

@@ -150,6 +150,7 @@ class FrozenReadout:
             n_annotators=size,
             n_classes=annotations.n_classes,
             targets=slider_targets(annotations),
+            weights=None if annotations.weights is None else annotations.weights[rows],
         )
 
     def scored(self, model: nn.Module, tokens: Batch, **preference: Any) -> Scored:

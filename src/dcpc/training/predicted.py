@@ -67,4 +67,6 @@ def judged_loss(predictions: Predicted, batch: dict[str, Tensor]) -> Tensor:
     index, items = batch["item_index"], predictions.items
     targets = one_hot(batch["labels"], items.shape[-1]).float()  # [J, C]
     ways = [items[index]] if predictions.judgements is None else [items[index], predictions.judgements]
-    return torch.stack([task_loss(way, targets, index, len(items)) for way in ways]).mean()
+    return torch.stack(
+        [task_loss(way, targets, index, len(items), batch.get("weights")) for way in ways]
+    ).mean()

@@ -163,5 +163,7 @@ def votes_of(batch: Batch, n_classes: int) -> Tensor:
     """Share of its judgements that each label got, [B, C]."""
     n_items, index = len(batch["items"]), batch["item_index"]
     given = one_hot(batch["labels"], n_classes).float()  # [J, C]
+    if "weights" in batch:
+        given = given * batch["weights"][:, None]
     counts = torch.zeros(n_items, n_classes, device=given.device).index_add(0, index, given)
-    return counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
+    return counts / counts.sum(dim=1, keepdim=True).clamp(min=1e-6)

@@ -111,7 +111,7 @@ def training_loss(
         running = consensus.update(batch["items"], _item_predictions(logits, rows, n_items))
         wanted = corrected_targets(wanted, running[rows.first_item], config.target_correction)
     # The item counts, not the row: rows are judgements in the mode `prefix`, and views double them.
-    terms = {"task": task_loss(judged, wanted, rows.first_item, n_items)}
+    terms = {"task": task_loss(judged, wanted, rows.first_item, n_items, rows.weights)}
     if wants_states:
         pairs = _pairs(batch, rows, config, len(logits), logits.shape[-1])
         terms |= pair_terms(_state(scored), pairs, config)
@@ -131,7 +131,9 @@ def _wanted(labels: Tensor, n_classes: int, targets: Tensor | None) -> Tensor:
     return targets.to(labels.device)[labels]
 
 
-def task_loss(logits: Tensor, targets: Tensor, item_index: Tensor, n_items: int) -> Tensor:
+def task_loss(
+    logits: Tensor, targets: Tensor, item_index: Tensor, n_items: int, weights: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of the judgements, averaged within each item and then over items.
 
     Args:
@@ -139,8 +141,12 @@ def task_loss(logits: Tensor, targets: Tensor, item_index: Tensor, n_items: int)
         targets: label distribution of every judgement [J, C].
         item_index: item of every judgement [J].
         n_items: B.
+        weights: how much each judgement counts within its item [J]; None for equally.
     """
     losses = -(targets * logits.log_softmax(dim=-1)).sum(dim=-1)  # [J]
+    if weights is not None:
+        sums = torch.zeros(n_items, device=losses.device).index_add(0, item_index, weights)
+        return (losses * weights / sums[item_index]).sum() / n_items
     counts = torch.bincount(item_index, minlength=n_items).clamp(min=1)
     return (losses / counts[item_index]).sum() / n_items
 
@@ -156,12 +162,13 @@ class _Rows:
     item_index: Tensor
     first_item: Tensor
     n_views: int
+    weights: Tensor | None = None
 
 
 def _rows(batch: dict[str, Tensor], tuner: DCPCModel | None, *, two_views: bool) -> _Rows:
     tokens = {name: value for name, value in batch.items() if name not in JUDGEMENT_FIELDS}
     labels, annotators, item_index = batch["labels"], batch["annotator_ids"], batch["item_index"]
-    first_item, preference = item_index, {}
+    first_item, preference, weights = item_index, {}, batch.get("weights")
     if tuner is not None and annotator_mode(tuner) == "prefix":
         # The prefix depends on who judges, so every judgement needs its own forward pass.
         tokens = {name: value[item_index] for name, value in tokens.items()}
@@ -171,6 +178,7 @@ def _rows(batch: dict[str, Tensor], tuner: DCPCModel | None, *, two_views: bool)
     if two_views:
         tokens = {name: torch.cat([value, value]) for name, value in tokens.items()}
         labels, annotators = torch.cat([labels, labels]), torch.cat([annotators, annotators])
+        weights = None if weights is None else torch.cat([weights, weights])
         item_index, first_item = (
             torch.cat([item_index, item_index + n_rows]),
             torch.cat([first_item, first_item]),
@@ -182,7 +190,9 @@ def _rows(batch: dict[str, Tensor], tuner: DCPCModel | None, *, two_views: bool)
         # One ε for the whole batch: the two sides of a pair must differ by their inputs, not by their noise.
         noise = torch.randn(1, config.num_styles, device=labels.device)
         preference["noise"] = noise.expand(len(tokens["input_ids"]), -1)
-    return _Rows(tokens, preference, labels, annotators, item_index, first_item, 2 if two_views else 1)
+    return _Rows(
+        tokens, preference, labels, annotators, item_index, first_item, 2 if two_views else 1, weights
+    )
 
 
 def _judgement_logits(tuner: DCPCModel | None, logits: Tensor, rows: _Rows, styles: Styles | None) -> Tensor:

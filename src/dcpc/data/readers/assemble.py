@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ import pandas as pd
 
 from dcpc.data import validation
 from dcpc.data.advice import columns_option, likely_annotators, likely_column, nearest
-from dcpc.data.annotations import CHATS, ITEM_COLUMNS, Annotations, Scale
+from dcpc.data.annotations import CHATS, ITEM_COLUMNS, SHARE, Annotations, Scale
 from dcpc.data.grades import with_grades
 from dcpc.data.marks import without_marked
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers.choices import with_choices
 from dcpc.data.readers.items import with_items
+from dcpc.data.readers.label_columns import with_label_columns
 from dcpc.data.readers.labels import (
     declared_labels,
     label_notes,
@@ -25,6 +27,7 @@ from dcpc.data.readers.labels import (
     without_ignored,
 )
 from dcpc.data.readers.pair_chats import with_texts_of_chats
+from dcpc.data.readers.shares import with_shares
 from dcpc.data.reading import Reading
 from dcpc.data.repeats import without_repeats
 from dcpc.data.row_filter import where
@@ -32,7 +35,7 @@ from dcpc.data.scales import canonical_preferences, check_size, order_labels
 from dcpc.data.sliders import on_range
 from dcpc.errors import DataError, UsageError
 
-OUR_COLUMNS = ("item_id", *ITEM_COLUMNS, "annotator_id", "label", "split", "time")
+OUR_COLUMNS = validation.OURS
 """The columns that `--columns` can name; all others are attributes and keep their names."""
 
 
@@ -50,6 +53,11 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
     raw = with_texts_of_chats(_chosen_rows(raw, reading))
     if "preference" in raw.frame and "response_a" in raw.frame and reading.scale in (None, "preference"):
         raw = _choose_preference_column(raw)
+    validation.check_columns(raw, _needed_texts(raw))
+    has_shares = SHARE in raw.frame
+    raw, labels = with_label_columns(raw, reading.labels)
+    if labels is not reading.labels:
+        reading = replace(reading, labels=labels)
     validation.check_columns(raw, (*_needed_texts(raw), "label"))
     raw = without_ignored(with_plain_labels(raw), reading.ignore_labels)
     raw, labels = with_choices(raw, reading.labels)
@@ -64,7 +72,7 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
     raw, reading = with_grades(raw, reading)
     raw, scale = with_canonical_labels(raw, reading)
     validation.check_present(raw, "label")
-    raw = without_repeats(raw, reading.repeats)
+    raw = with_shares(without_repeats(raw, reading.repeats), as_written=has_shares)
     found = list(pd.unique(raw.frame["label"]))
     declared = declared_labels(reading)
     if declared is None:
@@ -168,12 +176,15 @@ def rename(raw: RawTable, columns: Mapping[str, str]) -> RawTable:
         UsageError: if a key is not one of our columns.
         DataError: if the file has no such column.
     """
-    unknown = [name for name in columns if name not in OUR_COLUMNS]
+    unknown = [name for name in columns if name not in (*OUR_COLUMNS, "labels")]
     if unknown:
         raise UsageError(
             f'"{unknown[0]}" is not a column that can be named.', fix=f"Choose from {', '.join(OUR_COLUMNS)}."
         )
     names = [str(name) for name in raw.frame.columns]
+    if "labels" in columns:
+        raw = replace(raw, label_columns=_matching(columns["labels"], raw))
+        columns = {ours: theirs for ours, theirs in columns.items() if ours != "labels"}
     columns = {ours: _as_written(theirs, names) for ours, theirs in columns.items()}
     for ours in (name for name in OUR_COLUMNS if name not in columns and name not in names):
         theirs = _as_written(ours, names)
@@ -193,6 +204,28 @@ def rename(raw: RawTable, columns: Mapping[str, str]) -> RawTable:
         columns=[ours for ours in columns if ours in raw.frame and ours not in columns.values()]
     )
     return replace(raw, frame=frame.rename(columns={theirs: ours for ours, theirs in columns.items()}))
+
+
+def _matching(pattern: str, raw: RawTable) -> tuple[str, ...]:
+    """The columns that `labels='p_pos|p_neg'` or `labels='p_*'` names.
+
+    Raises:
+        DataError: if a part of it names none.
+    """
+    names, found = [str(name) for name in raw.frame.columns], []
+    for part in pattern.split("|"):
+        fitting = [name for name in names if plain(name) == plain(part)] or [
+            name for name in names if fnmatchcase(plain(name), plain(part))
+        ]
+        if not fitting:
+            close = nearest(part, names)
+            raise DataError(
+                f'no column is called "{part}"; found: {validation.listed(names)}.',
+                where=raw.source,
+                fix=f'Did you mean "{close}"?' if close else "Correct it in labels=, or leave it out.",
+            )
+        found += [name for name in fitting if name not in found]
+    return tuple(found)
 
 
 def _as_written(name: str, names: Sequence[str]) -> str:

@@ -63,15 +63,16 @@ def detect_format(source: str, columns: Mapping[str, str]) -> str:
     if not path.exists() or (path.is_dir() and is_saved_dataset(path)):
         return "huggingface"
     peek = look_at(path, source)
+    if peek.kind == "zip":
+        _refuse_documents(peek, source)
     tool = next((name for name, tool in tool_formats().items() if tool.recognises(peek)), None)
     if tool is not None:
         return tool
     if peek.kind == "zip":
-        workbook = "[Content_Types].xml" in peek.members
         raise DataError(
-            "this is an Excel workbook." if workbook else "this zip is not one that Doccano writes.",
+            "this zip is not one that Doccano writes.",
             where=source,
-            fix="Save the sheet as CSV (UTF-8)." if workbook else "Unpack it and name the file in it.",
+            fix="Unpack it and name the file in it.",
         )
     if peek.kind == "folder":
         return "long"
@@ -80,6 +81,33 @@ def detect_format(source: str, columns: Mapping[str, str]) -> str:
     if peek.kind == "parquet" and not peek.columns:
         return "parquet"  # whose reader says what is wrong
     return _table_format(list(peek.columns), columns)
+
+
+def _refuse_documents(peek: Peek, source: str) -> None:
+    """Office documents are zips, too."""
+    members = set(peek.members)
+    kind = (
+        "an Excel workbook"
+        if any(name.startswith("xl/") for name in members)
+        else "an OpenDocument spreadsheet"
+        if {"mimetype", "content.xml"} <= members
+        else "an Office document"
+        if "[Content_Types].xml" in members
+        else "a Numbers spreadsheet"
+        if any(name.endswith(".iwa") for name in members)
+        else None
+    )
+    if kind is None and Path(source).suffix.lower() in _SPREADSHEETS:
+        kind = "a spreadsheet"
+    if kind is not None:
+        raise DataError(
+            f"this is {kind}.",
+            where=source,
+            fix="Save the sheet as CSV (UTF-8): the one that holds the judgements, without merged cells and totals.",
+        )
+
+
+_SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers")
 
 
 def look_at(path: Path, source: str) -> Peek:
@@ -95,6 +123,8 @@ def look_at(path: Path, source: str) -> Peek:
     head = first.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(b"PK"):
         return Peek(path, "zip")
+    if head.startswith(b"\xd0\xcf\x11\xe0"):
+        raise DataError("this is an old Excel workbook.", where=source, fix="Save the sheet as CSV (UTF-8).")
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
         raise DataError("the file is compressed.", where=source, fix="Unpack it first.")
     if head.startswith(b"PAR1") or head[:1] in (b"{", b"["):
@@ -128,6 +158,8 @@ def _table_format(names: list[str], columns: Mapping[str, str]) -> str:
         return "crowd-kit"
     if "annotators" in columns:
         return "wide"
+    if "labels" in columns:
+        return "long"
     has_label = "label" in columns or not {"label", "preference"}.isdisjoint(found)
     # A single column named like an annotator's is more likely the label column under another name.
     return "wide" if not has_label and annotator_columns(names) else "long"

@@ -85,6 +85,7 @@ def record_format(of_records: RecordReader, recognises: Callable[[Peek], bool]) 
     """A format of records, each with its own lists and objects, that may lie in JSON, JSON Lines or Parquet."""
 
     def read(source: str, columns: Columns) -> RawTable:
-        return of_records(read_records(Path(source), source), source, columns)
+        records = read_records(Path(source), source)
+        return of_records(records, source, columns).with_notes(*records.notes)
 
     return Format(read, recognises, of_records)

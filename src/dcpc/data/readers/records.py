@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dcpc.data.readers.text import json_lines, parse_json, read_text
+from dcpc.data.readers.wrapped import unwrapped
 from dcpc.errors import DataError
 
 
@@ -23,11 +24,13 @@ class Records:
         entries: (place, object) pairs; may be a one-way stream.
         unit: what a place counts: `line` of JSON Lines, `record` of an array, `entry` of a mapping, `row` of Parquet.
         keys: in a mapping, the key of each entry, by place − 1; else empty.
+        notes: how they were found in a document that holds more, one sentence each.
     """
 
     entries: Iterable[tuple[int, dict[str, Any]]]
     unit: str
     keys: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def is_json_lines(path: Path, source: str) -> bool:
@@ -40,7 +43,7 @@ def is_json_lines(path: Path, source: str) -> bool:
     except (ValueError, RecursionError):
         # A broken first line of JSON Lines, or the first line of a document over many lines.
         return path.suffix.lower() in (".jsonl", ".ndjson", ".manifest")
-    return isinstance(value, dict) and (more or not _is_mapping(value))
+    return isinstance(value, dict) and (more or not (_is_mapping(value) or unwrapped(value)))
 
 
 def _parquet_rows(path: Path, source: str) -> Iterator[dict[str, Any]]:
@@ -84,6 +87,9 @@ def read_records(path: Path, source: str) -> Records:
         raise DataError("the file is empty.", where=source, fix="Check the file or the export.")
     value = parse_json(text, source)
     if isinstance(value, dict):
+        if (found := unwrapped(value)) is not None:
+            note = f"The records were taken from {found[1]} of the JSON document."
+            return Records(list(enumerate(found[0], start=1)), "record", notes=(note,))
         if not _is_mapping(value):
             return Records([(1, value)], "record")
         return Records(list(enumerate(value.values(), start=1)), "entry", tuple(value))

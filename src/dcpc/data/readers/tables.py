@@ -152,7 +152,9 @@ def records_to_table(records: Records, source: str) -> RawTable:
     if not frames:
         raise DataError("there are no records in it.", where=source, fix="Check the file or the export.")
     frame = pd.concat(frames, ignore_index=True)
-    return RawTable(frame, source, np.array(places, dtype=np.int64), records.unit)
+    if records.keys and not {"id", "item_id"} & set(frame):
+        frame["id"] = pd.array(records.keys, dtype="str")  # of a document id → record
+    return RawTable(frame, source, np.array(places, dtype=np.int64), records.unit, records.notes)
 
 
 def _with_whole_ids(frame: pd.DataFrame, batch: list[tuple[int, Any]]) -> pd.DataFrame:

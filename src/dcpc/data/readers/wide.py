@@ -15,6 +15,7 @@ import pandas as pd
 from dcpc.data.advice import OTHER_NAMES, annotators_option
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers.assemble import OUR_COLUMNS, plain, rename
+from dcpc.data.readers.label_columns import share_columns
 from dcpc.data.readers.long import read_table
 from dcpc.data.scales import ABSENT
 from dcpc.data.validation import check_columns, listed
@@ -55,6 +56,8 @@ def read_wide(source: str, columns: Mapping[str, str]) -> RawTable:
             fix=f"Name them with {annotators_option(raw.frame)}, or annotators='rater_*'.",
         )
     if pattern is None:
+        if set(share_columns(raw.frame)) == set(annotators):
+            return raw  # `label_a`, `label_b` with shares that sum to one
         check_shared_labels(raw, annotators)
     return lengthen(raw, annotators)
 

@@ -1,0 +1,89 @@
+"""JSON documents whose records are not at the top: in an envelope, or column by column.
+
+`{"data": [{...}, …], "meta": …}` as programs answer; `{"rows": [{"row": {...}}, …]}` of the Hub's viewer;
+`{"columns": [...], "data": [[...], …]}`, `{"text": {"0": …}}` and `{"text": [...]}` as pandas writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+ENVELOPES = (
+    "data", "rows", "annotations", "records", "items", "results", "result", "examples", "instances", "judgements",
+    "judgments", "samples", "entries", "tasks", "documents", "responses", "values", "dataset", "hits",
+)  # fmt: skip
+"""Names of the list in an envelope."""
+
+_OF_A_RECORD = {"text", "id", "item_id", "uid", "source", "label", "annotators", "_input_hash", "prompt"}
+"""Names that only a record has: such an object is one, whatever lists it holds."""
+
+_MOST_DEEP = 3
+
+
+def unwrapped(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str] | None:
+    """The records in an object, and in words how they were found; None where it is a record, or a mapping to them.
+
+    Args:
+        value: what a JSON document holds.
+    """
+    return (
+        _in_columns_and_rows(value)
+        or _column_by_column(value)
+        or _lists_side_by_side(value)
+        or _in_envelope(value)
+    )
+
+
+def _in_envelope(value: Mapping[str, Any], depth: int = 0) -> tuple[list[dict[str, Any]], str] | None:
+    if _OF_A_RECORD & value.keys():
+        return None
+    for name in ENVELOPES:
+        inner = value.get(name)
+        if isinstance(inner, Mapping) and len(value) == 1 and depth < _MOST_DEEP:
+            found = _in_envelope(inner, depth + 1)
+            return None if found is None else (found[0], f'"{name}", {found[1]}')
+        if not isinstance(inner, list) or not inner or not all(isinstance(each, dict) for each in inner):
+            continue
+        if any(
+            isinstance(value.get(other), dict | list) and other == "data" for other in value if other != name
+        ):
+            return None  # a task with its data and annotations
+        if all(set(each) >= {"row_idx", "row"} and isinstance(each["row"], dict) for each in inner):
+            inner = [each["row"] for each in inner]
+        return inner, f'"{name}"'
+    return None
+
+
+def _in_columns_and_rows(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str] | None:
+    names, rows = value.get("columns"), value.get("data")
+    if not isinstance(names, list) or not isinstance(rows, list) or not rows:
+        return None
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        return None
+    if not all(isinstance(row, list) and len(row) == len(names) for row in rows):
+        return None
+    return [dict(zip(names, row, strict=True)) for row in rows], '"columns" and "data"'
+
+
+def _column_by_column(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str] | None:
+    """Column → number of the row → value, as pandas writes a table."""
+    columns = list(value.values())
+    if len(columns) < 2 or not all(isinstance(column, dict) and column for column in columns):
+        return None
+    rows = list(columns[0])
+    numbered = all(name.isdecimal() for name in rows) and not all(name.isdecimal() for name in value)
+    if not numbered or any(column.keys() != columns[0].keys() for column in columns[1:]):
+        return None
+    return [{name: column[row] for name, column in value.items()} for row in rows], "columns of numbered rows"
+
+
+def _lists_side_by_side(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str] | None:
+    """Column → list of its values."""
+    columns = list(value.values())
+    if len(columns) < 2 or not all(isinstance(column, list) and column for column in columns):
+        return None
+    plain = all(not isinstance(each, dict) for column in columns for each in column)
+    if not plain or any(len(column) != len(columns[0]) for column in columns):
+        return None
+    return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)], "columns, each a list"
