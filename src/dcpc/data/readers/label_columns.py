@@ -15,22 +15,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from dcpc.data import validation
 from dcpc.data.advice import likely_annotators, one_hot_columns
-from dcpc.data.annotations import SHARE
 from dcpc.data.raw import RawTable, count
+from dcpc.data.readers.shares import Found, are_counts, are_shares, as_rows
 from dcpc.data.scales import ABSENT, as_text
 from dcpc.data.structure import combined, is_counts, parsed, plain
 from dcpc.errors import DataError
 
-LEAST_SUM_TO_ONE = 0.9
-"""Share of rows that must sum to one before columns are taken as shares without being named."""
-MOST_JUDGEMENTS = 20_000_000
 _NO_CHOICE = frozenset(
     {"neutral", "none", "other", "normal", "clean", "nothing", "none of the above", "no label"}
 )
@@ -47,23 +44,6 @@ _COUNTED = re.compile(
     r"(votes?|counts?|n|num|number)[ _.:-].+|.+[ _.:-](votes?|counts?|n)", re.I
 )  # of names that say so
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?)\s*(%?)\s*", re.I)
-
-
-@dataclass(frozen=True)
-class Found:
-    """How much each of C labels got in R rows.
-
-    Attributes:
-        names: of the labels.
-        values: float [R, C]; NaN in rows that say nothing.
-        shown: what the columns are called, for messages.
-        counts: whole numbers are counts, also where each row's sum to 100.
-    """
-
-    names: tuple[str, ...]
-    values: np.ndarray
-    shown: str
-    counts: bool
 
 
 def with_label_columns(raw: RawTable, labels: Sequence[str] | None) -> tuple[RawTable, Sequence[str] | None]:
@@ -100,26 +80,26 @@ def share_columns(frame: pd.DataFrame) -> list[str]:
     numbers = {name: found for name in free if (found := _numbers(frame[name])) is not None}
     groups: dict[str, list[str]] = {}
     for name in numbers:
-        for key in {name[: found.end()] if (found := _PREFIX.match(name)) else "", ""}:
+        for key in {name[: start.end()] if (start := _PREFIX.match(name)) else "", ""}:
             groups.setdefault(key.casefold(), []).append(name)
         if suffix := _ending(name):
             groups.setdefault(f"*{suffix}", []).append(name)
     fitting = [
         names
         for names in groups.values()
-        if len(names) > 1 and _are_shares(np.column_stack([numbers[n] for n in names]))
+        if len(names) > 1 and are_shares(np.column_stack([numbers[n] for n in names]))
     ]
     if fitting:
         return max(fitting, key=len)
     counted = [name for name in numbers if _COUNTED.fullmatch(name)]
     by_shape: dict[str, list[str]] = {}
     for name in counted:
-        start = _PREFIX.match(name)
-        by_shape.setdefault((start[0] if start else f"*{_ending(name)}").casefold(), []).append(name)
+        prefix = _PREFIX.match(name)
+        by_shape.setdefault((prefix[0] if prefix else f"*{_ending(name)}").casefold(), []).append(name)
     groups_of_counts = [
         names
         for names in by_shape.values()
-        if len(names) > 1 and _are_counts(np.column_stack([numbers[n] for n in names]))
+        if len(names) > 1 and are_counts(np.column_stack([numbers[n] for n in names]))
     ]
     return groups_of_counts[0] if len(groups_of_counts) == 1 else []
 
@@ -148,32 +128,6 @@ def _numbers(values: pd.Series) -> np.ndarray | None:
             return None
         found[row] = float(match[1].replace(",", "."))
     return found if np.isfinite(found).any() else None
-
-
-def _whole(values: np.ndarray) -> float:
-    """What the shares of a row sum to: 1, or 100 for percentages."""
-    known = values[np.isfinite(values).any(axis=1)]
-    return 100.0 if len(known) and np.nanmedian(np.nansum(known, axis=1)) > 50 else 1.0
-
-
-def _tolerance(whole: float, n_labels: int) -> float:
-    """How far a sum of rounded shares may be from the whole: half a unit of the second digit for each."""
-    return whole * max(0.01, 0.005 * n_labels) + 1e-9
-
-
-def _are_shares(values: np.ndarray) -> bool:
-    known = values[np.isfinite(values).any(axis=1)]
-    if not len(known) or (known < 0).any():
-        return False
-    whole = _whole(values)
-    fits = np.abs(np.nansum(known, axis=1) - whole) <= _tolerance(whole, values.shape[1])
-    between = ((known > 0) & (known < whole)).any(axis=1)  # a one-hot row is a share, too, but proves nothing
-    return bool(fits.mean() >= LEAST_SUM_TO_ONE and between.any())
-
-
-def _are_counts(values: np.ndarray) -> bool:
-    known = values[np.isfinite(values)]
-    return bool((known >= 0).all() and (known == np.round(known)).all() and known.max(initial=0) > 1)
 
 
 def _holds_counts(values: pd.Series) -> bool:
@@ -212,7 +166,7 @@ def _chosen(raw: RawTable, columns: Sequence[str]) -> RawTable:
         ]
     )  # [R, C]
     names = _short(columns, _SWITCH)
-    none = ~chosen.any(axis=1)
+    none = np.asarray(~chosen.any(axis=1))  # [R]
     has_neutral = any(name.casefold() in _NO_CHOICE for name in names)
     labels = [combined([name for name, is_set in zip(names, row, strict=True) if is_set]) for row in chosen]
     several = int((chosen.sum(axis=1) > 1).sum())
@@ -303,7 +257,7 @@ def _read_columns(
         validation.listed(columns),
         all(map(_COUNTED.fullmatch, columns)),
     )
-    return _as_rows(replace(raw, frame=frame), found_all, labels)
+    return as_rows(replace(raw, frame=frame), found_all, labels)
 
 
 def _of_cells(
@@ -323,77 +277,8 @@ def _of_cells(
     names = tuple(dict.fromkeys(str(name) for cell in cells for name in cell))
     values = np.array([[float(cell.get(name, 0 if cell else np.nan)) for name in names] for cell in cells])
     frame = raw.frame.drop(columns=column)
-    return _as_rows(replace(raw, frame=frame), Found(names, values, f'"{column}"', counts=True), labels)
+    return as_rows(replace(raw, frame=frame), Found(names, values, f'"{column}"', counts=True), labels)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _as_rows(
-    raw: RawTable, found: Found, labels: Sequence[str] | None
-) -> tuple[RawTable, Sequence[str] | None]:
-    """One row for each label of an item with its share, or as many rows as it was counted."""
-    values = found.values
-    silent = ~np.isfinite(values).any(axis=1)
-    amounts = np.nan_to_num(values)  # [R, C]
-    if (amounts < 0).any():
-        row = int((amounts < 0).any(axis=1).argmax())
-        raise DataError("a share is negative.", where=raw.where(row), fix="Correct the row, or remove it.")
-    # Whole numbers that sum to 100 may be either: of columns they are percentages, unless these say that they count.
-    as_shares = not _are_counts(values) or (_are_shares(values) and not found.counts)
-    if as_shares:
-        _check_sums(raw, amounts, silent)
-    empty = silent | (amounts.sum(axis=1) == 0)
-    row, label = np.nonzero(amounts * ~empty[:, None])  # [J]
-    shares = amounts / np.where(empty, 1, amounts.sum(axis=1))[:, None]
-    times = np.ones(len(row), dtype=int) if as_shares else amounts[row, label].astype(int)
-    if times.sum() > MOST_JUDGEMENTS:
-        raise DataError(
-            f"the counts sum to {int(times.sum()):,}: too many to be judgements.",
-            where=raw.source,
-            fix="Write shares instead of counts, each row divided by its sum.",
-        )
-    row, label = np.repeat(row, times), np.repeat(label, times)
-    frame = (
-        raw.frame.drop(columns=[n for n in ("label", SHARE) if n in raw.frame])
-        .iloc[row]
-        .reset_index(drop=True)
-    )
-    frame["label"] = pd.Series(np.array(found.names, dtype=object)[label], dtype="str")
-    if as_shares:
-        frame[SHARE] = shares[row, label]
-    raw = replace(raw, frame=frame, places=raw.places[row])
-    what = "shares" + (" in percent" if as_shares and _whole(values) > 1 else "") if as_shares else "counts"
-    raw = raw.with_notes(
-        f"{found.shown}: {what} of {count(len(found.names), 'label')} for each item, which train as such."
-    )
-    if empty.any():
-        raw = raw.with_notes(f"Skipped: {count(int(empty.sum()), 'row')} without any share.")
-    validation.check_rows(raw)
-    unused = [name for name, total in zip(found.names, amounts.sum(axis=0), strict=True) if total == 0]
-    if unused and labels is None:
-        labels = _in_order(found.names)
-        raw = raw.with_notes(f"No item has a share of {validation.listed(unused)}, which stay labels.")
-    return raw, labels
-
-
-def _in_order(names: Sequence[str]) -> list[str]:
-    try:
-        return sorted(names, key=float)
-    except ValueError:
-        return list(names)
-
-
-def _check_sums(raw: RawTable, amounts: np.ndarray, silent: np.ndarray) -> None:
-    whole = _whole(np.where(silent[:, None], np.nan, amounts))
-    sums = amounts.sum(axis=1)
-    wrong = (np.abs(sums - whole) > _tolerance(whole, amounts.shape[1])) & ~silent
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise DataError(
-            f"the shares sum to {sums[row]:.4g}, not to {whole:g} ({count(int(wrong.sum()), 'such row')}).",
-            where=raw.where(row),
-            fix="Correct the row, name other columns with --columns labels='NAME_1|NAME_2', or write counts as whole "
-            "numbers.",
-        )
