@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from reading import has_note
 
@@ -145,6 +145,7 @@ def test_what_a_csv_writer_writes_is_read_or_refused_by_row(
 
 
 @settings(max_examples=60, deadline=None)
+@example(rows=[('"', "x"), ('\\""', "x")])
 @given(
     rows=st.lists(
         st.tuples(st.text("ab \"'\\,", min_size=1, max_size=8), st.sampled_from("xy")), min_size=2, max_size=8

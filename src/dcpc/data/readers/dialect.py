@@ -182,7 +182,8 @@ def _with_quotes(path: Path, dialect: Dialect) -> Dialect:
         other = _records(path, backslash)
         return backslash if other is not None and other.number > usual.number else dialect
     for fits in (backslash, replace(dialect, skip_space=True)):
-        if _records(path, fits) is not None:
+        found = _records(path, fits)
+        if found is not None and not (found.several_lines and _every_line_is_a_row(path, plain)):
             return fits
     return plain if _every_line_is_a_row(path, plain) else replace(dialect, sound=False)
 
