@@ -154,6 +154,8 @@ def test_what_a_csv_writer_writes_is_read_or_refused_by_row(
 def test_tabs_without_any_quoting_are_read_line_by_line_or_refused(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
 ) -> None:
+    # A value in quotes from end to end says that quotes enclose; beside lone ones no reader can tell.
+    assume(not any(len(text) > 1 and text[0] == text[-1] == '"' for text, _ in rows))
     path = tmp_path_factory.getbasetemp() / "property.tsv"
     path.write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows))
     try:
