@@ -166,7 +166,7 @@ def test_a_preference_without_responses_is_an_error(tmp_path: Path) -> None:
 
 def test_other_labels_of_two_responses_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a, b and tie"):
-        read_preferences(tmp_path, ["better", "worse"])
+        read_preferences(tmp_path, ["fancy", "plain"])
 
 
 @given(st.lists(st.integers(-(10**6), 10**6), min_size=1))
