@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: docs demo test lint style wheels install clean
+.PHONY: docs demo demo-llm test lint style wheels install clean
 
 install: $(STAMP)
 
@@ -15,6 +15,10 @@ $(STAMP): pyproject.toml bench/pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/dcpc-bench demo --output runs/demo
+
+# The language model comes in a wheel of its own; without it the command says how to install it.
+demo-llm: $(STAMP)
+	$(BIN)/dcpc-bench demo --llm --output runs/demo-llm
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2

@@ -18,7 +18,17 @@ PLAIN = "datasets: [d]\nmethods: [lora, dcpc]\nreference: dcpc\n"
 
 def test_the_suites_of_the_package_name_known_methods_and_pools() -> None:
     assert suite_names() == [
-        *("demo", "smoke", "real-small", "real-full", "sizes", "shift-small", "shift-rte", "shift-full"),
+        *(
+            "demo",
+            "demo-llm",
+            "smoke",
+            "real-small",
+            "real-full",
+            "sizes",
+            "shift-small",
+            "shift-rte",
+            "shift-full",
+        ),
         *("ablation", "paper-llm", "paper-llm-cut"),
     ]
     for name in suite_names():

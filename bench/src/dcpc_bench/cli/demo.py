@@ -1,4 +1,4 @@
-"""`dcpc-bench demo`: three methods on generated reviews, compared on clean labels."""
+"""`dcpc-bench demo`: three methods on generated reviews, on an encoder or a language model, against clean labels."""
 
 from __future__ import annotations
 
@@ -15,14 +15,24 @@ if TYPE_CHECKING:
 
 MOST_WORKERS = 4
 """Trainings side by side; each holds a base model of its own."""
+MOST_ITEMS = 640
+"""Training reviews, of those that are generated."""
 
 
 def command(
     output: Annotated[Path, typer.Option(help="Folder for results; a stopped run goes on there.")] = Path(
         "demo"
     ),
-    seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings per method.")] = 3,
-    items: Annotated[int, typer.Option(min=48, max=640, help="Training reviews.")] = 640,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=20, help="Trainings per method. [default: 3; with --llm 2]")
+    ] = None,
+    items: Annotated[
+        int | None,
+        typer.Option(min=48, max=640, help="Training reviews. [default: 640; with --llm 96]"),
+    ] = None,
+    llm: Annotated[
+        bool, typer.Option("--llm", help="On the causal language model smollm2, with label words.")
+    ] = False,
 ) -> None:
     """Compare P-Tuning v2, LoRA and DCPC on generated reviews that simulated annotators disagree on."""
     import os
@@ -31,19 +41,27 @@ def command(
     from rich import console as rich_console
 
     from dcpc.models import minilm_path
+    from dcpc.models.smollm2 import smollm2_path
+    from dcpc_bench.rig.suite import load_suite
 
-    minilm_path()  # a missing base model must be told before anything is generated
+    # A missing base model must be told before anything is generated.
+    (smollm2_path if llm else minilm_path)()
+    name = "demo-llm" if llm else "demo"
+    suite = load_suite(name)
+    seeds, items = seeds or suite.seeds, items or suite.caps.train or MOST_ITEMS
     console = rich_console.Console(highlight=False)
     console.print(f"{items} reviews, one label each from 12 annotators; 3 methods, {seeds} seed(s).")
     started = time.perf_counter()
-    run_demo(output, seeds, items, min(os.cpu_count() or 1, MOST_WORKERS), console)
+    run_demo(output, seeds, items, min(os.cpu_count() or 1, MOST_WORKERS), console, name)
     console.print(
         f"Took {time.perf_counter() - started:.0f} s. Open the page: {output / 'report.html'}", soft_wrap=True
     )
 
 
-def run_demo(output: Path, seeds: int, items: int, workers: int, console: Console) -> None:
-    """Run the suite `demo`, write its report, and print the means and who won.
+def run_demo(
+    output: Path, seeds: int, items: int, workers: int, console: Console, name: str = "demo"
+) -> None:
+    """Run a suite of the demo, write its report, and print the means and who won.
 
     Args:
         output: the store's folder.
@@ -51,6 +69,7 @@ def run_demo(output: Path, seeds: int, items: int, workers: int, console: Consol
         items: training reviews.
         workers: trainings at a time; 0 runs them in this process.
         console: rich's, to print on.
+        name: of the suite, `demo` or `demo-llm`.
 
     Raises:
         UsageError: the folder holds something else.
@@ -63,7 +82,7 @@ def run_demo(output: Path, seeds: int, items: int, workers: int, console: Consol
 
     if output.is_dir() and any(output.iterdir()) and not (output / "plan.json").exists():
         raise UsageError("the folder is not empty.", where=output, fix="Choose a new --output.")
-    content = load_suite("demo").model_dump()
+    content = load_suite(name).model_dump()
     suite = make_suite(content | {"seeds": seeds, "caps": content["caps"] | {"train": items}})
     records = run_suite(suite, output, workers=workers)
     made = write_report(output, reference=suite.reference)

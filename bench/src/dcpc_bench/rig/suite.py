@@ -223,6 +223,7 @@ def suite_names() -> list[str]:
     folder = files("dcpc_bench") / "suites"
     order = (
         "demo",
+        "demo-llm",
         "smoke",
         "real-small",
         "real-full",
