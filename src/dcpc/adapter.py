@@ -235,8 +235,10 @@ class TrainedAdapter:
             self.task.write(unfinished)
             card = self.shape.card or MODEL_CARD
             card = card.format(task=self.task, labels=", ".join(self.task.labels))
-            with (unfinished / "README.md").open("a", encoding="utf-8") as file:
-                file.write(card)
+            about = "" if self.task.about is None else f"\n## Training\n\n{self.task.about.text()}"
+            readme = unfinished / "README.md"
+            head = front_matter(readme.read_text(encoding="utf-8"), self.task.base_model)
+            readme.write_text(f"{head}\n# {', '.join(self.task.labels)}\n{about}{card}", encoding="utf-8")
 
 
 def load_adapter(folder: str | Path, *, trust_remote_code: bool = False) -> TrainedAdapter:
@@ -267,6 +269,20 @@ def load_adapter(folder: str | Path, *, trust_remote_code: bool = False) -> Trai
     rule.shape = shape
     rule.attach(model)
     return TrainedAdapter(model.eval(), tokenizer, task, rule=rule)
+
+
+def front_matter(card: str, base_model: str) -> str:
+    """The fields of PEFT's own card that the hub reads, without its empty sections, and without a local path.
+
+    Args:
+        card: the text that PEFT wrote.
+        base_model: whose name is left out where it is a path on this machine, which the hub refuses.
+    """
+    _, _, rest = card.partition("---\n")
+    fields, _, _ = rest.partition("---\n")
+    local = Path(base_model).is_absolute()
+    kept = [line for line in fields.splitlines() if not (local and base_model in line)]
+    return "\n".join(["---", *kept, "---", ""])
 
 
 @contextmanager

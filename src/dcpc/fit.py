@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from torch import nn
 from transformers import (
     PreTrainedModel,
@@ -19,12 +20,13 @@ from transformers import (
     set_seed,
 )
 
+from dcpc.about import About
 from dcpc.adapter import TrainedAdapter, quiet_libraries
 from dcpc.data import Annotations
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.pairs import JudgementPairs, cache_notes, embedding_cache, mine_judgement_pairs
 from dcpc.errors import ModelError, TrainingError, UsageError
-from dcpc.evaluation.decision import DecisionRule, fit_rule
+from dcpc.evaluation.decision import fit_rule
 from dcpc.models import located
 from dcpc.prediction import predict_distribution
 from dcpc.recipe import VALIDATION_SHARE
@@ -179,17 +181,19 @@ def train_adapter(
             )
         ],
     )
-    decision = _decision(trained, train, validation)
+    probabilities = _held_out_predictions(trained, train, validation)
+    decision = None if validation is None else fit_rule(probabilities, validation)
     if decision is not None and (mirror := trained.rule.mirror()) is not None:
         decision = decision.mirrored(mirror)
-    trained.task = described.model_copy(update={"decision": decision})
+    about = About.of(train, validation, probabilities)
+    trained.task = described.model_copy(update={"decision": decision, "about": about})
     return trained
 
 
-def _decision(
+def _held_out_predictions(
     trained: TrainedAdapter, train: Annotations, held_out: Annotations | None
-) -> DecisionRule | None:
-    """The rule by which the adapter decides; None where no items, or too few, are held out.
+) -> np.ndarray:
+    """Distributions of the held-out items [I, C]; of one training item where there are none, to see that it predicts.
 
     Raises:
         TrainingError: weights or predictions are no numbers.
@@ -197,13 +201,12 @@ def _decision(
     check_weights(trained.model)
     items = train.items[:1] if held_out is None else held_out.items
     try:
-        probabilities = predict_distribution(trained, items)
+        return predict_distribution(trained, items)
     except ModelError as error:
         raise TrainingError(
             "the training has diverged: predictions are not finite numbers.",
             fix="Lower learning_rate, or look for broken inputs; there is no adapter to save.",
         ) from error
-    return None if held_out is None else fit_rule(probabilities, held_out)
 
 
 def _divided(

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from dcpc.about import About
 from dcpc.data.annotations import ITEM_COLUMNS, Scale
 from dcpc.errors import ModelError, UsageError
 from dcpc.evaluation.decision import FEWEST_ITEMS, DecisionRule, Goal, chosen_goal
@@ -39,6 +40,7 @@ class Task(BaseModel):
         dtype: number type in which the base model was loaded; None is what it was saved in.
         group_column: column with the group of annotators, to which unknown ones fall back; None for none.
         decision: how labels are decided for macro-F1, fitted on held-out judgements; None where there were none.
+        about: facts of the training for the model card; None where nobody wrote them down.
         weights_sha256: of the adapter's weights, to notice an altered file; None before it is saved.
         config_sha256: of `adapter_config.json`, likewise.
         base_sha256: of a sample of the base model's weights (`dcpc.weights.base_fingerprint`), to notice another
@@ -57,6 +59,7 @@ class Task(BaseModel):
     dtype: str | None = None
     group_column: str | None = None
     decision: DecisionRule | None = None
+    about: About | None = None
     weights_sha256: str | None = None
     config_sha256: str | None = None
     base_sha256: str | None = None

@@ -93,6 +93,12 @@ def command(
             "--force", help="Replace an adapter that is there already, and checkpoints of a cut-off run."
         ),
     ] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USER/NAME", help="Upload the adapter to this repository of the hub when it is done."
+        ),
+    ] = None,
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Train an adapter on raw annotations.
@@ -106,6 +112,10 @@ def command(
     from dcpc.training.groups import annotator_groups
     from dcpc.training.holdout import hold_out
 
+    if push_to_hub is not None:
+        from dcpc.hub import check_hub
+
+        check_hub(push_to_hub)  # a missing token must not wait for the training
     flags = {"model": model, "method": method, "preset": preset}
     shape = _task_flags(task, head, words, template)
     settings = _settings(recipe, flags, shape, set or [])
@@ -125,6 +135,7 @@ def command(
             force=force,
             trust_remote_code=trust_remote_code,
         )
+        _push(output, push_to_hub)
         return
     write.refuse({"--system": system, "--packing": packing}, "this task")
     by_votes = settings.task.get("name") == "prefer"  # raters act on votes, whatever is trained
@@ -162,6 +173,15 @@ def command(
         checkpoints.remove()
     print_summary(annotations, division, trained, output)
     print_notes(division, trained)
+    _push(output, push_to_hub)
+
+
+def _push(output: Path, repo: str | None) -> None:
+    if repo is None:
+        return
+    from dcpc.hub import push
+
+    typer.echo(f"Pushed to {push(output, repo)}")
 
 
 def _adapter_fields(settings: Recipe) -> dict[str, Any]:
