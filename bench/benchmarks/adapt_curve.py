@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -28,7 +27,7 @@ from rows import Rows
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from dcpc import load_adapter, train_adapter
+from dcpc import train_adapter
 from dcpc.adapter import TrainedAdapter
 from dcpc.data import Annotations
 from dcpc.prediction import predict_distribution, predict_judgements
@@ -123,16 +122,15 @@ def bias(log_p: np.ndarray, labels: np.ndarray, ridge: float) -> np.ndarray:
     return minimize(loss, np.zeros(log_p.shape[1]), jac=True, method="L-BFGS-B").x
 
 
-def best_ridge(case: Case, log_p: np.ndarray, n: int, rng: np.random.Generator) -> float:
+def best_ridge(side: Annotations, log_p: np.ndarray, n: int, rng: np.random.Generator) -> float:
     """The ridge by which n judgements of annotators of the training predict their others best.
 
     Args:
-        case: whose unused judgements are read.
-        log_p: the population's log-distribution of the unused items [I, C].
+        side: their judgements of items that were not trained on.
+        log_p: the population's log-distribution of these items [I, C].
         n: judgements shown.
         rng: chooses them.
     """
-    side = case.unused
     losses = np.zeros(len(RIDGES))
     for code in rng.permutation(len(side.annotators))[: 2 * MOST_HELD_OUT]:
         rows = rng.permutation(np.flatnonzero(side.annotator_codes == code))
@@ -145,28 +143,53 @@ def best_ridge(case: Case, log_p: np.ndarray, n: int, rng: np.random.Generator) 
     return RIDGES[int(losses.argmin())]
 
 
-def with_bias(case: Case, adapter: TrainedAdapter, n: int, seed: int) -> np.ndarray:
-    """What the held-out annotators say by the population and a bias of each [J, C]."""
+def log_population(adapter: TrainedAdapter, items: pd.DataFrame) -> np.ndarray:
+    """Log of the population's distribution [I, C]."""
+    return np.log(predict_distribution(adapter, items).clip(1e-9))
+
+
+def by_bias(case: Case, adapter: TrainedAdapter, population: np.ndarray, seed: int) -> dict[int, np.ndarray]:
+    """By n, what the held-out annotators say by the population and a bias of each [J, C].
+
+    Args:
+        case: who is held out.
+        adapter: trained on the others.
+        population: its distributions of the tested judgements' items [J, C].
+        seed: of the choice of ridges.
+    """
     unused = case.unused.of_items(case.unused.item_ids[:TEST_ITEMS])
-    narrowed = replace_unused(case, unused)
-    log_p = np.log(predict_distribution(adapter, unused.items).clip(1e-9))
-    ridge = best_ridge(narrowed, log_p, n, np.random.default_rng([seed, n]))
-    few = case.shown(n)
-    z = np.log(predict_distribution(adapter, few.items).clip(1e-9))[few.item_codes]
-    items, _ = asked(case, adapter)
-    found = items.copy()
-    for code, name in enumerate(few.annotators):
-        b = bias(z[few.annotator_codes == code], few.label_codes[few.annotator_codes == code], ridge)
-        rows = (case.test.table["annotator_id"] == name).to_numpy()
-        found[rows] = np.exp(log_softmax(np.log(items[rows].clip(1e-9)) + b, axis=1))
+    of_unused = log_population(adapter, unused.items)
+    most = case.shown(SHOWN[-1])
+    of_shown = pd.DataFrame(log_population(adapter, most.items), index=most.item_ids)
+    who = case.test.table["annotator_id"].to_numpy()
+    found = {}
+    for n in SHOWN[1:]:
+        ridge = best_ridge(unused, of_unused, n, np.random.default_rng([seed, n]))
+        few, own = case.shown(n), np.log(population.clip(1e-9))
+        z = of_shown.loc[few.table["item_id"]].to_numpy()  # [n A, C]
+        for code, name in enumerate(few.annotators):
+            rows = few.annotator_codes == code
+            own[who == name] += bias(z[rows], few.label_codes[rows], ridge)
+        found[n] = np.exp(log_softmax(own, axis=1))
     return found
 
 
-def replace_unused(case: Case, unused: Annotations) -> Case:
-    """The case with other unused judgements."""
-    other = object.__new__(Case)
-    other.__dict__.update(case.__dict__, unused=unused)
-    return other
+def by_adapting(case: Case, adapter: TrainedAdapter) -> dict[int, np.ndarray]:
+    """By n, what the held-out annotators say by `dcpc adapt` [J, C].
+
+    New annotators do not depend on each other, so one with n judgements and the same with 2 n can be learned at once.
+    """
+    shown = {n: case.shown(n).table for n in SHOWN[1:]}
+    all_n = [
+        table.assign(annotator_id=[f"{a} by {n}" for a in table["annotator_id"]])
+        for n, table in shown.items()
+    ]
+    adapter.adapt(replace(case.test, table=pd.concat(all_n, ignore_index=True)))
+    codes, who = case.test.item_codes, case.test.table["annotator_id"]
+    asked_of = [f"{a} by {n}" for n in shown for a in who]
+    _, own = predict_judgements(adapter, case.test.items, np.tile(codes, len(shown)), asked_of)
+    assert own is not None  # the adapter knows annotators
+    return dict(zip(shown, np.split(own, len(shown)), strict=True))
 
 
 def measure(rows: Rows, data: Annotations, dataset: str, seed: int, refits: bool) -> None:
@@ -174,29 +197,19 @@ def measure(rows: Rows, data: Annotations, dataset: str, seed: int, refits: bool
     case = Case(data, seed)
 
     def add(n: int, method: str, own: np.ndarray) -> None:
-        where = {"dataset": dataset, "seed": seed, "n": n, "method": method}
-        rows.add({**where, "annotators": scored(case, own)})
+        if (dataset, seed, n, method) not in rows:
+            where = {"dataset": dataset, "seed": seed, "n": n, "method": method}
+            rows.add({**where, "annotators": scored(case, own)})
 
-    if any(
-        (dataset, seed, n, m) not in rows
-        for n in SHOWN
-        for m in ("population", "adapt", "bias")
-        if n or m == "population"
-    ):
-        with TemporaryDirectory() as folder:
-            trained(case.train, case.validation, seed).save(Path(folder) / "adapter")
-            adapter = load_adapter(Path(folder) / "adapter")
-            if (dataset, seed, 0, "population") not in rows:
-                add(0, "population", asked(case, adapter)[0])
-            for n in SHOWN[1:]:
-                if (dataset, seed, n, "bias") not in rows:
-                    add(n, "bias", with_bias(case, adapter, n, seed))
-                if (dataset, seed, n, "adapt") not in rows:
-                    adapted = load_adapter(Path(folder) / "adapter")
-                    adapted.adapt(case.shown(n))
-                    own = asked(case, adapted)[1]
-                    assert own is not None  # the adapter knows annotators
-                    add(n, "adapt", own)
+    wanted = [(0, "population"), *((n, method) for n in SHOWN[1:] for method in ("adapt", "bias"))]
+    if any((dataset, seed, *one) not in rows for one in wanted):
+        adapter = trained(case.train, case.validation, seed)
+        population, _ = asked(case, adapter)
+        add(0, "population", population)
+        for n, own in by_bias(case, adapter, population, seed).items():
+            add(n, "bias", own)
+        for n, own in by_adapting(case, adapter).items():
+            add(n, "adapt", own)
     for n in REFITTED if refits else ():
         if (dataset, seed, n, "refit") not in rows:
             few = case.shown(n)

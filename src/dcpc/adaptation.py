@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import jacrev, vmap
 
 from dcpc.adapter import TrainedAdapter
 from dcpc.data.annotations import Annotations
@@ -102,7 +101,7 @@ def adapt(
             "told apart.",
             fix="Predict the consensus or the distribution, or train on judgements of more annotators.",
         )
-    points = dict(zip(earlier, effects.adapted, strict=True)) if effects.adapted is not None else {}
+    points = {} if effects.adapted is None else dict(zip(earlier, _precise(effects.adapted), strict=True))
     groups = _groups(adapter, few)
     for number, name in enumerate(names):
         chosen = torch.from_numpy(np.flatnonzero(few.annotator_codes == number))
@@ -137,7 +136,7 @@ class _Prior:
     @torch.no_grad()
     def of(cls, effects: AnnotatorEffects) -> _Prior:
         """Of an annotator of whom nothing is known: mean and covariance of the annotators of the training."""
-        known = effects.mean.detach().double()  # [A,K]
+        known = _precise(effects.mean)  # [A,K]
         centre = known.mean(dim=0)
         return cls(centre, _root(_covariance(known - centre)))
 
@@ -150,17 +149,17 @@ class _Prior:
         """
         if group is None or effects.group_mean is None:
             return self
-        within = _covariance(effects.mean.detach().double() - effects.prior_mean().detach().double())
+        within = _covariance(_precise(effects.mean) - _precise(effects.prior_mean()))
         size = effects.size
         covariance = (size * within + self.scale @ self.scale.T) / (size + 1)
-        mean = effects.group_mean[group - size].detach().double()
+        mean = _precise(effects.group_mean[group - size])
         return _Prior(mean, _root(covariance, self.rank))
 
     @torch.no_grad()
     def after(self, points: Tensor) -> _Prior:
         """The posterior that the points [2R,K] of an earlier adaptation stand for."""
-        mean = points.double().mean(dim=0)
-        return _Prior(mean, (points[: self.rank].double() - mean).T / self.rank**0.5)
+        mean = points.mean(dim=0)
+        return _Prior(mean, (points[: self.rank] - mean).T / self.rank**0.5)
 
 
 def _covariance(around: Tensor) -> Tensor:
@@ -224,30 +223,46 @@ def _objective(
     return t.square().sum() / 2 - own.sum()
 
 
+@torch.no_grad()
 def _derivatives(
     effects: AnnotatorEffects, prior: _Prior, t: Tensor, logits: Tensor, means: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gradient [R] and Gauss-Newton curvature [R,R] of the objective: the latter is positive definite everywhere."""
-    slopes = vmap(jacrev(lambda t, mean: _effect(effects, prior, t, mean[None])[0]), (None, 0))(
-        t, means
-    )  # [J,C,R]
-    with torch.no_grad():
-        p = (logits + _effect(effects, prior, t, means)).softmax(dim=-1)  # [J,C]
-        residual = p - torch.nn.functional.one_hot(labels, p.shape[1])  # [J,C]
-        gradient = torch.einsum("jc,jcr->r", residual, slopes) + t
-        mean = torch.einsum("jc,jcr->jr", p, slopes)
-        spread = torch.einsum("jc,jcr,jcs->rs", p, slopes, slopes) - mean.T @ mean
+    slopes = _slopes(effects, prior, t, means)  # [J,C,R]
+    p = (logits + _effect(effects, prior, t, means)).softmax(dim=-1)  # [J,C]
+    residual = p - torch.nn.functional.one_hot(labels, p.shape[1])  # [J,C]
+    gradient = torch.einsum("jc,jcr->r", residual, slopes) + t
+    mean = torch.einsum("jc,jcr->jr", p, slopes)
+    spread = torch.einsum("jc,jcr,jcs->rs", p, slopes, slopes) - mean.T @ mean
     return gradient, spread + torch.eye(len(t), dtype=t.dtype)
 
 
 def _effect(effects: AnnotatorEffects, prior: _Prior, t: Tensor, means: Tensor) -> Tensor:
     """Effect [J,C] of the preference m + L t on the logits of items with style logits [J,K]."""
-    assert effects.style_effect is not None  # mode `output`
-    assert effects.direct_effect is not None
+    style, direct = _matrices(effects)
     u = prior.mean + prior.scale @ t  # [K]
     shift = (means + u).softmax(dim=-1) - means.softmax(dim=-1)  # [J,K]
-    style, direct = effects.style_effect.detach().double(), effects.direct_effect.detach().double()
-    return shift @ style.to(u.device) + u @ direct.to(u.device)
+    return shift @ style + u @ direct
+
+
+def _slopes(effects: AnnotatorEffects, prior: _Prior, t: Tensor, means: Tensor) -> Tensor:
+    """Derivative of `_effect` by t: ((diag q − q qᵀ) E + D)ᵀ L with q = softmax(μ̄ + u), [J,C,R]."""
+    style, direct = _matrices(effects)
+    q = (means + prior.mean + prior.scale @ t).softmax(dim=-1)  # [J,K]
+    by_preference = q[:, :, None] * (style - (q @ style)[:, None]) + direct  # [J,K,C]
+    return torch.einsum("jkc,kr->jcr", by_preference, prior.scale)
+
+
+def _matrices(effects: AnnotatorEffects) -> tuple[Tensor, Tensor]:
+    """E and D [K,C] as the fit takes them."""
+    assert effects.style_effect is not None  # mode `output`
+    assert effects.direct_effect is not None
+    return _precise(effects.style_effect), _precise(effects.direct_effect)
+
+
+def _precise(tensor: Tensor) -> Tensor:
+    """On the CPU, in double precision: the fits are small, and not every accelerator has doubles."""
+    return tensor.detach().cpu().double()
 
 
 def _adaptable(adapter: TrainedAdapter) -> DCPCModel:
@@ -335,9 +350,9 @@ def _pass(
     means = torch.zeros(few.n_items, n_styles, dtype=torch.double)
     for rows, tokens in batches(adapter, few.items, batch_size, progress):
         scored = adapter.rule.scored(adapter.model, tokens)
-        logits[rows] = scored.logits.double().cpu()
+        logits[rows] = scored.logits.cpu().double()
         if scored.styles is not None:
-            means[rows] = scored.styles.mean[-1].double().cpu()
+            means[rows] = scored.styles.mean[-1].cpu().double()
     return logits, means
 
 

@@ -65,3 +65,11 @@ def test_a_folder_that_is_not_empty_is_kept(dcpc, adapter, few, tmp_path) -> Non
     (tmp_path / "more" / "mine.txt").write_text("mine")
     assert dcpc("adapt", adapter, few, "--output", tmp_path / "more").code != 0
     assert [path.name for path in (tmp_path / "more").iterdir()] == ["mine.txt"]
+
+
+def test_the_source_is_never_replaced(dcpc, adapter, few) -> None:
+    before = {path.name: path.read_bytes() for path in adapter.iterdir()}
+    done = dcpc("adapt", adapter, few, "--output", adapter, "--force")
+    assert done.code == 2
+    assert "would replace what is read" in done.err
+    assert {path.name: path.read_bytes() for path in adapter.iterdir()} == before

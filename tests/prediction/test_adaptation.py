@@ -176,3 +176,25 @@ def test_the_points_have_the_posteriors_mean_and_covariance(style: bool) -> None
         spread = points - best
         curvature = torch.autograd.functional.hessian(loss, best)
         np.testing.assert_allclose((spread.T @ spread / 6).numpy(), curvature.inverse().numpy(), atol=1e-6)
+
+
+def test_somebody_without_judgements_is_predicted_as_the_population(folder: Path) -> None:
+    adapter = load_adapter(folder)
+    adapter.adapt(judgements({"new": 5}, 6))
+    population = predict_distribution(adapter, everyone().items)[:, 1]
+    np.testing.assert_allclose(shares(adapter, "nobody"), population, atol=1e-6)
+
+
+def test_several_annotators_at_once_are_learned_as_each_alone(folder: Path) -> None:
+    together, alone = load_adapter(folder), load_adapter(folder)
+    together.adapt(judgements({"new": 5, "other": 1, "third": 3}, 12))
+    alone.adapt(judgements({"other": 1}, 12))
+    np.testing.assert_allclose(shares(together, "other"), shares(alone, "other"), atol=1e-6)
+
+
+def test_a_hundred_judgements_that_all_say_one_thing_stay_finite(folder: Path) -> None:
+    adapter = load_adapter(folder)
+    adapter.adapt(judgements({"no-sayer": 99}, 400))
+    found = shares(adapter, "no-sayer")
+    assert np.isfinite(found).all()
+    assert found.max() < 0.5

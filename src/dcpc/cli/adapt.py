@@ -33,7 +33,7 @@ def command(
     from dcpc.adaptation import adapt
     from dcpc.adapter import load_adapter
     from dcpc.data.splits import keep_split
-    from dcpc.files import check_output_folder
+    from dcpc.files import check_not_source, check_output_folder
     from dcpc.task import Task
 
     if write.is_for(adapter):
@@ -43,6 +43,7 @@ def command(
             fix="Train again with the new writers' replies.",
         )
     check_output_folder(output, "train", force=force)
+    check_not_source(output, adapter, data)
     task = Task.read(adapter)
     try:
         few = reading.annotations(data, scale=task.scale, labels=task.labels, range=task.range)
