@@ -47,6 +47,18 @@ ALPACA_REGISTERS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+def register_words() -> dict[str, list[str]]:
+    """Label words of BoolQ-PS: every phrase of `no` and of `yes`, over all registers.
+
+    For `dcpc.tasks.LabelWords(words=register_words(), end_token=True)`: a label's probability is then that of its
+    answer in any register. The end token, as one phrase may begin another (`yeah` and `yeah, pretty much`).
+    """
+    return {
+        answer: [phrase for group in BOOLQ_REGISTERS.values() for phrase in group[answer]]
+        for answer in ("no", "yes")
+    }
+
+
 def rewrite_yes_no(answer: str, register: str, draw: float) -> str:
     """`yes` or `no` in a register; `draw` in [0, 1) chooses among its phrases."""
     phrases = BOOLQ_REGISTERS[register][answer]

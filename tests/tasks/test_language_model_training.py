@@ -1,14 +1,17 @@
-"""The objective end to end on a tiny causal model, whose labels are words behind a prompt."""
+"""The objective end to end on tiny language models, whose labels are words or candidates behind a prompt."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import TrainerCallback
 
-from dcpc.tasks import LabelWords
+from dcpc.data import Annotations
+from dcpc.errors import DCPCError
+from dcpc.tasks import Choose, LabelWords, TaskShape
 from dcpc.training import DCPCTrainer, DCPCTrainingArguments, ItemDataset
 from dcpc.training.carriers import carrier_of
 from tiny_language_models import save_tiny_language_model
@@ -17,18 +20,48 @@ from tiny_models import sentiment_judgements
 PAIR_TERMS = {"loss_ambiguity", "loss_alignment", "loss_preference"}
 
 
+SHAPES: dict[str, TaskShape] = {
+    "label-words": LabelWords(words={"no": ["no", "never so"], "yes": ["yes", "indeed"]}),
+    "choose": Choose(),
+}
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+def llama(tmp_path_factory: pytest.TempPathFactory) -> str:
     return save_tiny_language_model(tmp_path_factory.mktemp("base") / "llama")
 
 
-def build(
-    folder: str, output: Path, *, side="right", adapter=None, callbacks=None, **arguments
-) -> DCPCTrainer:
-    """A trainer of label words on 16 items with two judgements each."""
-    torch.manual_seed(0)
+@pytest.fixture(scope="module")
+def t5(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_tiny_language_model(tmp_path_factory.mktemp("base") / "t5", "t5")
+
+
+@pytest.fixture(scope="module", params=list(SHAPES))
+def case(request: pytest.FixtureRequest, llama: str) -> tuple[str, str]:
+    """A base model's folder and the task shape that is trained on it."""
+    return llama, request.param
+
+
+def judged(task: str) -> Annotations:
+    """16 items with two judgements each; where candidates are chosen, every item has two or three of its own."""
     data = sentiment_judgements()
-    shape = LabelWords(words={"no": ["no", "never so"], "yes": ["yes", "indeed"]})
+    if task == "label-words":
+        return data
+    more = {"item 0": ["it was winter"], "item 5": ["a room"]}
+    table = data.table.assign(
+        choices=[json.dumps(["no, never so", "yes", *more.get(item, [])]) for item in data.table["item_id"]],
+        label=data.table["label"].map({"no": "choice1", "yes": "choice2"}),
+    )
+    return Annotations(table, ("choice1", "choice2", "choice3"))
+
+
+def build(
+    case: tuple[str, str], output: Path, *, side="right", adapter=None, callbacks=None, **arguments
+) -> DCPCTrainer:
+    """A trainer on `judged` items."""
+    torch.manual_seed(0)
+    folder, task = case
+    data, shape = judged(task), SHAPES[task]
     base, tokenizer = shape.load(folder, data.labels)
     tokenizer.padding_side = side
     settings = {
@@ -67,8 +100,8 @@ def assert_moved(trainer: DCPCTrainer, start: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
-def test_training_lowers_the_loss_by_all_terms(folder, tmp_path, preset):
-    trainer = build(folder, tmp_path, preset=preset, num_train_epochs=6, logging_steps=4)
+def test_training_lowers_the_loss_by_all_terms(case, tmp_path, preset):
+    trainer = build(case, tmp_path, preset=preset, num_train_epochs=6, logging_steps=4)
     before = trainer.evaluate()["eval_loss"]
     trainer.train()
     assert trainer.evaluate()["eval_loss"] < before - 0.03
@@ -78,7 +111,14 @@ def test_training_lowers_the_loss_by_all_terms(folder, tmp_path, preset):
     assert all(last[name] == last[name] for name in expected)
 
 
-def test_gradient_accumulation_equals_a_larger_batch(folder, tmp_path, monkeypatch):
+def test_an_encoder_decoder_learns_label_words(t5, tmp_path):
+    trainer = build((t5, "label-words"), tmp_path, num_train_epochs=6)
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    assert trainer.evaluate()["eval_loss"] < before - 0.03
+
+
+def test_gradient_accumulation_equals_a_larger_batch(case, tmp_path, monkeypatch):
     """Without pair terms, which see other pairs in a larger batch, and with ε = 0."""
     settings = {
         "preset": "none",
@@ -87,9 +127,9 @@ def test_gradient_accumulation_equals_a_larger_batch(folder, tmp_path, monkeypat
         "max_grad_norm": 0.0,
         "adapter": {"annotator_mode": "none"},
     }
-    large = build(folder, tmp_path / "large", per_device_train_batch_size=8, **settings)
+    large = build(case, tmp_path / "large", per_device_train_batch_size=8, **settings)
     small = build(
-        folder,
+        case,
         tmp_path / "small",
         per_device_train_batch_size=2,
         gradient_accumulation_steps=4,
@@ -105,10 +145,10 @@ def test_gradient_accumulation_equals_a_larger_batch(folder, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
-def test_the_side_of_the_padding_changes_nothing(folder, tmp_path, preset):
+def test_the_side_of_the_padding_changes_nothing(case, tmp_path, preset):
     trainers = {}
     for side in ("left", "right"):  # noise is drawn from the state that building leaves
-        trainer = build(folder, tmp_path / side, side=side, preset=preset, optim="sgd", learning_rate=0.1)
+        trainer = build(case, tmp_path / side, side=side, preset=preset, optim="sgd", learning_rate=0.1)
         batch = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])
         padded = batch["attention_mask"][:, 0 if side == "left" else -1] == 0
         assert padded.any()
@@ -120,17 +160,39 @@ def test_the_side_of_the_padding_changes_nothing(folder, tmp_path, preset):
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
-def test_a_resumed_training_ends_where_an_uninterrupted_one_does(folder, tmp_path, preset):
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(case, tmp_path, preset):
     settings = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "preset": preset}
-    straight = build(folder, tmp_path / "straight", **settings)
+    straight = build(case, tmp_path / "straight", **settings)
     straight.train()
-    interrupted = build(folder, tmp_path / "parts", callbacks=[_StopAfter(2)], **settings)
+    interrupted = build(case, tmp_path / "parts", callbacks=[_StopAfter(2)], **settings)
     interrupted.train()
     assert interrupted.state.global_step == 2
-    resumed = build(folder, tmp_path / "parts", **settings)
+    resumed = build(case, tmp_path / "parts", **settings)
     resumed.train(resume_from_checkpoint=str(tmp_path / "parts" / "checkpoint-2"))
     assert resumed.state.global_step == 4
     assert_same(straight, resumed, atol=1e-6)
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_training_under_bfloat16_stays_near_float32(case, tmp_path, preset):
+    trainers = [
+        build(case, tmp_path / str(bf16), preset=preset, bf16=bf16, learning_rate=1e-3, num_train_epochs=2)
+        for bf16 in (False, True)
+    ]
+    for trainer in trainers:
+        trainer.train()
+    exact, rounded = (trainer.evaluate()["eval_loss"] for trainer in trainers)
+    assert rounded != exact  # the autocast acts
+    assert rounded == pytest.approx(exact, abs=0.05)
+    assert all(tensor.dtype == torch.float32 for tensor in trainable(trainers[1]).values())
+
+
+def test_language_models_have_no_frozen_readout(case, tmp_path):
+    """It adds class logits of pooled states, and a language model's labels are words or candidates."""
+    trainer = build(case, tmp_path, preset="default")
+    assert trainer.model.active_peft_config.readout is False
+    with pytest.raises((DCPCError, ValueError), match="readout"):
+        build(case, tmp_path, adapter={"readout": True})
 
 
 class _StopAfter(TrainerCallback):
