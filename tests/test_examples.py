@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ def test_every_example_has_a_test() -> None:
         "reading_the_disagreement",
         "persons_and_groups",
         "serving",
+        "load_test",
         "own_model",
         "best_of_n",
         "new_annotators",
@@ -84,14 +84,15 @@ def test_serving_with_threads_gives_the_answers_of_one_thread(base: str, tmp_pat
         sentiment_judgements(24), base_model=base, training={"num_train_epochs": 1}, progress=False
     ).save(tmp_path / "adapter")
     client = TestClient(script("serving")["app"](str(tmp_path / "adapter")))
-    asked = [
-        {"texts": [f"the film was {word}"] * (1 + n % 3)}
-        for n, word in enumerate(("good", "bad", "poor") * 3)
-    ]
-    alone = [client.post("/predict", json=body).json() for body in asked]
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda n: client.post("/predict", json=asked[n % 9]).json(), range(90)))
-    assert [n for n, answer in enumerate(found) if answer != alone[n % 9]] == []
+    asked = [[f"the film was {word}"] * (1 + n % 3) for n, word in enumerate(("good", "bad", "poor") * 3)]
+    figures = script("load_test")["load"](client, asked, requests=90)
+    assert figures["wrong"] == 0
+    assert 0 < figures["p50"] <= figures["p99"]
+    same = script("load_test")["same"]
+    rows = client.post("/predict", json={"texts": asked[0]}).json()
+    assert not same([{**rows[0], "p_yes": rows[0]["p_yes"] + 0.01}], rows), "a wrong answer is found"
+    assert client.post("/predict", json={"texts": ["fine", " "]}).status_code == 422
+    assert client.post("/predict", json={"texts": []}).status_code == 422
 
 
 def test_own_model(base: str, capsys: pytest.CaptureFixture[str]) -> None:
