@@ -86,3 +86,15 @@ def test_votes_on_pairs_of_their_own_say_nothing_of_errors() -> None:
     assert model.error_log_odds is not None
     assert torch.sigmoid(model.error_log_odds).item() == pytest.approx(0.3, abs=1e-4)
     assert model.effects.mean.abs().max().item() < 1e-4
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_most_votes_are_taken_to_be_right_however_close_it_is(seed: int) -> None:
+    truth = {f"r{i}": 0.3 if i < 8 else 0.7 for i in range(12)}
+    votes, _ = simulated_votes(dict.fromkeys(truth, 1.0), truth, n_pairs=400, seed=seed)
+    model = start_raters(RaterModel(sorted(truth), votes.labels, None, RaterConfig.none(errors=3.0)), votes)
+    assert model.effects is not None
+    assert model.error_log_odds is not None
+    own = model.effects.mean[:, 0] * model.scales[0]
+    found = dict(zip(sorted(truth), torch.sigmoid(model.error_log_odds + own).tolist(), strict=True))
+    assert sum(found[who] for who in votes.table["annotator_id"]) <= 0.5 * votes.n_judgements

@@ -102,8 +102,7 @@ def start_errors(model: RaterModel, votes: Tensor, raters: Tensor, item_index: T
 
         maximise Σ_pairs log ½ Σ_z Π_j p(vote_j | better side z, ε_rater) − ½ Σ_a (effect_a / std)²
 
-    The model of one coin per rater (Dawid and Skene 1979, Applied Statistics 28:20-28), from votes for a side. It
-    starts at the pool's rate, below one half, so that most raters are taken to be right.
+    The model of one coin per rater (Dawid and Skene 1979, Applied Statistics 28:20-28), from votes for a side.
 
     Args:
         model: with errors.
@@ -139,6 +138,14 @@ def start_errors(model: RaterModel, votes: Tensor, raters: Tensor, item_index: T
     if len(sign):
         optimizer.step(closure)
     with torch.no_grad():
+        # All rates and their complements explain the agreement alike: most votes are taken to be right.
+        odds = (
+            pool + std * own[raters.clamp(0, max(n_known - 1, 0))] * known
+            if n_known
+            else pool.expand(len(sign))
+        )
+        if len(sign) and odds.sigmoid().mean() > 0.5:
+            pool, own = nn.Parameter(-pool), nn.Parameter(-own)
         model.error_log_odds.copy_(pool)
         if std > 0 and model.effects is not None:
             column = sum(value > 0 for value in (model.config.ties, model.config.sides))
