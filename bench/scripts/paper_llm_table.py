@@ -44,8 +44,8 @@ HEAD = """\
 The paper fine-tunes LLaMA-2 7B; here the model is [`smollm2`](language-models.md) (135 M parameters in 4-bit
 rounding), frozen but for the adapter, and its label words answer. Figures of the two are not comparable in height;
 what can be compared is the order of the methods. Accuracy of the decisions in %, on the clean labels of {test} test
-items; training sees {train} items with one label each from twelve simulated annotators. Settings were given beforehand
-and not searched.
+items; training sees {train} items with one label each from twelve simulated annotators. Settings were given
+beforehand and not searched.
 
 """
 
@@ -110,12 +110,12 @@ def _read(
     return f"""\
 On SST-2-P the order here is: {order}.
 
-The paper's form trains {_parameters(found, "dcpc-paper")} numbers ({_parameters(found, "lora")} of LoRA). In the paper
-it leads; here its place is {place} of {len(ranked)}, {_apart(ranked)} points below the preset `default`.
+The paper's form trains {_parameters(found, "dcpc-paper")} numbers, LoRA {_parameters(found, "lora")}.
+In the paper it leads; here its place is {place} of {len(ranked)}, {_apart(ranked)} points below the preset `default`.
 
-**What was cut.** {done} of {planned} columns of the suite `paper-llm-cut` were run, with {seeds} seed: nothing here is
-called better or worse, and intervals ([the store's page](results/paper-llm-cut.md)) speak of the test items only.
-Missing are full fine-tuning, DoRA, prompt tuning and DCPC on low-rank updates, and the tasks RTE, BoolQ and ReCoRD: the
+**What was cut.** {done} of {planned} cells per seed of the suite `paper-llm-cut` were run, with {seeds} seed: nothing
+here is called better or worse, and intervals ([the store's page](results/paper-llm-cut.md)) speak of the test items
+only. Missing are full fine-tuning, DoRA, prompt tuning and DCPC on low-rank updates, and RTE, BoolQ and ReCoRD: the
 suite `paper-llm` has them, with a search, for about half a day of two idle cores. Neither has BoolQ-PS and ReCoRD-R,
 which change how something is written and no label, nor Alpaca, whose replies are measured in [writing](write.md).
 
