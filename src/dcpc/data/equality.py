@@ -5,6 +5,8 @@ folded is counted, and said; `exact` folds nothing. Decisions:
 
 - Numbers are folded only where the whole column is numeric: beside words, `1.0` may be a version or a chapter. Ids
   must be whole numbers for that, since 1.1 and 1.10 are two chapters. They are compared by digits, never as floats.
+- A sign may be any of Unicode's minus signs, and thousands may be parted by commas where the whole column is numeric
+  then. `="01"` is how spreadsheets keep 01 as it is.
 - `true` and `false`, in any case of letters, are truth values where a column has nothing else; so are 1 and 0 beside
   them.
 - The order inside a combined label, `a,b`, counts only where the column never has another order of the same parts.
@@ -26,6 +28,10 @@ from dcpc.data.raw import count
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+_MINUS = re.compile(r"^[\u2212\u2013\ufe63\uff0d]\s?(?=[\d.])")
+_KEPT = re.compile(r'="([^"]*)"')
+_BEFORE_PERCENT = re.compile(r"(?<=\d)\s+(?=%$)")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _TRUTH = {"true": "true", "false": "false", "1": "true", "0": "false", "1.0": "true", "0.0": "false"}
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
@@ -83,7 +89,7 @@ def fold_ids(ids: pd.Series) -> Folded:
 
 def spellings_of_ids(found: Sequence[str]) -> dict[str, str]:
     """Of distinct ids: as written → in one spelling."""
-    plain = {written: visible(written) for written in found}
+    plain = {written: _cell(written) for written in found}
     if all(_WHOLE.fullmatch(value) for value in plain.values()):
         return {written: _whole(value) for written, value in plain.items()}
     return plain
@@ -100,7 +106,7 @@ def same_ids(found: Collection[str], known: Collection[str]) -> dict[str, str]:
 
 
 def _key_of_id(name: str) -> str:
-    plain = visible(name)
+    plain = _cell(name)
     return _whole(plain) if _WHOLE.fullmatch(plain) else plain
 
 
@@ -108,6 +114,19 @@ def visible(value: str) -> str:
     """A text as one sees it: composed characters (NFC), without blanks and invisible marks around it."""
     composed = value if value.isascii() else unicodedata.normalize("NFC", value)
     return composed.strip().strip(_INVISIBLE).strip()
+
+
+def _cell(value: str) -> str:
+    """A label or an id as one sees it, without what a spreadsheet puts around it to keep it as it is."""
+    seen = visible(value)
+    kept = _KEPT.fullmatch(seen)
+    return visible(kept[1]) if kept else seen
+
+
+def _digits(value: str) -> str:
+    """A number with another minus sign, or with commas between thousands, as plain digits; else the value."""
+    signed = _MINUS.sub("-", value)
+    return signed.replace(",", "") if _THOUSANDS.fullmatch(signed) else signed
 
 
 def plain_text(value: str) -> str:
@@ -153,7 +172,7 @@ def _folded(values: pd.Series, spellings_of: Callable[[Sequence[str]], dict[str,
 def _spellings_of_labels(
     found: Sequence[str], declared: Sequence[str] | None, decimal_comma: bool
 ) -> dict[str, str]:
-    plain = {written: visible(written) for written in found}
+    plain = {written: _BEFORE_PERCENT.sub("", _cell(written)) for written in found}
     values = {value for value in plain.values() if value}
     if declared is not None:
         known = _matches(values, declared, decimal_comma)
@@ -167,8 +186,9 @@ def _own_spellings(values: Collection[str], decimal_comma: bool) -> dict[str, st
     if decimal_comma and _are_decimal_commas(values):
         values = {value: value.replace(",", ".") for value in values}
         return {value: plain_number(number) for value, number in values.items()}
-    if are_numbers(values):
-        return {value: plain_number(value) for value in values}
+    digits = {value: _MINUS.sub("-", value) if decimal_comma else _digits(value) for value in values}
+    if are_numbers(digits.values()):
+        return {value: plain_number(number) for value, number in digits.items()}
     if _are_truth_values(values):
         return {value: _TRUTH[value.lower()] for value in values}
     return _combined_in_one_order(values)
@@ -219,7 +239,8 @@ def _matches(values: Collection[str], declared: Sequence[str], decimal_comma: bo
         keys |= {("truth", "true"): "1", ("truth", "false"): "0"}
     found = {}
     for value in values:
-        number = value.replace(",", ".") if decimal_comma and _DECIMAL_COMMA.fullmatch(value) else value
+        comma = decimal_comma and _DECIMAL_COMMA.fullmatch(value)
+        number = value.replace(",", ".") if comma else _digits(value)
         for key in (*_keys(value, truth=truth), *_keys(number, truth=_are_truth_values(declared))):
             if key in keys:
                 found[value] = keys[key]

@@ -34,7 +34,7 @@ LIKELY_ABSTENTIONS = frozenset(
         "-", "--", "?", "??", "idk", "skip", "skipped", "unsure", "not sure",
         "don't know", "dont know",
         "i don't know", "abstain", "cannot say", "can't say", "no answer", "unclear", "none of the above",
-        "not applicable",
+        "not applicable", "#ref!", "#value!", "#name?", "#div/0!", "#null!", "#num!",
     }
 )  # fmt: skip
 """Labels that may mean that somebody did not judge, in small letters: noted, for the user to decide."""

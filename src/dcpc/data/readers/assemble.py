@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -13,6 +14,7 @@ import pandas as pd
 from dcpc.data import validation
 from dcpc.data.advice import columns_option, likely_annotators, likely_column, nearest
 from dcpc.data.annotations import CHATS, ITEM_COLUMNS, SHARE, Annotations, Scale
+from dcpc.data.equality import visible
 from dcpc.data.grades import with_grades
 from dcpc.data.marks import without_marked
 from dcpc.data.raw import RawTable, count
@@ -59,6 +61,7 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
     if labels is not reading.labels:
         reading = replace(reading, labels=labels)
     validation.check_columns(raw, (*_needed_texts(raw), "label"))
+    raw, reading = _with_own_order(raw, reading)
     raw = without_ignored(with_plain_labels(raw), reading.ignore_labels)
     raw, labels = with_choices(raw, reading.labels)
     if labels is not reading.labels:
@@ -91,6 +94,20 @@ def _chosen_rows(raw: RawTable, reading: Reading) -> RawTable:
     """The rows that the user did not leave out."""
     raw = without_marked(raw, reading.leave_out, reading.min_trust)
     return where(raw, reading.where) if reading.where is not None else raw
+
+
+def _with_own_order(raw: RawTable, reading: Reading) -> tuple[RawTable, Reading]:
+    """The order that a column of ordered categories brings, as Parquet keeps it from pandas and R."""
+    kind = raw.frame["label"].dtype
+    if not isinstance(kind, pd.CategoricalDtype) or not kind.ordered or len(kind.categories) < 3:
+        return raw, reading
+    if reading.labels is not None or reading.scale is not None or "response_a" in raw.frame:
+        return raw, reading
+    labels = [str(label) for label in kind.categories]
+    if len(set(labels)) < len(labels) or reading.ignore_labels or reading.range is not None:
+        return raw, reading
+    note = f"The labels have the order of the column's own categories: {', '.join(labels)}."
+    return raw.with_notes(note), replace(reading, labels=labels, scale="ordinal")
 
 
 @dataclass(frozen=True)
@@ -238,7 +255,7 @@ def _as_written(name: str, names: Sequence[str]) -> str:
 
 def plain(name: object) -> str:
     """A column's name without regard to case and spaces around it."""
-    return str(name).strip().casefold()
+    return visible(str(name)).casefold()
 
 
 def _choose_preference_column(raw: RawTable) -> RawTable:
@@ -288,7 +305,24 @@ def _spelling_note(annotators: pd.Series) -> tuple[str, ...]:
     return ()
 
 
+_SUMS = ("total", "totals", "grand total", "subtotal", "sum", "mean", "average", "avg", "median", "count")
+
+
 def _text_notes(frame: pd.DataFrame) -> tuple[str, ...]:
+    return (*_repeated_texts(frame), *_last_row(frame))
+
+
+def _last_row(frame: pd.DataFrame) -> tuple[str, ...]:
+    """What spreadsheets write below a table."""
+    text = str(frame["text"].iloc[-1]).strip() if "text" in frame else ""
+    if text.rstrip(":. ").casefold() not in _SUMS or int((frame["text"] == text).sum()) == len(frame):
+        return ()
+    wanted = f'text != "{text}"'
+    leaves = f"--where {shlex.quote(wanted)} leaves it out"
+    return (f'The last row\'s text is "{text}". If it sums up the others, {leaves}.',)
+
+
+def _repeated_texts(frame: pd.DataFrame) -> tuple[str, ...]:
     columns = [name for name in ITEM_COLUMNS if name in frame]
     items = frame.drop_duplicates("item_id")
     twice = int(items.duplicated(columns).sum())

@@ -129,6 +129,12 @@ def look_at(path: Path, source: str) -> Peek:
         raise DataError("the file is compressed.", where=source, fix="Unpack it first.")
     if head.startswith(b"PAR1") or head[:1] in (b"{", b"["):
         return _peek_at_records(path, source, is_parquet=head.startswith(b"PAR1"))
+    if not first.startswith((b"\xff\xfe", b"\xfe\xff")) and first.count(0) > len(first) / 4:
+        raise DataError(
+            "every second byte is empty: UTF-16 text without its mark, or no text at all.",
+            where=source,
+            fix="Save the file as UTF-8 (iconv -f UTF-16LE -t UTF-8).",
+        )
     text = first.decode("utf-8-sig", errors="replace")
     if text.startswith("#FORMAT="):
         return Peek(path, "table", text=text)  # a format of lines, with no header to look for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -215,7 +216,8 @@ def _preferences(raw: RawTable, labels: pd.Series, found: Sequence[str]) -> pd.S
 def label_notes(labels: pd.Series) -> tuple[str, ...]:
     """What a user may want to do about labels that differ in case, or that may be no judgement."""
     found = list(labels.unique())
-    return (*_case_note(found), *_abstention_note(labels), *_percent_note(found))
+    several = (_case_note(found), _percent_note(found), _truth_note(found), _date_note(found))
+    return (*_abstention_note(labels), *(note for notes in several for note in notes))
 
 
 def _case_note(found: Sequence[str]) -> tuple[str, ...]:
@@ -235,6 +237,29 @@ def _abstention_note(labels: pd.Series) -> tuple[str, ...]:
     which = ", ".join(f'"{label}" ({count(int(n), "judgement")})' for label, n in found.items())
     option = labels_option([str(label) for label in found.index], "--ignore-labels")
     return (f"Kept as a label: {which}. If it means that nobody labelled the item, {option} leaves it out.",)
+
+
+_TRUTHS = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
+_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T]\d.*)?|\d\d?[./]\d\d?[./]\d{2,4}")
+
+
+def _truth_note(found: Sequence[str]) -> tuple[str, ...]:
+    """Truth values in the spellings of several tools, as true and yes, which may be the same."""
+    lowered = {label.casefold() for label in found}
+    if not lowered <= _TRUTHS[0] | _TRUTHS[1] or max(len(lowered & side) for side in _TRUTHS) < 2:
+        return ()
+    return (
+        f"These labels may say the same in several ways, and were kept apart: {validation.listed(found)}.",
+    )
+
+
+def _date_note(found: Sequence[str]) -> tuple[str, ...]:
+    """A spreadsheet makes dates of labels like 1-2, and a column of times is none of labels."""
+    if not all(_DATE.fullmatch(label) for label in found):
+        return ()
+    return (
+        f"All labels are dates, as {found[0]}: is it the right column, or has a spreadsheet changed the labels?",
+    )
 
 
 def _percent_note(found: Sequence[str]) -> tuple[str, ...]:
