@@ -214,9 +214,9 @@ def measure(rows: Rows, data: Annotations, dataset: str, seed: int, refits: bool
         if (dataset, seed, n, "refit") not in rows:
             few = case.shown(n)
             both = pd.concat([case.train.table, few.table], ignore_index=True)
-            own = asked(case, trained(replace(case.train, table=both), case.validation, seed))[1]
-            assert own is not None
-            add(n, "refit", own)
+            refitted = asked(case, trained(replace(case.train, table=both), case.validation, seed))[1]
+            assert refitted is not None  # the adapter knows annotators
+            add(n, "refit", refitted)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from dcpc.fit import train_adapter
 from dcpc.prediction import predict_annotators, predict_distribution
 from dcpc.training.groups import annotator_groups
 from dcpc.tuner.annotators import AnnotatorEffects
+from tiny_language_models import save_tiny_language_model
 from tiny_models import save_tiny_bert
 
 STRICT, LENIENT = ("s1", "s2", "s3"), ("l1", "l2", "l3")
@@ -198,3 +199,21 @@ def test_a_hundred_judgements_that_all_say_one_thing_stay_finite(folder: Path) -
     found = shares(adapter, "no-sayer")
     assert np.isfinite(found).all()
     assert found.max() < 0.5
+
+
+def test_annotators_of_a_language_models_own_words_are_learned(tmp_path: Path) -> None:
+    words = {"name": "label-words", "words": {"no": ["bad"], "yes": ["good"]}}
+    adapter = train_adapter(
+        everyone(),
+        None,
+        base_model=save_tiny_language_model(tmp_path / "base"),
+        task=words,
+        training={"max_steps": 3, "learning_rate": 3e-2},
+        progress=False,
+    )
+    population = predict_distribution(adapter, everyone().items)[:, 1]
+    adapter.adapt(judgements({"strict": 99, "lenient": 0}, 24))
+    assert shares(adapter, "strict").mean() < population.mean() < shares(adapter, "lenient").mean()
+    adapter.save(tmp_path / "adapter")
+    again = load_adapter(tmp_path / "adapter")
+    np.testing.assert_allclose(shares(again, "strict"), shares(adapter, "strict"), atol=1e-5)
