@@ -39,3 +39,20 @@ def test_notes_keep_what_stands_in_brackets(capsys) -> None:
 )
 def test_a_label_with_a_comma_stands_in_quotes(text, labels) -> None:
     assert options.parse_list(text) == labels
+
+
+def test_several_processes_are_refused_before_anything_is_written(dcpc, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = dcpc("train", "data.csv", "--model", "minilm", "--output", tmp_path / "out")
+    assert result.code == 2
+    assert "started as 2 processes" in result.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_push_is_refused_before_the_training_where_the_hub_is_off(dcpc, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    given = ("train", "data.csv", "--model", "minilm", "--output", tmp_path / "out", "--push-to-hub")
+    result = dcpc(*given, "anna/judge")
+    assert result.code == 2
+    assert "HF_HUB_OFFLINE switches it off" in result.err
+    assert "no name of a repository" in dcpc(*given, "a/b/c").err

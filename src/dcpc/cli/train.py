@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,6 +113,7 @@ def command(
     from dcpc.training.groups import annotator_groups
     from dcpc.training.holdout import hold_out
 
+    _check_alone()
     if push_to_hub is not None:
         from dcpc.hub import check_hub
 
@@ -174,6 +176,15 @@ def command(
     print_summary(annotations, division, trained, output)
     print_notes(division, trained)
     _push(output, push_to_hub)
+
+
+def _check_alone() -> None:
+    """Refuse several processes: each would fit a readout of its own, and all would write the same folder."""
+    if (size := os.environ.get("WORLD_SIZE", "1")) not in ("", "0", "1"):
+        raise UsageError(
+            f"dcpc train was started as {size} processes, and it trains in one.",
+            fix="Start it without torchrun and accelerate launch.",
+        )
 
 
 def _push(output: Path, repo: str | None) -> None:
