@@ -28,8 +28,10 @@ from dcpc.data.readers.labels import (
     with_plain_labels,
     without_ignored,
 )
+from dcpc.data.readers.other_rows import without_second_header
 from dcpc.data.readers.pair_chats import with_texts_of_chats
 from dcpc.data.readers.shares import with_shares
+from dcpc.data.readers.side_by_side import with_single_judgements
 from dcpc.data.reading import Reading
 from dcpc.data.repeats import without_repeats
 from dcpc.data.row_filter import where
@@ -57,12 +59,12 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
         raw = _choose_preference_column(raw)
     validation.check_columns(raw, _needed_texts(raw))
     has_shares = SHARE in raw.frame
-    raw, labels = with_label_columns(raw, reading.labels)
+    raw, labels = with_label_columns(with_single_judgements(raw), reading.labels)
     if labels is not reading.labels:
         reading = replace(reading, labels=labels)
     validation.check_columns(raw, (*_needed_texts(raw), "label"))
     raw, reading = _with_own_order(raw, reading)
-    raw = without_ignored(with_plain_labels(raw), reading.ignore_labels)
+    raw = without_ignored(with_plain_labels(without_second_header(raw)), reading.ignore_labels)
     raw, labels = with_choices(raw, reading.labels)
     if labels is not reading.labels:
         reading = replace(reading, labels=labels)

@@ -129,6 +129,12 @@ def look_at(path: Path, source: str) -> Peek:
         raise DataError("the file is compressed.", where=source, fix="Unpack it first.")
     if head.startswith(b"PAR1") or head[:1] in (b"{", b"["):
         return _peek_at_records(path, source, is_parquet=head.startswith(b"PAR1"))
+    if head[:15].lower().startswith((b"<!doctype html", b"<html")):
+        raise DataError(
+            "this is a web page, such as one that asks to sign in, and no data.",
+            where=source,
+            fix="Download the file again.",
+        )
     if not first.startswith((b"\xff\xfe", b"\xfe\xff")) and first.count(0) > len(first) / 4:
         raise DataError(
             "every second byte is empty: UTF-16 text without its mark, or no text at all.",

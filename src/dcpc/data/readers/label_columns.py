@@ -153,7 +153,7 @@ def _constant_per_annotator(frame: pd.DataFrame, columns: Sequence[str]) -> bool
     several = who.duplicated(keep=False)
     if not several.any():
         return False
-    values = frame.loc[several, list(columns)].astype("str")
+    values = frame.loc[several, list(columns)].fillna(0).astype("str").replace({"": "0"})
     return bool((values.groupby(who[several]).nunique() <= 1).all(axis=None))
 
 

@@ -216,7 +216,13 @@ def _preferences(raw: RawTable, labels: pd.Series, found: Sequence[str]) -> pd.S
 def label_notes(labels: pd.Series) -> tuple[str, ...]:
     """What a user may want to do about labels that differ in case, or that may be no judgement."""
     found = list(labels.unique())
-    several = (_case_note(found), _percent_note(found), _truth_note(found), _date_note(found))
+    several = (
+        _case_note(found),
+        _percent_note(found),
+        _truth_note(found),
+        _date_note(found),
+        _month_note(found),
+    )
     return (*_abstention_note(labels), *(note for notes in several for note in notes))
 
 
@@ -226,6 +232,11 @@ def _case_note(found: Sequence[str]) -> tuple[str, ...]:
         other = folded.setdefault(label.casefold(), label)
         if other != label:
             return (f'The labels "{other}" and "{label}" differ only in case and were kept apart.',)
+    bare: dict[str, str] = {}
+    for label in found:
+        other = bare.setdefault(label.casefold().strip(" .!?'\"`_*") or label, label)
+        if other != label:
+            return (f'The labels "{other}" and "{label}" differ only in punctuation and were kept apart.',)
     return ()
 
 
@@ -259,6 +270,18 @@ def _date_note(found: Sequence[str]) -> tuple[str, ...]:
         return ()
     return (
         f"All labels are dates, as {found[0]}: is it the right column, or has a spreadsheet changed the labels?",
+    )
+
+
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_DAY_OF_MONTH = re.compile(rf"\d{{1,2}}-({_MONTHS})|({_MONTHS})[ -]\d{{1,2}}", re.I)
+
+
+def _month_note(found: Sequence[str]) -> tuple[str, ...]:
+    """What a spreadsheet makes of some labels such as 1-5 and 3/4, beside others that it leaves."""
+    days = [label for label in found if _DAY_OF_MONTH.fullmatch(label)]
+    return (
+        (f"{validation.listed(days)}: days of a month, as spreadsheets make of 1-5 and 3/4.",) if days else ()
     )
 
 

@@ -25,6 +25,7 @@ from dcpc.data.readers.fields import (
     short_rows,
 )
 from dcpc.data.readers.header_rows import without_header_rows
+from dcpc.data.readers.other_rows import without_other_rows
 from dcpc.data.readers.records import Records, read_records
 from dcpc.data.readers.text import not_utf8
 from dcpc.errors import DataError
@@ -65,7 +66,7 @@ def read_csv(path: Path, source: str, delimiters: str = ",;|") -> RawTable:
     if blank.any():
         raw = raw.only(~blank).with_notes(f"{count(int(blank.sum()), 'blank line')} skipped.")
     raw = _with_short_rows(raw, path, dialect)
-    return replace(without_header_rows(raw), decimal_comma=dialect.delimiter != ",")
+    return replace(without_other_rows(without_header_rows(raw)), decimal_comma=dialect.delimiter != ",")
 
 
 def _parse_csv(path: Path, source: str, dialect: Dialect) -> pd.DataFrame:

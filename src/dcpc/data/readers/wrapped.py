@@ -11,7 +11,8 @@ from typing import Any
 
 ENVELOPES = (
     "data", "rows", "annotations", "records", "items", "results", "result", "examples", "instances", "judgements",
-    "judgments", "samples", "entries", "tasks", "documents", "responses", "values", "dataset", "hits",
+    "judgments", "payload", "response", "samples",
+    "entries", "tasks", "documents", "responses", "values", "dataset", "hits",
 )  # fmt: skip
 """Names of the list in an envelope."""
 
@@ -40,9 +41,11 @@ def _in_envelope(value: Mapping[str, Any], depth: int = 0) -> tuple[list[dict[st
         return None
     for name in ENVELOPES:
         inner = value.get(name)
-        if isinstance(inner, Mapping) and len(value) == 1 and depth < _MOST_DEEP:
+        if isinstance(inner, Mapping) and depth < _MOST_DEEP:
             found = _in_envelope(inner, depth + 1)
-            return None if found is None else (found[0], f'"{name}", {found[1]}')
+            if found is not None:
+                return found[0], f'"{name}", {found[1]}'
+            continue
         if not isinstance(inner, list) or not inner or not all(isinstance(each, dict) for each in inner):
             continue
         if any(
