@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -95,4 +96,13 @@ def test_what_is_no_table_is_told(tmp_path: Path, content: bytes, said: str) -> 
     path = tmp_path / "a.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=said):
+        read_annotations(path)
+
+
+def test_an_archive_is_told_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "real.tar"
+    with tarfile.open(path, "w") as archive:
+        (tmp_path / "a.csv").write_text("text,label\na,b\n")
+        archive.add(tmp_path / "a.csv", "a.csv")
+    with pytest.raises(DataError, match="tar archive"):
         read_annotations(path)

@@ -135,7 +135,11 @@ def look_at(path: Path, source: str) -> Peek:
             where=source,
             fix="Download the file again.",
         )
-    if not first.startswith((b"\xff\xfe", b"\xfe\xff")) and first.count(0) > len(first) / 4:
+    if (
+        not first.startswith((b"\xff\xfe", b"\xfe\xff"))
+        and first.count(0) > len(first) / 4
+        and first[257:262] != b"ustar"  # an archive, which the search for the dialect names
+    ):
         raise DataError(
             "every second byte is empty: UTF-16 text without its mark, or no text at all.",
             where=source,
