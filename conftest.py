@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # set it to run the tests on a GPU
@@ -35,3 +36,19 @@ def shared_data() -> Path:
 def same_random_state() -> None:
     """Every test starts from one random state, so that none depends on those before it on its worker."""
     set_seed(0)
+
+
+_GENERATED = re.compile(r"(\d+) passing(?: test cases| examples)?, (\d+) failing.*?(\d+) invalid")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many inputs property tests have tried in this run, whatever pytest's other options are."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    told = [stats for report in reports if (stats := getattr(report, "_hypothesis_stats", None))]
+    found = [tuple(map(int, counts)) for stats in told for counts in _GENERATED.findall(stats)]
+    if found:
+        passed, failed, invalid = map(sum, zip(*found, strict=True))
+        terminalreporter.write_line(
+            f"Generated inputs: {passed + failed:,} tried by {len(told):,} property tests, {failed:,} failed; "
+            f"{invalid:,} more were of no use."
+        )
