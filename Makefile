@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: docs demo demo-llm test lint style wheels install clean
+.PHONY: docs demo demo-llm bench-speed test lint style wheels install clean
 
 install: $(STAMP)
 
@@ -19,6 +19,9 @@ demo: $(STAMP)
 # The language model comes in a wheel of its own; without it the command says how to install it.
 demo-llm: $(STAMP)
 	$(BIN)/dcpc-bench demo --llm --output runs/demo-llm
+
+bench-speed: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/benchmarks/speed.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
