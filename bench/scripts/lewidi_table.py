@@ -5,6 +5,7 @@ Run: python bench/scripts/lewidi_table.py
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -37,10 +38,14 @@ PUBLISHED = {
 def page() -> str:
     """The page."""
     rows = pd.read_json(ROWS, lines=True)
-    body = [[NAMES[m], *_own(rows, m)] for m in NAMES if m in set(rows["method"])]
-    body += [[name, "", figures[0], "", figures[1]] for name, figures in PUBLISHED.items()]
-    columns = [f"{SETS[d]}, {side}" for d in SETS for side in ("soft", "perspectivist")]
+    sets = [name for name in SETS if name in set(rows["dataset"])]
+    body = [[NAMES[m], *_own(rows, sets, m)] for m in NAMES if m in set(rows["method"])]
+    for name, figures in PUBLISHED.items():
+        body.append([name, *(cell for d in sets for cell in ("", figures[list(SETS).index(d)]))])
+    columns = [f"{SETS[d]}, {side}" for d in sets for side in ("soft", "perspectivist")]
     n_seeds = rows["seed"].nunique()
+    open_ones = [SETS[name] for name in SETS if name not in sets]
+    unmeasured = f" {' and '.join(open_ones)} has not been run yet." if open_ones else ""
     return f"""\
 # LeWiDi-2025
 
@@ -51,24 +56,23 @@ splits and metrics; lower is better. Paraphrase: two questions, rated from -5 to
 Wasserstein distance between the predicted and the observed distribution, perspectivist |predicted − given| / 11.
 VariErrNLI: sentence pairs with any of three labels from four annotators; soft is the Manhattan distance of yes and
 no, averaged over labels, perspectivist the share of wrong yes and no. There are 400 and 388 training items, and 50
-test items of each, so that two systems must be far apart to differ.
+test items of each, so that two systems must be far apart to differ.{unmeasured}
 
 {chr(10).join(markdown_table(["", *columns], body, left=1))}
 
 Means of {n_seeds} training seeds, ± the standard deviation over them. Settings were searched on the task's dev split,
-for all methods alike; the test split was measured once. The published systems are language models of several billions
-of parameters, this encoder has 22 million: the table says how far that carries, and not that one method is better
-than the other.
+for all methods alike; the test split was measured once. The published figures are of other and mostly much larger
+models: the table says how far this encoder carries, not which method is better.
 
 `python bench/benchmarks/lewidi_2025.py --data-folder DATA` measures,
 `python bench/scripts/lewidi_table.py` writes this page.
 """
 
 
-def _own(rows: pd.DataFrame, method: str) -> list[str]:
-    """Four cells: soft and perspectivist of both sets."""
+def _own(rows: pd.DataFrame, sets: Sequence[str], method: str) -> list[str]:
+    """Two cells per set: soft and perspectivist."""
     found = []
-    for dataset in SETS:
+    for dataset in sets:
         own = rows[(rows["dataset"] == dataset) & (rows["method"] == method)]
         for side in ("soft", "perspectivist"):
             values = own[side]
