@@ -40,8 +40,8 @@ SETS = ("paraphrase_par", "varierr_nli")
 
 def read(folder: Path, name: str) -> dict[str, Annotations]:
     """The judgements by split."""
-    scale = "ordinal" if name == "paraphrase_par" else None
-    found = read_annotations(folder / name / "annotations.parquet", scale=scale)
+    path = folder / name / "annotations.parquet"
+    found = read_annotations(path, scale="ordinal") if name == "paraphrase_par" else read_annotations(path)
     return {
         split: found.where((found.table["split"] == split).to_numpy()) for split in ("train", "dev", "test")
     }

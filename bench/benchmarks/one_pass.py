@@ -191,7 +191,7 @@ def sides(data: Annotations, seed: int) -> tuple[Annotations, Annotations, Annot
     items = np.random.default_rng([seed, 11]).permutation(pool.item_ids).tolist()
     ends = np.cumsum([TRAIN_ITEMS, VALIDATION_ITEMS, MEASURED_ITEMS])
     train, held_out, measured = (
-        pool.of_items(part) for part in np.split(np.array(items[: ends[-1]]), ends[:2])
+        pool.of_items(part.tolist()) for part in np.split(np.array(items[: ends[-1]]), ends[:2])
     )
     return train, held_out, measured
 
