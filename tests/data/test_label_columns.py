@@ -218,3 +218,16 @@ def test_shares_written_with_some_digits_are_read_to_these_digits(
     found = read_annotations(table(tmp_path_factory.mktemp("t"), rows))
     assert found.labels == ("a", "b", "c")
     np.testing.assert_allclose(found.soft_labels, shares, atol=3 * 10.0**-digits)
+
+
+def test_columns_of_0_and_1_without_annotators_are_asked_about_and_both_answers_work(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    table = pd.DataFrame({"text": [f"a text, number {n}" for n in range(8)]})
+    table.assign(joy=[1, 0] * 4, fear=[1, 1, 0, 0] * 2, calm=[0, 1] * 4).to_csv(path, index=False)
+    with pytest.raises(DataError) as error:
+        read_annotations(path)
+    assert "annotators='joy|fear|calm'; if each is a label" in error.value.fix
+    assert error.value.fix.endswith("with --columns labels='joy|fear|calm'.")
+    chosen = read_annotations(path, columns={"labels": "joy|fear|calm"})
+    assert labels_of(chosen) == ["fear,joy", "calm,fear", "joy", "calm"] * 2
+    assert len(read_annotations(path, columns={"annotators": "joy|fear|calm"}).annotators) == 3

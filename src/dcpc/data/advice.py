@@ -242,9 +242,16 @@ def one_hot_columns(frame: pd.DataFrame) -> list[str]:
     Returns:
         Names of three columns or more, or none.
     """
+    found = switch_columns(frame) if likely_annotators(frame) else []
+    return found if len(found) > 2 else []
+
+
+def switch_columns(frame: pd.DataFrame) -> list[str]:
+    """Columns of nothing but 0 and 1, or of nothing but true and false: the more numerous kind.
+
+    A label each, or an annotator each: what they hold does not tell.
+    """
     ids = {*likely_annotators(frame), *candidates(frame, "item_id")}
-    if not likely_annotators(frame):
-        return []
     head = frame.head(_SAMPLE)
     free = [name for name in head.columns if isinstance(name, str) and name not in (*_OURS, *ids)]
     found = {
@@ -257,8 +264,7 @@ def one_hot_columns(frame: pd.DataFrame) -> list[str]:
         [name for name, values in found.items() if values <= switches]
         for switches in ({"0", "1", "0.0", "1.0"}, {"true", "false"})
     ]
-    largest = max(groups, key=len)
-    return largest if len(largest) > 2 else []
+    return max(groups, key=len)
 
 
 def likely_annotators(frame: pd.DataFrame) -> list[str]:

@@ -19,6 +19,7 @@ from dcpc.data.advice import (
     likely_column,
     one_hot_columns,
     people_option,
+    switch_columns,
 )
 from dcpc.data.annotations import ITEM_COLUMNS, SHARE
 from dcpc.data.raw import RawTable, count
@@ -59,6 +60,14 @@ def _how_to_name(raw: RawTable, name: str) -> str:
         return f"If each row is a person and each column an item, add {typed}."
     close = likely_column(raw.frame, name)
     given = {ours: theirs for ours, theirs in raw.renamed.items() if ours in raw.frame and ours != theirs}
+    if name == "label" and "annotator_id" not in raw.frame and not likely_annotators(raw.frame):
+        switches = switch_columns(raw.frame)
+        if len(switches) > 1:
+            as_labels = columns_option({"labels": "|".join(switches)})
+            return (
+                f"If each holds one annotator's labels, name them with {annotators_option(raw.frame, switches)}; if "
+                f"each is a label, and 1 where it was given, with {as_labels}."
+            )
     if name == "label" and "annotator_id" not in raw.frame:
         shared = annotators_by_content(raw.frame)
         if shared:

@@ -2,7 +2,7 @@
 
 | columns hold | become |
 |---|---|
-| 0 and 1, beside a column of annotators | one judgement per row, several choices combined as readers do (`a,b`) |
+| 0 and 1, beside annotators or several at once | one judgement per row, choices combined as readers do (`a,b`) |
 | shares that sum to 1, or percentages to 100 | a row for each label with its `label_share`; nobody is named |
 | whole numbers, how many said so | as many judgements, by nobody who is named |
 
@@ -157,6 +157,11 @@ def _constant_per_annotator(frame: pd.DataFrame, columns: Sequence[str]) -> bool
     return bool((values.groupby(who[several]).nunique() <= 1).all(axis=None))
 
 
+def _one_each(frame: pd.DataFrame, columns: Sequence[str]) -> bool:
+    """Whether every row has a single 1, so that the columns are shares as well."""
+    return bool((frame[list(columns)].apply(as_text).isin(["1", "1.0"]).sum(axis=1) == 1).all())
+
+
 def _chosen(raw: RawTable, columns: Sequence[str]) -> RawTable:
     """One judgement per row from columns of 0 and 1; those who chose nothing did not answer, or chose `none`."""
     chosen = np.column_stack(
@@ -226,7 +231,7 @@ def _read_columns(
         text for name in columns for text in as_text(raw.frame[name]).dropna().str.casefold().unique()
     }
     if distinct <= {"0", "1", "true", "false", "0.0", "1.0"} and (
-        "annotator_id" in raw.frame or distinct & {"true", "false"}
+        "annotator_id" in raw.frame or distinct & {"true", "false"} or not _one_each(raw.frame, columns)
     ):
         return _chosen(raw, columns), labels
     if "annotator_id" in raw.frame:
