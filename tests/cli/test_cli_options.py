@@ -11,7 +11,7 @@ from dcpc.data.readers.assemble import OUR_COLUMNS
 
 def test_the_help_lists_every_format_and_column() -> None:
     assert list(options.FORMAT_NAMES) == list(FORMATS)
-    assert {*options.COLUMN_KEYS} == {*OUR_COLUMNS, "annotators"}
+    assert {*options.COLUMN_KEYS} == {*OUR_COLUMNS, "annotators", "labels"}
 
 
 @pytest.mark.parametrize("command", ["train", "inspect"])

@@ -56,7 +56,14 @@ def start(folder: Path, body: str, **environment: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
+        preexec_fn=_hear_signals,
     )
+
+
+def _hear_signals() -> None:
+    """What runs the tests may ignore them, as `nohup` does, and a child would take that over."""
+    for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
