@@ -481,3 +481,13 @@ def test_rows_of_one_item_id_are_merged_with_a_note(tmp_path: Path) -> None:
 def test_rows_of_a_wide_table_count_without_labels(tmp_path: Path) -> None:
     rows = read_item_rows(csv(tmp_path, "text,rater_1,rater_2\na,yes,no\nb,,\n"))
     assert rows.codes.tolist() == [0, 1]
+
+
+def test_an_overall_question_is_proposed_as_the_label(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    rows = [f"a conversation number {n},{n % 7},{'Yes' if n % 3 else 'No'}" for n in range(30)]
+    path.write_text("context,seconds,Q_overall\n" + "\n".join(rows) + "\n")
+    with pytest.raises(DataError) as error:
+        read_annotations(path)
+    assert error.value.fix == "Name yours with --columns text=context,label=Q_overall."
+    assert read_annotations(path, columns={"text": "context", "label": "Q_overall"}).labels == ("No", "Yes")

@@ -39,7 +39,7 @@ OTHER_NAMES = {
 
 _WORDS = {
     "annotator_id": {"annotator", "worker", "rater", "coder", "judge", "labeler", "user"},
-    "label": {"label", "rating", "sentiment", "answer", "result"},
+    "label": {"label", "rating", "sentiment", "answer", "result", "overall"},
     "text": {"text", "comment", "sentence", "tweet"},
 }
 _OURS = ("item_id", *ITEM_COLUMNS, "annotator_id", "label", "split", "time")
