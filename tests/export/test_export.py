@@ -145,6 +145,21 @@ def test_a_graph_holds_every_form_exactly(tmp_path: Path) -> None:
         assert not (tmp_path / form).exists()
 
 
+@pytest.mark.parametrize("name", ["eve", "new"])
+def test_a_graph_holds_an_annotator_of_the_training_and_one_adapted_to(tmp_path: Path, name: str) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    adapter = load_adapter(trained(tmp_path, mean_pooling=True))
+    adapter.adapt(sentiment_judgements(6, ("new",)))
+    adapter.save(tmp_path / "more")
+    export_adapter(tmp_path / "more", tmp_path / "onnx", "onnx", annotator=name)
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx")
+    tokens = adapter.tokenizer(items()["text"].tolist(), padding=True, return_tensors="np")
+    (logits,) = session.run(None, {each.name: tokens[each.name] for each in session.get_inputs()})
+    found = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, as_annotator(adapter, name), atol=1e-4)
+
+
 def test_a_group_is_its_stand_in(tmp_path: Path) -> None:
     data = sentiment_judgements(32, ("ann", "bob", "eve"))
     data.table["team"] = data.table["annotator_id"].map({"ann": "x", "bob": "y", "eve": "y"})

@@ -134,7 +134,8 @@ def affine(adapter: TrainedAdapter, who: Whose, *, has_bias: bool = True) -> Aff
             fix="Use --as onnx, or export the consensus.",
         )
     number = torch.tensor([who.number], device=adapter.device)
-    if tuner.annotators.points_of(number) is not None:
+    adapted = tuner.annotators.points_of(number)
+    if adapted is not None and bool(adapted[0].any()):
         raise UsageError(
             f"{who.name} was adapted to, and is predicted by a mean over several biases, which no head holds.",
             fix="Use --as onnx, which holds it exactly.",

@@ -112,7 +112,9 @@ class AnnotatorEffects(nn.Module):
         adapted = None if self.adapted is None else self.adapted.mean(dim=1)  # [N,K]
         parts = [part for part in (self.mean, self.group_mean, adapted) if part is not None]
         table = torch.cat(parts)  # [A+G+N,K]
-        if bool(((annotator_ids < NULL_ANNOTATOR) | (annotator_ids >= len(table))).any()):
+        # A graph that is traced cannot hang on values; what is traced was looked up by `index`.
+        wrong = (annotator_ids < NULL_ANNOTATOR) | (annotator_ids >= len(table))
+        if not torch.compiler.is_compiling() and bool(wrong.any()):
             raise UsageError(
                 f"An annotator index is outside -1 to {len(table) - 1}.",
                 fix="Get indices from annotator_index(ids).",
@@ -130,19 +132,20 @@ class AnnotatorEffects(nn.Module):
         return torch.where(known.unsqueeze(-1), preference, preference.new_zeros(()))
 
     def points_of(self, annotator_ids: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Which of J indices are annotators that were adapted to, and their points; None where none is.
+        """Which of J indices are annotators that were adapted to, and points of each; None where nobody was.
+
+        Shapes hang on no value, so that a model can be traced with it.
 
         Args:
             annotator_ids: [J] indices.
 
         Returns:
-            positions [M] among the J, and points [M,P,K].
+            a mask [J], and points [J,P,K], which mean nothing outside of it.
         """
         if self.adapted is None:
             return None
         first = self.size + (0 if self.group_mean is None else len(self.group_mean))
-        rows = (annotator_ids >= first).nonzero().squeeze(1)
-        return None if len(rows) == 0 else (rows, self.adapted[annotator_ids[rows] - first])
+        return annotator_ids >= first, self.adapted[(annotator_ids - first).clamp(min=0)]
 
     def effect(self, mean: Tensor, preference: Tensor) -> Tensor:
         """Effect of an annotator on an item's logits: (softmax(μ̄_i + u_a) − softmax(μ̄_i)) E + u_a D.

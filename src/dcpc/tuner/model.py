@@ -326,12 +326,10 @@ class DCPCModel(TunerStructure):
         found = logits[item_index] + effect.to(logits.dtype)
         adapted = annotators.points_of(annotator_ids)
         if adapted is not None:
-            rows, points = adapted
-            each = annotators.effect(mean[rows].unsqueeze(1), points)  # [M,P,C]
-            shares = (
-                (logits[item_index[rows]].unsqueeze(1) + each.to(logits.dtype)).softmax(dim=-1).mean(dim=1)
-            )
-            found = found.index_copy(0, rows, shares.clamp_min(1e-12).log())
+            is_adapted, points = adapted
+            each = annotators.effect(mean.unsqueeze(1), points)  # [J,P,C]
+            shares = (logits[item_index].unsqueeze(1) + each.to(logits.dtype)).softmax(dim=-1).mean(dim=1)
+            found = torch.where(is_adapted.unsqueeze(1), shares.clamp_min(1e-12).log(), found)
         return found
 
     def population_probabilities(self, logits: Tensor, styles: Styles | None = None) -> Tensor:
