@@ -11,13 +11,13 @@ import pytest
 import torch
 from peft import get_peft_model_state_dict
 
-from dcpc.adaptation import _Prior, posterior_points
 from dcpc.adapter import TrainedAdapter, load_adapter
 from dcpc.data import Annotations
 from dcpc.errors import LabelError, UsageError
 from dcpc.fit import train_adapter
 from dcpc.prediction import predict_annotators, predict_distribution
 from dcpc.training.groups import annotator_groups
+from dcpc.tuner.annotator_posterior import Prior, posterior_points
 from dcpc.tuner.annotators import AnnotatorEffects
 from tiny_language_models import save_tiny_language_model
 from tiny_models import save_tiny_bert
@@ -159,7 +159,7 @@ def test_the_points_have_the_posteriors_mean_and_covariance(style: bool) -> None
         effects.mean.normal_()
         if not style:
             effects.style_effect.zero_()  # type: ignore[union-attr]
-    prior = _Prior.of(effects)
+    prior = Prior.of(effects)
     logits, means = torch.randn(20, 4).double(), torch.randn(20, 3).double()
     labels = torch.randint(4, (20,))
     points = posterior_points(effects, prior, logits, means, labels)

@@ -43,7 +43,7 @@ def evaluate_adapter(
     """
     rule = adapter.task.decision
     goal = adapter.task.goal(goal)  # a goal that cannot be had must not wait for the predictions
-    annotations = _with_labels_of(adapter, annotations)
+    annotations = with_labels_of(adapter, annotations)
     if not annotations.has_annotators:
         items = predict_distribution(adapter, annotations.items, batch_size=batch_size, progress=progress)
         return _with_own(adapter, measure(items, None, annotations, rule, goal), items, None, annotations)
@@ -71,8 +71,12 @@ def _with_own(
     return found._replace(figures={**found.figures, **own})
 
 
-def _with_labels_of(adapter: TrainedAdapter, annotations: Annotations) -> Annotations:
-    """The annotations with the adapter's label set: a set of held-out items may lack a label, or order them anew."""
+def with_labels_of(adapter: TrainedAdapter, annotations: Annotations) -> Annotations:
+    """The annotations with the adapter's label set: another file may lack a label, or order them anew.
+
+    Raises:
+        LabelError: a label that the adapter does not know.
+    """
     labels = adapter.task.labels
     if unknown := [label for label in annotations.labels if label not in labels]:
         raise LabelError(

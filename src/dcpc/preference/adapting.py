@@ -9,9 +9,9 @@ from dcpc.adapter import TrainedAdapter
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
 from dcpc.preference.fitting import with_new_raters
-from dcpc.preference.raters import Comparison, RaterModel
+from dcpc.preference.raters import Comparison
 from dcpc.preference.rule import PreferRule
-from dcpc.training.groups import group_name, stand_in
+from dcpc.training.groups import stand_ins
 
 
 def add_raters(
@@ -37,6 +37,7 @@ def add_raters(
             fix="Train with ties or sides above 0, on votes that name two raters or more (annotator_id).",
         )
     pairs = _compared(adapter, rule, few, batch_size, progress)
+    named = stand_ins(few, adapter.task.group_column)
     more = with_new_raters(
         raters,
         list(few.annotators),
@@ -44,7 +45,7 @@ def add_raters(
         torch.from_numpy(few.label_codes.astype(np.int64)).to(adapter.device),
         few.table["annotator_id"].tolist(),
         torch.from_numpy(few.item_codes.astype(np.int64)).to(adapter.device),
-        _groups(few, raters, adapter.task.group_column),
+        {who: raters.groups[name] for who, name in named.items() if name in raters.groups},
     )
     rule.take(more, adapter.model)
 
@@ -65,14 +66,3 @@ def _compared(
                 features = margin.new_zeros(few.n_items, found.features.shape[1])
             features[at] = found.features
     return Comparison(margin, features)
-
-
-def _groups(few: Annotations, raters: RaterModel, column: str | None) -> dict[str, str]:
-    """Group of each new rater whose group the training knew."""
-    if column is None or column not in few.table:
-        return {}
-    rows = few.table[["annotator_id", column]].dropna().drop_duplicates("annotator_id")
-    found = {
-        who: stand_in(column, group_name(value)) for who, value in rows.itertuples(index=False, name=None)
-    }
-    return {who: raters.groups[name] for who, name in found.items() if name in raters.groups}

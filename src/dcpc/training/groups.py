@@ -71,6 +71,21 @@ def known_or_stand_in(
     return ids.where(ids.isin(list(known)) | names.isna(), names).tolist()
 
 
+def stand_ins(annotations: Annotations, column: str | None) -> dict[str, str]:
+    """Stand-in of the group of every annotator that has one; empty without the column.
+
+    Args:
+        annotations: with annotators.
+        column: the group column that the adapter was trained with; None for no groups.
+    """
+    if column is None or column not in annotations.table:
+        return {}
+    rows = annotations.table[["annotator_id", column]].dropna().drop_duplicates("annotator_id")
+    return {
+        who: stand_in(column, group_name(value)) for who, value in rows.itertuples(index=False, name=None)
+    }
+
+
 def stand_in(column: str, group: str) -> str:
     """The id under which an unknown member of a group is predicted."""
     return f"{column}={group}"
