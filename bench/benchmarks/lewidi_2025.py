@@ -32,7 +32,10 @@ from dcpc_bench.methods import METHODS
 from dcpc_bench.rig.search import select
 from dcpc_bench.rig.suite import Search
 
-NAMES = ("linear-probe-annotators", "dcpc", "dcpc-paper", "lora", "annotator-embeddings", "annotator-heads")
+NAMES = (
+    *("linear-probe-annotators", "rater-icl"),
+    *("dcpc", "dcpc-paper", "lora", "annotator-embeddings", "annotator-heads"),
+)
 SETTINGS = TrainingSettings(epochs=5, batch_size=32, max_length=128)
 SEARCH = Search(trials=5, fractions=[0.34, 1.0], keep=0.34)
 SETS = ("paraphrase_par", "varierr_nli")
@@ -119,20 +122,23 @@ def main() -> None:
     parser.add_argument("--data-folder", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path("results/lewidi_2025.jsonl"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", default=NAMES, choices=NAMES)
+    parser.add_argument("--datasets", nargs="+", default=SETS, choices=SETS)
     arguments = parser.parse_args()
     rows = Rows(arguments.output, "dataset", "method", "seed")
-    for dataset in SETS:
+    for dataset in arguments.datasets:
         splits = read(arguments.data_folder, dataset)
         if (dataset, "most frequent", 0) not in rows:
             found = baseline(splits["train"], splits["test"])
             rows.add({"dataset": dataset, "method": "most frequent", "seed": 0, "setting": {}, **found})
-        for name in NAMES:
+        for name in arguments.methods:
             seeds = [seed for seed in range(arguments.seeds) if (dataset, name, seed) not in rows]
             setting = chosen(name, splits) if seeds else {}
             for seed in seeds:
                 fitted = METHODS[name].train(splits["train"], splits["dev"], SETTINGS, setting, seed)
                 found = measured(fitted, splits["test"])
-                rows.add({"dataset": dataset, "method": name, "seed": seed, "setting": setting, **found})
+                own = {**setting, **fitted.setting}
+                rows.add({"dataset": dataset, "method": name, "seed": seed, "setting": own, **found})
     table = rows.table().groupby(["dataset", "method"], sort=False)[["soft", "perspectivist"]].mean()
     print(table.round(3).to_string())
 

@@ -19,6 +19,7 @@ ITEMS, ANNOTATORS = 8, 10
 GROUPS = {
     "Carriers": "What trains is all that sets them apart.",
     "Probes": "The encoder is frozen.",
+    "In the prompt": "Nothing is trained; where the suite's base model writes no text, `smollm2` reads.",
     "Learning rules": "All on one and the same carrier: the `backbone` of the suite, LoRA or P-Tuning v2.",
     "DCPC": "This project's method, and its ablations.",
 }
@@ -87,9 +88,12 @@ def judgements() -> Annotations:
 
 def group_of(method: Method) -> str:
     """The heading under which a method stands."""
-    return {"frozen features": "Probes", "backbone": "Learning rules", "dcpc": "DCPC"}.get(
-        method.on, "Carriers"
-    )
+    return {
+        "frozen features": "Probes",
+        "prompt": "In the prompt",
+        "backbone": "Learning rules",
+        "dcpc": "DCPC",
+    }.get(method.on, "Carriers")
 
 
 def needs(method: Method) -> str:

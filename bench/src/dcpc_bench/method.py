@@ -76,7 +76,8 @@ class Method:
         carrier: what trains: a carrier or the name of one that `dcpc` knows; `backbone` for that of the suite.
         rule: makes its learning rule; None for the objective of `training` (for other carriers than DCPC: plain
             cross-entropy, where each item weighs the same).
-        fit: for a method that is no network: fits it, instead of carrier and rule.
+        fit: for a method that trains no network: fits it, instead of carrier and rule; `carrier` is `prompt` where
+            it acts by what the model reads.
         grid: values of every searched axis; empty where the method brings its own search.
         training: fields of `DCPCTrainingArguments` that belong to the method.
         adapter: settings of the carrier that belong to it.
@@ -101,8 +102,8 @@ class Method:
 
     @property
     def on(self) -> str:
-        """What it trains on, for tables: the name of a carrier, `backbone`, or `frozen features`."""
-        if self.fit is not None:
+        """What it trains on, for tables: a carrier's name, `backbone`, `frozen features`, or `prompt`."""
+        if self.fit is not None and self.carrier == "backbone":
             return "frozen features"
         return self.carrier if isinstance(self.carrier, str) else self.carrier.name
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from dcpc.tuner.acting import dcpc_tuner
 from dcpc_bench.fitted import FittedAdapter
 from dcpc_bench.method import Method, TrainingSettings
 from dcpc_bench.methods import FORMS, METHODS
+from tiny_language_models import save_tiny_language_model
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 NAMES = (
@@ -25,7 +28,7 @@ NAMES = (
         "p-tuning-v2",
         "bottleneck-adapter",
     ),
-    *("linear-probe", "linear-probe-annotators"),
+    *("linear-probe", "linear-probe-annotators", "rater-icl"),
     *("majority-vote", "soft-labels", "disaggregated", "dawid-skene", "crowdlab"),
     *("gce", "elr", "co-teaching", "ncr", "similar-inputs-kl", "clear"),
     *("crowd-layer", "annotator-embeddings", "annotator-heads"),
@@ -40,9 +43,15 @@ NAMES = (
         "dcpc-with-average",
     ),
 )
-CLOSED_FORM = {"linear-probe", "linear-probe-annotators", "all-layer-probe", "dcpc-readout"}
+CLOSED_FORM = {"linear-probe", "linear-probe-annotators", "all-layer-probe", "rater-icl", "dcpc-readout"}
 TRAINED = [name for name in METHODS if name not in CLOSED_FORM]
-KNOW_ANNOTATORS = {"linear-probe-annotators", "crowd-layer", "annotator-embeddings", "annotator-heads"}
+KNOW_ANNOTATORS = {
+    "linear-probe-annotators",
+    "rater-icl",
+    "crowd-layer",
+    "annotator-embeddings",
+    "annotator-heads",
+}
 KNOW_ANNOTATORS |= {name for name in METHODS if name.startswith("dcpc")} - {
     "dcpc-paper",
     "dcpc-no-annotators",
@@ -83,9 +92,11 @@ def test_every_trained_method_is_searched_as_widely() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_trains_and_predicts(
-    name: str, settings: TrainingSettings, split: tuple[Annotations, Annotations]
+    name: str, settings: TrainingSettings, split: tuple[Annotations, Annotations], tmp_path: Path
 ) -> None:
     method, (train, validation) = METHODS[name], split
+    if method.on == "prompt":
+        settings = settings.model_copy(update={"base_model": save_tiny_language_model(tmp_path)})
     fitted = method.train(train, validation, settings, middle(method), seed=0)
     tuner = dcpc_tuner(fitted.adapter.model) if isinstance(fitted, FittedAdapter) else None
     if tuner is not None and tuner.readout is not None and fitted.adapter.rule.shares is None:

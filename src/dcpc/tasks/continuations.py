@@ -156,6 +156,11 @@ class _Call:
         return logits[:, -keep:].float()
 
 
+def takes_branches(model: nn.Module, length: int) -> bool:
+    """Whether a model can read branches side by side in an input of this length, by a mask that `tree_mask` makes."""
+    return not (call := _Call(model, False, {})).encoder_decoder and call.branches(length)
+
+
 UNMASKED = ("flash_attention_2", "flash_attention_3", "flash_attention_4", "flex_attention")
 """Attention implementations that take no mask of their own."""
 RECURRENT = (
