@@ -45,6 +45,7 @@ class About(BaseModel):
         held_out_items, held_out_judgements: that chose the epoch and were measured; 0 without.
         error: share of the held-out judgements that the most probable label is not.
         cross_entropy: of the held-out judgements under the predicted distributions, in nats.
+        more: further figures of them that the task has, by what they are.
     """
 
     items: int
@@ -55,6 +56,7 @@ class About(BaseModel):
     held_out_judgements: int = 0
     error: Figure | None = None
     cross_entropy: Figure | None = None
+    more: dict[str, Figure] = {}
 
     @classmethod
     def of(cls, train: Annotations, held_out: Annotations | None, probabilities: np.ndarray) -> About:
@@ -93,6 +95,7 @@ class About(BaseModel):
             f"- trained on {self.judgements:,} judgements of {self.items:,} items by {who}",
             f"- agreement of the annotators, Krippendorff's alpha: {alpha}",
         ]
+        lines += [f"- {name}: {figure}" for name, figure in self.more.items()]
         if self.error is not None and self.cross_entropy is not None:
             lines += [
                 f"- held-out judgements that the most probable label is not: {self.error}",

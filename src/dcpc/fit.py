@@ -186,6 +186,8 @@ def train_adapter(
     if decision is not None and (mirror := trained.rule.mirror()) is not None:
         decision = decision.mirrored(mirror)
     about = About.of(train, validation, probabilities)
+    if validation is not None:
+        about.more = trained.rule.held_out_figures(probabilities, validation)
     trained.task = described.model_copy(update={"decision": decision, "about": about})
     return trained
 

@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftConfig
 from dcpc.data import Annotations
 from dcpc.errors import UsageError
 from dcpc.preference import RaterConfig, RaterModel
-from dcpc.preference.policy import chosen_dataset, vote_dataset
+from dcpc.preference.policy import chosen_dataset, train_policy, vote_dataset
 from dcpc.tuner import DCPCConfig
 from preference.tiny_policy import simulated_votes, tiny_llama, tiny_tokenizer
 
@@ -209,3 +209,56 @@ def test_majority_and_single_votes_make_chosen_and_rejected() -> None:
     polite = [row["chosen"].count("please") > row["rejected"].count("please") for row in majority]
     assert all(polite)
     assert len(politer) == 10
+
+
+def test_the_log_has_accuracy_margin_kl_and_samples_of_the_policy_beside_the_reference(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=24)
+    held, _ = simulated_votes(FAIR, SURE, n_pairs=8, seed=3)
+    tokenizer = tiny_tokenizer()
+    settings = {
+        "report_to": ["tensorboard"],
+        "eval_strategy": "steps",
+        "eval_steps": 15,
+        "max_steps": 30,
+        "learning_rate": 3e-2,
+    }
+    policy = train_policy(
+        votes,
+        held,
+        model=tiny_llama(tokenizer),
+        tokenizer=tokenizer,
+        adapter=LoraConfig(**LORA),
+        training={**arguments(tmp_path / "run", **settings).to_dict(), "samples": 2, "sample_tokens": 6},
+    )
+    evaluated = [entry for entry in policy.history if "eval_rewards/margins" in entry]
+    assert len(evaluated) == 2
+    assert evaluated[-1]["eval_kl"] > evaluated[0]["eval_kl"] > 0
+    shown = [entry["eval_samples"] for entry in policy.history if "eval_samples" in entry]
+    assert len(shown) == 2
+    assert shown[-1].count("**Prompt**") == 2
+    before, after = (
+        [line for line in shown[-1].splitlines() if line.startswith(f"**{name}**")]
+        for name in ("Before", "After")
+    )
+    assert before != [line.replace("After", "Before") for line in after], "the policy writes something else"
+    first = [line for line in shown[0].splitlines() if line.startswith("**Before**")]
+    assert first == before, "the reference stays as it is"
+    (file,) = (tmp_path / "run").rglob("events.out.tfevents.*")
+    events = EventAccumulator(str(file))
+    events.Reload()
+    assert {"eval/kl", "eval/rewards/accuracies", "train/rewards/margins"} <= set(events.Tags()["scalars"])
+    assert "eval/samples/text_summary" in events.Tags()["tensors"]
+    policy.save(tmp_path / "policy")
+    card = (tmp_path / "policy" / "README.md").read_text(encoding="utf-8")
+    assert (
+        f"KL to the reference per token of the held-out responses, in nats: {evaluated[-1]['eval_kl']:.3f}"
+        in card
+    )
+    assert shown[-1] in card
+    with pytest.raises(UsageError, match="policy"):
+        policy.save(tmp_path / "policy")

@@ -28,6 +28,7 @@ from tiny_models import save_tiny_bert
 
 RATERS = {"r": 1.0, "s": 1.0, "t": 1.0}
 SURE = dict.fromkeys(RATERS, 0.05)
+EAGER = {"num_train_epochs": 8, "learning_rate": 2e-2, "per_device_train_batch_size": 16}
 QUICK = {"num_train_epochs": 3, "learning_rate": 1e-2, "per_device_train_batch_size": 16}
 
 
@@ -248,8 +249,7 @@ def test_an_unknown_rater_is_expected_to_vote_as_all_do_and_a_known_groups_membe
 
 @pytest.mark.parametrize("method", ["dcpc", "lora", "p-tuning-v2"])
 def test_every_carrier_learns_rewards(llama: str, method: str) -> None:
-    options = {"num_train_epochs": 8, "learning_rate": 2e-2, "per_device_train_batch_size": 16}
-    found = trained(llama, some_votes(150, ties=0.1), method=method, training=options)
+    found = trained(llama, some_votes(150, ties=0.1), method=method, training=EAGER)
     held, politer = simulated_votes({"judge": 1.0}, {"judge": 0.0}, 80, 1, seed=31)
     ends = [
         found.reward(held.items["text"].tolist(), held.items[side].tolist())
@@ -466,3 +466,41 @@ def test_the_base_models_dropout_is_off(tmp_path: Path) -> None:
     model, tokenizer = Prefer().load(base, ("a", "b"))
     inputs = tokenizer("the film was good", return_tensors="pt")
     assert model.train()(**inputs).logits.item() == model(**inputs).logits.item()
+
+
+def test_the_log_has_accuracy_and_margin_as_trls_reward_trainer_has_them(llama: str, tmp_path: Path) -> None:
+    trl = pytest.importorskip("trl")
+    from dcpc.preference.policy import chosen_dataset
+
+    votes, _ = simulated_votes(RATERS, SURE, n_pairs=24, votes_per_pair=1)
+    found = trained(llama, votes, validation=votes, training={**EAGER, "logging_steps": 1})
+    validated = [entry for entry in found.history if "eval_loss" in entry]
+    assert len(validated) == 8
+    steps = [entry for entry in found.history if "loss" in entry]
+    assert all(0 <= entry["accuracy"] <= 1 for entry in steps)
+    assert len({entry["margin"] for entry in steps}) == len(steps)
+    best = min(validated, key=lambda entry: entry["eval_loss"])
+    assert best["eval_margin"] > 0.1
+    # The kept weights in TRL's own trainer give the figures that our log has of their epoch.
+    arguments = trl.RewardConfig(
+        output_dir=str(tmp_path), report_to=[], use_cpu=True, bf16=False, per_device_eval_batch_size=24
+    )
+    rows = chosen_dataset(votes, found.tokenizer)
+    theirs = trl.RewardTrainer(
+        found.model, args=arguments, train_dataset=rows, eval_dataset=rows, processing_class=found.tokenizer
+    ).evaluate()
+    assert best["eval_accuracy"] == pytest.approx(theirs["eval_accuracy"], abs=1e-6)
+    assert best["eval_margin"] == pytest.approx(theirs["eval_margin"], abs=1e-4)
+    found.save(tmp_path / "a")
+    card = (tmp_path / "a" / "README.md").read_text(encoding="utf-8")
+    assert f"response with the higher reward: {best['eval_accuracy']:.3f} (95 % interval" in card
+
+
+def test_ties_are_no_part_of_accuracy_and_margin() -> None:
+    from dcpc.preference.tally import MarginTally
+
+    tally = MarginTally()
+    tally.add(torch.tensor([2.0, -1.0, 5.0]), torch.tensor([1, 1, 0]))
+    tally.add(torch.tensor([-3.0]), torch.tensor([-1]))
+    assert tally.drained() == {"accuracy": pytest.approx(2 / 3), "margin": pytest.approx(4 / 3)}
+    assert tally.drained() == {}, "each log has what came since the last"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite, isnan, log
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dcpc.cli.options import show_notes
 
@@ -85,6 +85,7 @@ def _rows(
         "Method": f"{trained.task.method} on {trained.task.base_model}",
         "Trainable parameters": f"{trained.trainable_parameters:,}",
         "Validation cross-entropy": _loss_shown(division, trained),
+        **_rewards_shown(trained),
         "Decides": trained.task.how_it_decides,
         "Training time": f"{trained.seconds:.0f} s",
         "Adapter": str(output),
@@ -97,6 +98,19 @@ def _loss_shown(division: Division, trained: TrainedAdapter) -> str:
     if division.validation is None:
         return "no validation items"
     return "not measured" if loss is None else f"{loss:.4f}" if loss < 1e4 else f"{loss:.4g}"
+
+
+def _rewards_shown(trained: TrainedAdapter) -> dict[str, str]:
+    """How rewards fit the votes of the epoch that was kept, where rewards were trained."""
+    best = min((entry for entry in trained.history if "eval_margin" in entry), key=_loss_of, default=None)
+    if best is None:
+        return {}
+    accuracy, margin = best["eval_accuracy"], best["eval_margin"]
+    return {"Validation rewards": f"right about {accuracy:.1%} of the votes for a side, margin {margin:.3f}"}
+
+
+def _loss_of(entry: dict[str, Any]) -> float:
+    return float(entry["eval_loss"])
 
 
 def best_loss(trained: TrainedAdapter) -> float | None:

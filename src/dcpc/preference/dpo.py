@@ -28,6 +28,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from dcpc.errors import UsageError
 from dcpc.pooling import mean_of_tokens
 from dcpc.preference.raters import WEIGHTS, Comparison, RaterModel
+from dcpc.preference.samples import SampledPrompts, as_markdown
 from dcpc.training.checks import check_finite
 from dcpc.training.step import annotator_mode
 from dcpc.tuner.acting import dcpc_tuner
@@ -40,6 +41,8 @@ except ImportError as error:
 
 RATER_LEARNING_RATE = 0.05
 """Of the raters' few numbers, which a policy's rate would leave where they started."""
+SAMPLES, SAMPLE_TOKENS = 3, 48
+"""Prompts that are answered at every evaluation, and the length of a reply."""
 OURS = ("votes", "raters", "pair_index", "pair")
 """Fields of a batch that are not TRL's."""
 FEATURE_FLOOR = 1e-6
@@ -77,6 +80,8 @@ class RaterDPOTrainer(DPOTrainer):
         peft_config: the adapter, any of PEFT's methods or `DCPCConfig`. With `annotator_mode="prefix"` each vote is
             scored by the policy of its own rater.
         rater_learning_rate: of the raters.
+        samples: prompts of the held-out pairs that are answered at every evaluation, for the log; 0 for none.
+        sample_tokens: most tokens of such a reply.
         **kwargs: as for `trl.DPOTrainer`.
 
     Raises:
@@ -93,12 +98,12 @@ class RaterDPOTrainer(DPOTrainer):
         processing_class: PreTrainedTokenizerBase | None = None,
         peft_config: PeftConfig | None = None,
         rater_learning_rate: float = RATER_LEARNING_RATE,
+        samples: int = SAMPLES,
+        sample_tokens: int = SAMPLE_TOKENS,
         **kwargs: Any,
     ) -> None:
         _check_arguments(model, args, peft_config)
         self.raters, self.rater_learning_rate = raters, rater_learning_rate
-        self.n_votes = sum(map(len, train_dataset["votes"]))
-        self.n_pairs = len(train_dataset)
         args.remove_unused_columns = True
         super().__init__(
             model=model,
@@ -110,6 +115,9 @@ class RaterDPOTrainer(DPOTrainer):
             data_collator=kwargs.pop("data_collator", None) or self._collator(args, processing_class),
             **kwargs,
         )
+        # TRL leaves out rows whose prompt fills `max_length`.
+        self.n_pairs, self.n_votes = len(self.train_dataset), sum(map(len, self.train_dataset["votes"]))
+        self.sampled = self._sampled(samples, sample_tokens)
         self.add_callback(_ZeroGradients(raters))
         self.raters.to(self.accelerator.device)
         if self.raters.config.tastes > 0:
@@ -252,6 +260,21 @@ class RaterDPOTrainer(DPOTrainer):
             loss = self.compute_loss(model, inputs)
             self._metrics["eval"]["kl"].append(self._token_kl(model, inputs).item())
         return loss, None, None
+
+    def _sampled(self, n: int, n_tokens: int) -> SampledPrompts | None:
+        data = self.eval_dataset
+        if not n or not isinstance(data, Dataset) or not len(data):
+            return None
+        distinct = list(dict.fromkeys(map(tuple, data["prompt_ids"])))
+        return SampledPrompts(distinct[:n], self.processing_class, n_tokens)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As TRL's, with sample replies in the log beside the figures: `report_to` and `history` have them."""
+        figures = super().evaluate(*args, **kwargs)
+        if self.sampled is not None:
+            samples = self.sampled.answered(self.accelerator.unwrap_model(self.model))
+            self.log({"eval_samples": as_markdown(samples)})
+        return figures
 
     def _token_kl(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """Mean over response tokens of KL(π ‖ π_ref), the pool's policy; a scalar, in nats per token."""

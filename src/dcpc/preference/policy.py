@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from datasets import Dataset
 from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from dcpc.about import About, Figure
+from dcpc.adapter import front_matter, quiet_libraries
 from dcpc.data import Annotations
 from dcpc.errors import UsageError
+from dcpc.files import atomic_folder
 from dcpc.preference.fitting import start_raters
 from dcpc.preference.likelihood import PreferenceScale
 from dcpc.preference.pairs import (
@@ -24,7 +28,11 @@ from dcpc.preference.pairs import (
     votes_by_item,
 )
 from dcpc.preference.raters import RaterConfig, RaterModel
+from dcpc.tuner import DCPCConfig
+from dcpc.weights import check_weights
 
+OWN = ("rater_learning_rate", "samples", "sample_tokens")
+"""Settings of `RaterDPOTrainer` itself."""
 RATERS = RaterConfig(errors=1.5)
 """Raters of a policy: they err, besides calling ties and leaning to a side."""
 
@@ -84,6 +92,29 @@ def _sides(annotations: Annotations, tokenizer: PreTrainedTokenizerBase) -> list
     return rows
 
 
+CARD = """
+## Loading
+
+A policy, trained on votes between responses with DCPC on `{base}`:
+
+```python
+{imports}from peft import AutoPeftModelForCausalLM
+
+model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
+```
+
+The reference is the same model under `with model.disable_adapter():`. Who voted is in `raters.json` and
+`raters.safetensors`; the policy does not need them.
+"""
+FIGURES = {
+    "eval_rewards/accuracies": "held-out votes for a side whose response has the higher implicit reward",
+    "eval_rewards/margins": "margin of implicit rewards towards those votes",
+    "eval_votes/log_loss": "cross-entropy of the held-out votes by their raters, in nats",
+    "eval_kl": "KL to the reference per token of the held-out responses, in nats",
+}
+"""What the card has of the last evaluation, and what it is."""
+
+
 @dataclass
 class TrainedPolicy:
     """A policy trained on votes.
@@ -92,7 +123,9 @@ class TrainedPolicy:
         model: base model with the adapter.
         tokenizer: of the base model.
         raters: what was learned of who voted.
-        history: the Trainer's log entries.
+        history: the Trainer's log entries; those of an evaluation have `eval_rewards/accuracies`,
+            `eval_rewards/margins`, `eval_kl` and, as Markdown, `eval_samples`.
+        about: what it was trained on, and figures of the last evaluation.
         notes: what is odd about the votes, one sentence each, to be shown to the user.
     """
 
@@ -100,12 +133,41 @@ class TrainedPolicy:
     tokenizer: PreTrainedTokenizerBase
     raters: RaterModel
     history: list[dict[str, Any]]
+    about: About
     notes: tuple[str, ...] = ()
 
-    def save(self, folder: str | Path) -> None:
-        """Write the adapter as PEFT does, so that any tool loads it, and the raters beside it."""
-        self.model.save_pretrained(str(folder))
-        self.raters.save(Path(folder))
+    @property
+    def samples(self) -> str:
+        """Replies to a few held-out prompts before and after, as Markdown; empty without an evaluation."""
+        return next((entry["eval_samples"] for entry in self.history[::-1] if "eval_samples" in entry), "")
+
+    def save(self, folder: str | Path, *, force: bool = False) -> None:
+        """Write the adapter as PEFT does, so that any tool loads it, the raters and a model card; all or nothing.
+
+        Args:
+            folder: new or empty, unless `force`.
+            force: replace a policy that this method wrote.
+
+        Raises:
+            UsageError: the folder holds something, or cannot be written to.
+            TrainingError: a weight is no number.
+        """
+        check_weights(self.model)
+        with atomic_folder(folder, "train", force=force) as unfinished:
+            with quiet_libraries():
+                self.model.save_pretrained(str(unfinished))
+            self.raters.save(unfinished)
+            readme = unfinished / "README.md"
+            readme.write_text(self._card(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+    def _card(self, of_peft: str) -> str:
+        config = self.model.peft_config["default"]
+        base = config.base_model_name_or_path or "its base model"
+        ours = "import dcpc  # makes PEFT know the method\n" if isinstance(config, DCPCConfig) else ""
+        samples = f"\n## Samples\n\n{self.samples}\n" if self.samples else ""
+        head = front_matter(of_peft, base)
+        training = f"\n# Policy\n\n## Training\n\n{self.about.text()}"
+        return f"{head}{training}{samples}{CARD.format(base=base, imports=ours)}"
 
 
 def train_policy(
@@ -129,7 +191,8 @@ def train_policy(
         adapter: None for LoRA as PEFT has it.
         raters: which effects raters have.
         groups: group by rater id.
-        training: fields of `trl.DPOConfig`, and `rater_learning_rate`.
+        training: fields of `trl.DPOConfig`, and `rater_learning_rate`, `samples` and `sample_tokens` of
+            `RaterDPOTrainer`.
 
     Raises:
         UsageError: settings that do not fit together, or TRL is not installed.
@@ -141,7 +204,7 @@ def train_policy(
     from dcpc.preference.dpo import RaterDPOTrainer
 
     settings = dict(training or {})
-    own = {name: settings.pop(name) for name in ("rater_learning_rate",) if name in settings}
+    own = {name: settings.pop(name) for name in OWN if name in settings}
     who = RaterModel(
         list(train.annotators),
         train.labels,
@@ -161,6 +224,8 @@ def train_policy(
         **own,
     )
     trainer.train()
-    return TrainedPolicy(
-        trainer.model.eval(), tokenizer, who.eval(), trainer.state.log_history, pair_notes(train)
-    )
+    history = trainer.state.log_history
+    about = About.of(train, None, np.empty((0, len(train.labels))))
+    last: dict[str, float] = next((entry for entry in history[::-1] if "eval_loss" in entry), {})
+    about.more = {what: Figure(value=last[name]) for name, what in FIGURES.items() if name in last}
+    return TrainedPolicy(trainer.model.eval(), tokenizer, who.eval(), history, about, pair_notes(train))

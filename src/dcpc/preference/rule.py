@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dcpc.about import Figure, mean_over_items
 from dcpc.data import Annotations
 from dcpc.errors import UsageError
 from dcpc.evaluation.votes import vote_figures
@@ -23,9 +24,10 @@ from dcpc.objective import ObjectiveConfig
 from dcpc.preference.fitting import start_raters
 from dcpc.preference.likelihood import PreferenceScale
 from dcpc.preference.raters import Comparison, RaterConfig, RaterModel
+from dcpc.preference.tally import MarginTally
 from dcpc.tasks.prefer import Prefer
 from dcpc.training.dataset import ItemDataset
-from dcpc.training.predicted import Predicted
+from dcpc.training.predicted import Predicted, judged_loss
 from dcpc.training.rule import Batch, LearningRule, tokens_of
 from dcpc.training.step import StepOutput
 from dcpc.tuner.acting import dcpc_tuner
@@ -77,6 +79,8 @@ class PreferRule(LearningRule):
         self.raters: RaterModel | None = None
         self.n_judgements = self.n_items = 0
         self._scaled = False
+        self._signs = torch.tensor(scale.sign)
+        self._seen = {True: MarginTally(), False: MarginTally()}
 
     # Training
 
@@ -123,6 +127,7 @@ class PreferRule(LearningRule):
         """Loss of a batch of pairs with all their votes."""
         raters, n_pairs = self._raters, len(batch["items"])
         pairs = self.compared(model, tokens_of(batch))
+        self._count(pairs, batch, training=True)
         log_p = raters(pairs, batch["annotator_ids"], batch["item_index"])  # [J, C]
         chosen = log_p.gather(1, batch["labels"][:, None])  # [J, 1]
         # A pair with more votes says more: votes count alike, whatever batch they are in.
@@ -154,12 +159,30 @@ class PreferRule(LearningRule):
         item_index: Tensor | None = None,
     ) -> Predicted:
         """Votes expected of all raters on B pairs, and of given ones; an unknown rater's are those of all."""
-        pairs = self.compared(model, tokens)
+        return self._votes_on(self.compared(model, tokens), annotators, item_index)
+
+    def _votes_on(self, pairs: Comparison, annotators: Tensor | None, item_index: Tensor | None) -> Predicted:
         items = self._raters.population(pairs)  # [B, C]
         if annotators is None or item_index is None:
             return Predicted(items)
         own = self._raters(pairs, annotators, item_index)  # [J, C]
         return Predicted(items, torch.where((annotators < 0)[:, None], items[item_index], own))
+
+    @torch.no_grad()
+    def validation_loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Loss of held-out votes, as anybody's and as their raters'; see `dcpc.training.predicted`."""
+        pairs = self.compared(model, tokens_of(batch))
+        self._count(pairs, batch, training=False)
+        who = None if self._raters.effects is None else batch["annotator_ids"]
+        return judged_loss(self._votes_on(pairs, who, batch["item_index"]), batch)
+
+    def _count(self, pairs: Comparison, batch: Batch, *, training: bool) -> None:
+        signs = self._signs.to(pairs.margin.device)[batch["labels"]]  # [J]
+        self._seen[training].add(pairs.margin[batch["item_index"]], signs)
+
+    def logged(self, *, training: bool) -> dict[str, float]:
+        """`accuracy` and `margin`, as TRL's `RewardTrainer` logs them; see `dcpc.preference.tally`."""
+        return self._seen[training].drained()
 
     def figures(
         self, items: np.ndarray, judgements: np.ndarray | None, annotations: Annotations
@@ -167,6 +190,20 @@ class PreferRule(LearningRule):
         """Figures per vote; see `dcpc.evaluation.votes`."""
         own = items[annotations.item_codes] if judgements is None else judgements
         return vote_figures(own, annotations.label_codes, self.scale.sign)
+
+    def held_out_figures(self, items: np.ndarray, held_out: Annotations) -> dict[str, Figure]:
+        """Of the held-out votes for a side, how many are for the response with the higher reward."""
+        signs = np.array(self.scale.sign)
+        given = signs[held_out.label_codes]  # [J]
+        lead = items[:, signs > 0].sum(axis=1) - items[:, signs < 0].sum(axis=1)  # [I], of the margin's sign
+        towards, sided = lead[held_out.item_codes] * given, given != 0
+        if not sided.any():
+            return {}
+        right = ((towards > 0) + (towards == 0) / 2)[sided]
+        found = mean_over_items(right, held_out.item_codes[sided])
+        if found.high is not None:
+            found.high = min(found.high, 1.0)
+        return {"held-out votes for a side that are for the response with the higher reward": found}
 
     def mirror(self) -> list[int]:
         """Position of each vote's mirror image: what decides for one must decide for the other."""

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from dcpc.about import Figure
 from dcpc.data import Annotations
 from dcpc.tasks import Classify, Scored, TaskShape
 from dcpc.training.collator import JUDGEMENT_FIELDS
@@ -123,6 +124,10 @@ class LearningRule:
         who = None if self.annotator_index(model, []) is None else batch["annotator_ids"]
         return judged_loss(self.predict(model, tokens_of(batch), who, batch["item_index"]), batch)
 
+    def logged(self, *, training: bool) -> dict[str, float]:
+        """Figures of its own for the log, of what was trained on, or else validated, since the last call."""
+        return {}
+
     def own_rates(self) -> list[tuple[list[nn.Parameter], float]]:
         """Parameters of the model that train at a rate of their own, without weight decay, and that rate."""
         return []
@@ -136,6 +141,18 @@ class LearningRule:
             items: predicted distributions of I items [I, C].
             judgements: of J judgements [J, C]; None where no annotators are known.
             annotations: the judgements.
+        """
+        return {}
+
+    def held_out_figures(self, items: np.ndarray, held_out: Annotations) -> dict[str, Figure]:
+        """Figures of held-out judgements that only this rule's labels have, for the model card.
+
+        Args:
+            items: predicted distributions of I items [I, C].
+            held_out: their judgements.
+
+        Returns:
+            By what they are, in words.
         """
         return {}
 

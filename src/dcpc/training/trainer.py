@@ -198,11 +198,15 @@ class DCPCTrainer(Trainer):
         return result
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add the mean of every term since the last log."""
+        """Add the mean of every term since the last log, and the rule's own figures."""
         if "loss" in logs and self._steps:
             logs |= {f"loss_{name}": value / self._steps for name, value in self._sums.items()}
             self._sums.clear()
             self._steps = 0
+            logs |= self.rule.logged(training=True)
+        elif "eval_loss" in logs:
+            own = self.rule.logged(training=False)
+            logs |= {f"eval_{name}": value for name, value in own.items()}
         super().log(logs, *args, **kwargs)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:

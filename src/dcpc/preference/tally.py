@@ -1,0 +1,38 @@
+"""Accuracy and margin of rewards while a training runs, under the names that TRL's `RewardTrainer` logs.
+
+accuracy = Σ_j 1[s_j m_j > 0] / n,    margin = Σ_j s_j m_j / n    over the n votes for a side, s_j = ±1
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class MarginTally:
+    """Running sums over votes; a mean over votes, whatever batches they came in.
+
+    Attributes:
+        sums: right votes, margins towards the chosen side, and votes for a side.
+    """
+
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+
+    def add(self, margins: Tensor, signs: Tensor) -> None:
+        """Count some votes.
+
+        Args:
+            margins: reward(a) − reward(b) of each vote's pair [J].
+            signs: +1 for votes for a, −1 for b, 0 for ties, which are for no side [J].
+        """
+        towards = (margins.detach() * signs)[signs != 0]
+        for place, value in enumerate(((towards > 0).sum().item(), towards.sum().item(), len(towards))):
+            self.sums[place] += value
+
+    def drained(self) -> dict[str, float]:
+        """`accuracy` and `margin` since the last call; empty where no vote was for a side."""
+        right, margin, n = self.sums
+        self.sums = [0.0, 0.0, 0.0]
+        return {"accuracy": right / n, "margin": margin / n} if n else {}
