@@ -104,6 +104,11 @@ def adapt(
 
 def _adaptable(adapter: TrainedAdapter) -> DCPCModel:
     """The tuner, where new annotators can be told from judgements alone."""
+    if adapter.task.logit_names != adapter.task.labels:
+        raise UsageError(
+            "this adapter's annotators have registers, in which new ones cannot be learned yet.",
+            fix="Train again with the new annotators' judgements.",
+        )
     tuner = dcpc_tuner(adapter.model)
     mode = "none" if tuner is None else annotator_mode(tuner)
     if tuner is None or mode == "none":

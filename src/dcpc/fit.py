@@ -34,7 +34,7 @@ from dcpc.task import Task
 from dcpc.tasks import TaskShape, task_shape
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments, made_arguments
 from dcpc.training.best import BestWeights
-from dcpc.training.carriers import Carrier, carrier_of
+from dcpc.training.carriers import Carrier, DCPCCarrier, carrier_of
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.holdout import hold_out
 from dcpc.training.rule import LearningRule
@@ -119,6 +119,10 @@ def train_adapter(
         shape.check(train)
         own, settings = shape.own_rule(train, arguments.objective_config(), adapter or {})
         rule = own if rule is None else rule
+        if isinstance(carrier, DCPCCarrier) and (names := shape.logit_names(train.labels)) != list(
+            train.labels
+        ):
+            settings = {"labels": names, **settings}
 
         def build() -> tuple[nn.Module, PreTrainedTokenizerBase, str | None]:
             base, tokenizer = shape.load(base_model, train.labels, **options)

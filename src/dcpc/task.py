@@ -80,6 +80,13 @@ class Task(BaseModel):
         return self
 
     @property
+    def logit_names(self) -> list[str]:
+        """What the adapter's logits are of: the labels, unless its shape says otherwise."""
+        from dcpc.tasks import task_shape
+
+        return task_shape(self.shape).logit_names(self.labels)
+
+    @property
     def how_it_decides(self) -> str:
         """What labels are decided for by default, to follow `decides`."""
         if self.range is not None:
@@ -178,7 +185,7 @@ class Task(BaseModel):
                     where=folder / name,
                     fix=f"Restore it, or train again. If the change is meant, remove {field} from {TASK_FILE}.",
                 )
-        if config.get("labels") not in (None, task.labels):
+        if config.get("labels") not in (None, task.logit_names):
             raise ModelError(
                 f"the labels are {', '.join(task.labels)}, but {CONFIG_FILE} has others, or another order.",
                 where=folder / TASK_FILE,

@@ -1,7 +1,12 @@
 """Predictions of a trained adapter: label distributions, single annotators, tables of both, and their worth."""
 
 from dcpc.prediction.evaluate import evaluate_adapter
-from dcpc.prediction.predict import predict_annotators, predict_distribution, predict_judgements
+from dcpc.prediction.predict import (
+    predict_annotators,
+    predict_distribution,
+    predict_judgements,
+    predict_registers,
+)
 from dcpc.prediction.tables import predict_table
 
 __all__ = [
@@ -9,5 +14,6 @@ __all__ = [
     "predict_annotators",
     "predict_distribution",
     "predict_judgements",
+    "predict_registers",
     "predict_table",
 ]

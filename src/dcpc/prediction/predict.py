@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ from tqdm.auto import tqdm
 
 from dcpc.adapter import TrainedAdapter
 from dcpc.errors import ModelError, UsageError
+from dcpc.training.predicted import Predicted
+from dcpc.training.registers import RegisterRule
 
 
 def predict_distribution(
@@ -54,12 +56,7 @@ def predict_annotators(
     Raises:
         UsageError: if the adapter knows no annotators.
     """
-    if adapter.rule.annotator_index(adapter.model, []) is None:
-        raise UsageError(
-            f"this adapter ({adapter.task.method}) knows no annotators.",
-            fix="Train with --method dcpc, an annotator_mode other than none (the preset paper has none), and data "
-            "with an annotator_id column; or predict the distribution.",
-        )
+    _check_annotators(adapter)
     _, own = predict_judgements(
         adapter, items, item_codes, annotators, batch_size=batch_size, progress=progress
     )
@@ -98,9 +95,75 @@ def predict_judgements(
         UsageError: if the items do not have the columns that training saw.
         ModelError: if a prediction is no number, as after a training that diverged.
     """
-    numbers = adapter.rule.annotator_index(adapter.model, list(annotators))
     n_labels = len(adapter.task.labels)
-    of_items, own = np.zeros((len(items), n_labels)), np.zeros((len(item_codes), n_labels))
+    return _predicted(
+        adapter, items, item_codes, annotators, adapter.rule.predict, n_labels, batch_size, progress
+    )
+
+
+@torch.no_grad()
+def predict_registers(
+    adapter: TrainedAdapter,
+    items: pd.DataFrame,
+    item_codes: np.ndarray,
+    annotators: Sequence[str],
+    *,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> np.ndarray:
+    """What given annotators would answer on given items, and in which register.
+
+    Args:
+        adapter: trained with `registers` (`dcpc.tasks.LabelWords`).
+        items: I rows, as for `predict_distribution`.
+        item_codes: position in `items` of each judgement, int [J].
+        annotators: annotator id of each judgement, J of them.
+        batch_size: items per forward pass.
+        progress: show a progress bar.
+
+    Returns:
+        Probabilities [J, C, G] of answers in registers; each judgement's sum to 1.
+
+    Raises:
+        UsageError: the adapter has no registers, or knows no annotators.
+    """
+    rule = adapter.rule
+    if not isinstance(rule, RegisterRule):
+        raise UsageError(
+            "this adapter has not learned in which register answers are written.",
+            fix="Train with `registers` in the recipe's task, and data with a column `register`.",
+        )
+    _check_annotators(adapter)
+    n_pairs = len(adapter.task.labels) * len(rule.registers)
+    _, own = _predicted(
+        adapter, items, item_codes, annotators, rule.predict_pairs, n_pairs, batch_size, progress
+    )
+    assert own is not None  # the adapter knows annotators
+    return own.reshape(len(own), -1, len(rule.registers))
+
+
+def _check_annotators(adapter: TrainedAdapter) -> None:
+    if adapter.rule.annotator_index(adapter.model, []) is None:
+        raise UsageError(
+            f"this adapter ({adapter.task.method}) knows no annotators.",
+            fix="Train with --method dcpc, an annotator_mode other than none (the preset paper has none), and data "
+            "with an annotator_id column; or predict the distribution.",
+        )
+
+
+def _predicted(
+    adapter: TrainedAdapter,
+    items: pd.DataFrame,
+    item_codes: np.ndarray,
+    annotators: Sequence[str],
+    predict: Callable[..., Predicted],
+    n_classes: int,
+    batch_size: int,
+    progress: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """What `predict` says of items [I, C] and of judgements [J, C]."""
+    numbers = adapter.rule.annotator_index(adapter.model, list(annotators))
+    of_items, own = np.zeros((len(items), n_classes)), np.zeros((len(item_codes), n_classes))
     for rows, tokens in batches(adapter, items, batch_size, progress):
         chosen = np.flatnonzero(np.isin(item_codes, rows))  # judgements of this batch
         who = at = None
@@ -108,7 +171,7 @@ def predict_judgements(
             position = pd.Series(np.arange(len(rows)), index=rows)
             at = torch.tensor(position[item_codes[chosen]].to_numpy()).to(adapter.device)
             who = numbers[torch.from_numpy(chosen).to(numbers.device)].to(adapter.device)
-        found = adapter.rule.predict(adapter.model, tokens, who, at)
+        found = predict(adapter.model, tokens, who, at)
         of_items[rows] = found.items.exp().cpu().numpy()
         if found.judgements is not None:
             own[chosen] = found.judgements.exp().cpu().numpy()

@@ -16,7 +16,7 @@ from dcpc.data.readers.assemble import assemble_items
 from dcpc.data.reading import Reading
 from dcpc.errors import UsageError
 from dcpc.evaluation.decision import decide_labels
-from dcpc.prediction.predict import predict_annotators, predict_distribution
+from dcpc.prediction.predict import predict_annotators, predict_distribution, predict_registers
 
 Form = Literal["consensus", "distribution", "annotators"]
 """One label per item; its label and the share of annotators expected to choose each; or every annotator's label."""
@@ -110,12 +110,19 @@ def _annotator_table(
             fix=f"Predict fewer items at a time: at most {LARGEST_CROSS // len(known):,}.",
         )
     codes, who = np.repeat(np.arange(len(rows.items)), len(known)), known * len(rows.items)
-    probabilities = predict_annotators(
-        adapter, rows.items, codes, who, batch_size=batch_size, progress=progress
-    )
-    own = probabilities.reshape(len(rows.items), len(known), -1)[item].reshape(n_rows, -1)  # [R·A, C]
-    labels = np.array(adapter.task.labels, dtype=object)
+    registers = list(getattr(adapter.shape, "registers", ()))
+    predict = predict_registers if registers else predict_annotators
+    found = predict(adapter, rows.items, codes, who, batch_size=batch_size, progress=progress)
+    found = found.reshape(*found.shape[:2], -1)  # [I·A, C, G], without registers [I·A, C, 1]
+    own = found.reshape(len(rows.items), len(known), *found.shape[1:])[item]
+    own = own.reshape(n_rows, *found.shape[1:])  # [R·A, C, G]
+    labels, p = np.array(adapter.task.labels, dtype=object), own.sum(axis=2)
     table = table.iloc[np.repeat(np.arange(len(table)), len(known))].reset_index(drop=True)
-    return table.assign(
-        annotator_id=known * len(item), label=labels[own.argmax(axis=1)], probability=own.max(axis=1)
+    table = table.assign(
+        annotator_id=known * len(item), label=labels[p.argmax(axis=1)], probability=p.max(axis=1)
     )
+    if not registers:
+        return table
+    of_register = own.sum(axis=1)  # [R·A, G]
+    names = np.array(registers, dtype=object)[of_register.argmax(axis=1)]
+    return table.assign(register=names, register_probability=of_register.max(axis=1))

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -121,6 +122,18 @@ class TaskShape(BaseModel, ABC):
     def notes(self, annotations: Annotations) -> Sequence[str]:
         """What is odd about the judgements to train on, one sentence each, to be shown to the user."""
         return ()
+
+    def judged(self, annotations: Annotations) -> np.ndarray:
+        """Which logit each judgement speaks for, int [J]: its label's, unless `logit_names` are others.
+
+        Raises:
+            DataError: a judgement speaks for none.
+        """
+        return annotations.label_codes
+
+    def logit_names(self, labels: Sequence[str]) -> list[str]:
+        """What the logits are of, in their order: the labels, unless a rule of the shape's own says otherwise."""
+        return list(labels)
 
     def own_rule(
         self, train: Annotations, objective: ObjectiveConfig, adapter: Mapping[str, Any]

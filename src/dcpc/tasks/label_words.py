@@ -3,30 +3,35 @@
     logit_c = log Σ_w p(w | prompt)        over the words w of label c
 
 No head is trained, so that what the model knows of the words counts from the first step. A label may have several
-words, as an answer that is written in registers (yes: Yes, Yeah, Indeed), whose probabilities add up.
+words (yes: Yes, Yeah, Indeed), whose probabilities add up. Where it is known in which register each judgement was
+written, registers are learned as well: `dcpc.training.registers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dcpc.data.annotations import ITEM_COLUMNS
-from dcpc.errors import LabelError, UsageError
+from dcpc.errors import DataError, LabelError, UsageError
 from dcpc.models import load_language_model
 from dcpc.names import first_of
+from dcpc.objective import ObjectiveConfig
 from dcpc.tasks.base import Encoded, Scored, TaskShape, refuse_candidates, token_limit
 from dcpc.tasks.continuations import NEVER, prompts_and_continuations, score_continuations
 from dcpc.tasks.prompts import PromptTemplate, check_slots, encoded_prompts
 
 if TYPE_CHECKING:
     from dcpc.data import Annotations
+    from dcpc.training.rule import LearningRule
 
 QUESTION = "Which label fits: {labels}?"
 TEMPLATES = {
@@ -37,6 +42,8 @@ TEMPLATES = {
     ),
 }
 """By the columns of the items, unless one is given."""
+COLUMN = "register"
+"""Of the judgements' table: the register in which each was written, where the task has registers."""
 ANSWER = "\nAnswer:"
 """Ends such a template where prompts are no chats."""
 
@@ -46,8 +53,11 @@ class LabelWords(TaskShape):
 
     Attributes:
         words: the words of each label; empty takes the labels themselves.
+        registers: register → label → its words in that register, instead of `words`. The data then have a column
+            `register`; a person's register is learned with their answers, and labels add up over registers.
         template: of the prompt, with the slots `{text}`, `{text_pair}`, `{response_a}`, `{response_b}` (all columns
-            that there are must have theirs) and `{labels}`, the first word of every label; None for a plain one.
+            that there are must have theirs) and `{labels}`, the first word of every label, with registers the label
+            itself; None for a plain one.
         system: system prompt; None for the chat template's own.
         chat: whether prompts go through the tokenizer's chat template; None wherever it has one.
         normalise: divide a word's log-likelihood by its number of tokens.
@@ -56,11 +66,20 @@ class LabelWords(TaskShape):
 
     name: Literal["label-words"] = "label-words"
     words: dict[str, list[str]] = Field(default_factory=dict)
+    registers: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
     template: str | None = None
     system: str | None = None
     chat: bool | None = None
     normalise: bool = False
     end_token: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> LabelWords:
+        if self.registers and len(self.registers) < 2:
+            raise ValueError("names one register, and they are told apart")
+        if self.registers and self.words and self.words != self._words_of_registers(self.words):
+            raise ValueError("has words and registers; one of the two is needed")
+        return self
 
     def load(
         self, base_model: str, labels: Sequence[str], **options: Any
@@ -72,11 +91,13 @@ class LabelWords(TaskShape):
         """Refuse words for other labels than the data have, and a template that leaves out a column.
 
         Raises:
-            DataError: there are candidates.
+            DataError: there are candidates; or judgements do not say their register.
             LabelError: labels and words do not match.
             UsageError: the template does not fit.
         """
         refuse_candidates(annotations)
+        if self.registers:
+            self._check_registers(annotations)
         if self.words and set(self.words) != set(annotations.labels):
             raise LabelError(
                 f"words are given for the labels {first_of(list(self.words), 5)}, but the data have "
@@ -93,6 +114,8 @@ class LabelWords(TaskShape):
             UsageError: a word has no tokens, or words cannot be told apart.
         """
         words = {label: self.words.get(label) or [label] for label in annotations.labels}
+        if self.registers:
+            words = self._words_of_registers(annotations.labels)
         template = self.template
         if template is None:
             columns = tuple(name for name in ITEM_COLUMNS if name in annotations.table)
@@ -122,14 +145,86 @@ class LabelWords(TaskShape):
     def forward(
         self, model: nn.Module, tokens: dict[str, Tensor], *, states: bool = False, **preference: Any
     ) -> Scored:
-        """Logits [B, C] of the labels: the log of the sum of their words' likelihoods."""
+        """Logits [B, C] of the labels: the log of the sum of their words' likelihoods.
+
+        With G registers [B, C·G], a label's registers side by side.
+        """
         found = score_continuations(model, tokens, states=states, normalise=self.normalise, **preference)
+        sizes = [len(words) for words in self._classes()]
         label = torch.tensor(
-            [code for code, words in enumerate(self.words.values()) for _ in words],
-            device=found.scores.device,
+            [code for code, size in enumerate(sizes) for _ in range(size)], device=found.scores.device
         )  # [R]
-        logits = added_up(found.scores, label, len(self.words))
+        logits = added_up(found.scores, label, len(sizes))
         return Scored(logits, found.styles, found.states)
+
+    def logit_names(self, labels: Sequence[str]) -> list[str]:
+        """The labels, or every label in every register."""
+        if not self.registers:
+            return list(labels)
+        return [f"{label}, {register}" for label in labels for register in self.registers]
+
+    def judged(self, annotations: Annotations) -> np.ndarray:
+        """Its label's logit, or that of the label in the register in which the judgement was written, int [J]."""
+        if not self.registers:
+            return annotations.label_codes
+        self._check_registers(annotations)
+        place = {name: number for number, name in enumerate(self.registers)}
+        registers = annotations.table[COLUMN].map(place).to_numpy(dtype=np.int64)
+        return annotations.label_codes * len(self.registers) + registers
+
+    def own_rule(
+        self, train: Annotations, objective: ObjectiveConfig, adapter: Mapping[str, Any]
+    ) -> tuple[LearningRule | None, dict[str, Any]]:
+        """With registers, that answers are learned in them; see `TaskShape.own_rule`."""
+        return self._register_rule(objective), dict(adapter)
+
+    def loaded_rule(self, folder: Path) -> LearningRule | None:
+        """With registers, that answers are read over them."""
+        return self._register_rule(ObjectiveConfig.preset("none"))
+
+    def _register_rule(self, objective: ObjectiveConfig) -> LearningRule | None:
+        from dcpc.training.registers import RegisterRule
+
+        return RegisterRule(objective, list(self.registers)) if self.registers else None
+
+    def _classes(self) -> list[list[str]]:
+        """The words of every logit."""
+        if not self.registers:
+            return list(self.words.values())
+        return [self.registers[register][label] for label in self.words for register in self.registers]
+
+    def _words_of_registers(self, labels: Iterable[str]) -> dict[str, list[str]]:
+        return {
+            label: [word for own in self.registers.values() for word in own.get(label, ())]
+            for label in labels
+        }
+
+    def _check_registers(self, annotations: Annotations) -> None:
+        for register, words in self.registers.items():
+            if set(words) != set(annotations.labels) or not all(words.values()):
+                raise LabelError(
+                    f"the register `{register}` has words for {first_of(list(words), 5)}, but the labels are "
+                    f"{first_of(list(annotations.labels), 5)}.",
+                    fix="Give every register words for every label and no other.",
+                )
+        known = ", ".join(self.registers)
+        if COLUMN not in annotations.table:
+            raise DataError(
+                f"the task has registers, and there is no column `{COLUMN}` that says in which one each judgement "
+                "was written.",
+                where=annotations.source,
+                fix=f"Add the column, with {known}; or train with --words.",
+            )
+        given = annotations.table[COLUMN].astype(object)
+        odd = ~given.isin(list(self.registers))
+        if odd.any():
+            first = given[odd].iloc[0]
+            raise DataError(
+                f"{int(odd.sum()):,} of {len(given):,} judgements have a register that the task does not name; the "
+                f'first is "{first}".',
+                where=annotations.source,
+                fix=f"Registers are: {known}. Name words for further ones, or leave these judgements out.",
+            )
 
     def continuations(self, prompt: PromptTemplate) -> list[list[int]]:
         """Tokens of all words, label by label.
@@ -160,7 +255,7 @@ class LabelWords(TaskShape):
         return [tokens + end for tokens in ids]
 
     def _prompt(self, tokenizer: PreTrainedTokenizerBase) -> PromptTemplate:
-        firsts = [words[0] for words in self.words.values()]
+        firsts = list(self.words) if self.registers else [words[0] for words in self.words.values()]
         return PromptTemplate(
             self.template or TEMPLATES["text",], tokenizer, firsts, system=self.system, chat=self.chat
         )

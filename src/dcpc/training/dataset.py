@@ -48,7 +48,7 @@ class ItemDataset(Dataset[dict[str, Any]]):
         annotators = numbers[annotations.annotator_codes]  # [J]; code −1 reads the last entry, −1
         order = np.argsort(annotations.item_codes, kind="stable")
         starts = np.searchsorted(annotations.item_codes[order], np.arange(1, annotations.n_items))
-        self._labels = np.split(annotations.label_codes[order], starts)
+        self._labels = np.split(self.shape.judged(annotations)[order], starts)
         self._annotators = np.split(annotators[order], starts)
         weights = annotations.weights
         self._weights = None if weights is None else np.split(weights[order].astype(np.float32), starts)
