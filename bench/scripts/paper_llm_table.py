@@ -24,6 +24,7 @@ PAPER: dict[str, dict[str, float]] = {
 COLUMNS = {
     "SST-2-P": ("sst-2-p", "sst2", "pool=sst-2-p@0.2"),
     "COPA-BS": ("copa-bs", "copa", "pool=copa-bs@0.1"),
+    "BoolQ-PS": ("boolq-ps", "boolq-ps", "written=boolq-ps"),
 }
 """Twin → its name in the paper's figures, and data set and condition of the store."""
 METHODS = {
@@ -35,6 +36,12 @@ METHODS = {
     "all-layer-probe": "all-layer probe",
     "dcpc-paper": "DCPC `paper`",
     "dcpc": "DCPC `default`",
+}
+ABLATION = {
+    "dcpc-paper": "DCPC `paper`",
+    "dcpc-paper-no-pcm": "without the correction module",
+    "dcpc-paper-no-alignment": "without alignment",
+    "dcpc-paper-no-ambiguity": "without L_amb",
 }
 HEAD = """\
 # The paper's experiment on a language model
@@ -83,7 +90,27 @@ def page() -> str:
         len(d["conditions"] or plan["suite"]["conditions"]) for d in plan["suite"]["datasets"]
     )
     done = len(found)
-    return HEAD.format(**caps) + table + "\n\n" + _read(found, n_seeds, done, planned)
+    return HEAD.format(**caps) + table + "\n\n" + _parts(found) + _read(found, n_seeds, done, planned)
+
+
+def _parts(found: dict[tuple[str, str, str], list[dict[str, Any]]]) -> str:
+    """What the published form is without each of its parts, as far as that was run."""
+    columns = {n: (d, c) for n, (_, d, c) in COLUMNS.items() if (d, c, "dcpc-paper-no-pcm") in found}
+    if not columns:
+        return ""
+    head = [
+        "",
+        "trained",
+        *(f"{name}{what}" for name in columns for what in (", accuracy", ", cross-entropy")),
+    ]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for method, title in ABLATION.items():
+        cells = [found.get((*key, method), []) for key in columns.values()]
+        size = next((f"{each[0]['parameters']:,}" for each in cells if each), "–")
+        figures = [(_mean(each, "accuracy", 100, 1), _mean(each, "cross_entropy", 1, 3)) for each in cells]
+        lines.append([title, size, *(figure for pair in figures for figure in pair)])
+    table = "\n".join(f"| {' | '.join(row)} |" for row in lines)
+    return f"## Do the parts earn their place?\n\n{table}\n\n"
 
 
 def _mean(records: list[dict[str, Any]], metric: str, factor: float, digits: int) -> str:
@@ -115,9 +142,9 @@ In the paper it leads; here its place is {place} of {len(ranked)}, {_apart(ranke
 
 **What was cut.** {done} of {planned} cells per seed of the suite `paper-llm-cut` were run, with {seeds} seed: nothing
 here is called better or worse, and intervals ([the store's page](results/paper-llm-cut.md)) speak of the test items
-only. Missing are full fine-tuning, DoRA, prompt tuning and DCPC on low-rank updates, and RTE, BoolQ and ReCoRD: the
-suite `paper-llm` has them, with a search, for about half a day of two idle cores. Neither has BoolQ-PS and ReCoRD-R,
-which change how something is written and no label, nor Alpaca, whose replies are measured in [writing](write.md).
+only. Missing are full fine-tuning, DoRA, prompt tuning and DCPC on low-rank updates, and RTE and ReCoRD: the
+suite `paper-llm` has them and ReCoRD-R, with a search, for about half a day of two idle cores. Alpaca-IS has replies
+and no labels, and is measured in [writing](write.md).
 
 ```sh
 dcpc-bench run paper-llm-cut --data-folder DATA --output runs/paper-llm-cut   # goes on where it was stopped

@@ -138,6 +138,41 @@ def test_a_group_that_is_not_there_is_named_with_those_that_are(condition: str, 
     assert re.search(message, str(error.value).replace("\n", " "))
 
 
+def record(folder: Path, **suite: object) -> CellData:
+    rows = {
+        "passage": [f"Ann met Bob in town {i}." for i in range(60)],
+        "query": [f"It wasn't far, and @placeholder did not go {i}." for i in range(60)],
+        "entities": [["Ann", "Bob"]] * 60,
+        "answers": [["Ann"]] * 60,
+    }
+    pd.DataFrame(rows).to_parquet(folder / "record.parquet")
+    dataset = Dataset(name="record", path="record.parquet", task={"name": "choose"})
+    source = load_source(dataset, folder)
+    return cell_data(source, dataset, "written=record-r", 0, fake_suite(**suite))
+
+
+def test_queries_are_written_in_the_registers_of_who_asks_and_the_test_as_it_was(tmp_path: Path) -> None:
+    split = record(tmp_path, caps={"train": 30, "validation": 9, "test": 12}).split
+    assert split.test.items["text_pair"].str.startswith("It wasn't far, and @placeholder did not").all()
+    train = split.train.table
+    marks = {
+        "plain": "was not far, .* did not",
+        "informal": "wasn't far, .* didn't",
+        "attributed": ": It wasn't",
+    }
+    assert set(train["register"]) == set(marks)
+    for register, mark in marks.items():
+        own = train[train["register"] == register]
+        assert own["text_pair"].str.contains(mark).all()
+    assert (train.groupby("annotator_id")["register"].nunique() == 1).all()
+    assert "register" in split.validation.table
+
+
+def test_an_item_that_is_rewritten_has_one_judgement(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="labels_per_item: 1"):
+        record(tmp_path, labels_per_item=2, caps={"train": 30, "validation": 9, "test": 12})
+
+
 def test_the_control_has_annotators_and_no_conflict() -> None:
     control = case("clean")
     assert control.train_noise == 0
@@ -200,12 +235,12 @@ def test_entities_are_the_candidates_of_a_query(tmp_path: Path) -> None:
         "entities": ["Ann", "Bob", "Ann Lee"],
         "answers": ["Ann Lee"],
     }
-    pd.DataFrame([row, row | {"query": "No such mark."}]).to_json(
+    pd.DataFrame([row, row | {"query": "No such mark."}, row | {"entities": None}]).to_json(
         tmp_path / "record.jsonl", orient="records", lines=True
     )
     task = {"name": "choose", "placeholder": "@placeholder"}
     items = load_source(Dataset(name="record", path="record.jsonl", task=task), tmp_path).items
-    assert len(items) == 1  # the other has no place for an answer
+    assert len(items) == 1  # the others have no place for an answer, or no entities
     assert json.loads(items.table["choices"][0]) == ["Ann Lee", "Bob"]  # `Ann` is a name of the answer
     assert items.labels[items.codes[0]] == "choice1"
 

@@ -12,6 +12,7 @@ from dcpc_bench.methods import METHODS
 from dcpc_bench.rig.cell_data import cell_data
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.suite import check_names, load_suite, make_suite, parse_suite, suite_names
+from dcpc_bench.source_tasks.registers import BOOLQ_REGISTERS
 
 PLAIN = "datasets: [d]\nmethods: [lora, dcpc]\nreference: dcpc\n"
 
@@ -29,7 +30,7 @@ def test_the_suites_of_the_package_name_known_methods_and_pools() -> None:
             "shift-rte",
             "shift-full",
         ),
-        *("ablation", "paper-llm", "paper-llm-cut"),
+        *("ablation", "paper-llm", "paper-llm-cut", "head-or-words"),
     ]
     for name in suite_names():
         check_names(load_suite(name))
@@ -69,6 +70,8 @@ def test_the_small_suites_cover_what_the_protocol_asks_for() -> None:
         assert sum(c.startswith(f"pool={pool}@") for c in shift.conditions) == 3
     parts = {m for m in METHODS if m.startswith(("dcpc-no-", "dcpc-with-"))}
     assert parts < set(ablation.methods)
+    parts |= {m for m in METHODS if m.startswith("dcpc-paper-no-")}  # those of `paper-llm-cut`
+    parts |= {m for m, method in METHODS.items() if method.on == "prompt"}  # these suites are of an encoder
     for name in ("real-full", "shift-full"):
         full = load_suite(name)
         assert full.seeds == 5
@@ -170,3 +173,13 @@ def test_small_suites_fit_the_real_data(shared_data: Path, name: str) -> None:
             assert 2 <= case.split.train.n_classes <= 5
             if "@" in text:
                 assert case.train_noise == pytest.approx(float(text.partition("@")[2]), abs=0.03)
+
+
+def test_the_suites_of_the_paper_read_boolq_in_the_registers_that_its_annotators_write() -> None:
+    for name in ("paper-llm", "paper-llm-cut"):
+        task = load_suite(name).dataset("boolq-ps").task
+        assert task is not None
+        assert task["registers"] == {
+            register: {label: list(phrases) for label, phrases in words.items()}
+            for register, words in BOOLQ_REGISTERS.items()
+        }

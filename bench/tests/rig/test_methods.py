@@ -34,6 +34,7 @@ NAMES = (
     *("crowd-layer", "annotator-embeddings", "annotator-heads"),
     *("dcpc", "dcpc-paper", "dcpc-low-rank", "dcpc-readout"),
     *("dcpc-no-annotators", "dcpc-no-readout"),
+    *("dcpc-paper-no-pcm", "dcpc-paper-no-alignment", "dcpc-paper-no-ambiguity"),
     *(
         "dcpc-with-pcm",
         "dcpc-with-ambiguity",
@@ -52,9 +53,10 @@ KNOW_ANNOTATORS = {
     "annotator-embeddings",
     "annotator-heads",
 }
-KNOW_ANNOTATORS |= {name for name in METHODS if name.startswith("dcpc")} - {
-    "dcpc-paper",
-    "dcpc-no-annotators",
+KNOW_ANNOTATORS |= {
+    name
+    for name in METHODS
+    if name.startswith("dcpc") and not name.startswith(("dcpc-paper", "dcpc-no-annotators"))
 }
 
 
@@ -189,3 +191,24 @@ def test_the_readout_alone_and_the_adapter_alone_are_one_method_taken_apart(
     assert shares == {"dcpc-readout": [0.0, 1.0], "dcpc-no-readout": [1.0, 0.0]}
     np.testing.assert_allclose(effects["dcpc-readout"], effects["dcpc-no-readout"], atol=1e-5)
     assert effects["dcpc-readout"].any()
+
+
+def test_the_paper_without_its_module_trains_less_and_without_a_term_as_much(
+    settings: TrainingSettings, split: tuple[Annotations, Annotations]
+) -> None:
+    trained = {
+        name: METHODS[name].train(*split, settings.model_copy(update={"epochs": 4}), {}, seed=0)
+        for name in FORMS
+        if name.startswith("dcpc-paper")
+    }
+    sizes = {name: fitted.parameters for name, fitted in trained.items()}
+    assert sizes["dcpc-paper-no-pcm"] < sizes["dcpc-paper"]
+    assert sizes["dcpc-paper-no-alignment"] == sizes["dcpc-paper-no-ambiguity"] == sizes["dcpc-paper"]
+
+    def term(form: str, name: str) -> float:
+        return max(float(entry[f"loss_{name}"]) for entry in trained[form].history if "loss" in entry)
+
+    assert term("dcpc-paper", "alignment") > 0
+    assert term("dcpc-paper-no-alignment", "alignment") == 0
+    assert term("dcpc-paper-no-pcm", "alignment") == term("dcpc-paper-no-pcm", "preference") == 0
+    assert term("dcpc-paper-no-ambiguity", "preference") > 0

@@ -13,4 +13,18 @@ def test_a_column_that_was_not_run_says_so(monkeypatch) -> None:
     kept = {key: cells for key, cells in paper_llm_table.cells().items() if key[0] == "sst2"}
     monkeypatch.setattr(paper_llm_table, "cells", lambda: kept)
     row = next(line for line in paper_llm_table.page().splitlines() if line.startswith("| LoRA"))
-    assert row.endswith("| 86.9 | not run | not run |")
+    assert "| 86.9 | not run | not run |" in row
+
+
+def test_parts_are_shown_once_they_were_run(monkeypatch) -> None:
+    kept = paper_llm_table.cells()
+    of_whole = kept["sst2", "pool=sst-2-p@0.2", "dcpc-paper"]
+    monkeypatch.setattr(
+        paper_llm_table,
+        "cells",
+        lambda: {**kept, ("sst2", "pool=sst-2-p@0.2", "dcpc-paper-no-pcm"): of_whole},
+    )
+    lines = paper_llm_table.page().splitlines()
+    row = next(line for line in lines if line.startswith("| without the correction module"))
+    assert f"{100 * of_whole[0]['metrics']['accuracy']:.1f}" in row
+    assert next(line for line in lines if line.startswith("| without alignment")).count("not run") == 2

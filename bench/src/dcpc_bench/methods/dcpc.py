@@ -16,8 +16,10 @@ def _form(
     searched: bool = True,
     **training: Any,
 ) -> Method:
-    """A form of DCPC; ablations (`dcpc-no-…`, `dcpc-with-…`) are trained with the setting of the whole."""
+    """A form of DCPC; ablations (`dcpc-no-…`, `dcpc-with-…`, `dcpc-paper-no-…`) have the setting of the whole."""
     whole = "dcpc" if name.startswith(("dcpc-no-", "dcpc-with-")) else None
+    if name.startswith("dcpc-paper-no-"):
+        whole = "dcpc-paper"
     return Method(
         name,
         "this project",
@@ -33,6 +35,11 @@ def _form(
 
 def _given(name: str, what: str, **objective: float) -> Method:
     return _form(f"dcpc-with-{name}", f"with {what}, which is not in `default`", objective=objective)
+
+
+def _paper_without(name: str, what: str, adapter: Setting | None = None, **objective: float) -> Method:
+    training: dict[str, Any] = {"preset": "paper", "objective": objective}
+    return _form(f"dcpc-paper-no-{name}", f"`paper` without {what}", adapter=adapter, **training)
 
 
 def _counted(*, adapter: float, readout: float) -> RuleOf:
@@ -53,6 +60,15 @@ FORMS = {
     for method in (
         _form("dcpc", "the preset `default`"),
         _form("dcpc-paper", "the equations as written", preset="paper"),
+        _paper_without(
+            "pcm",
+            "the correction module (eq. 10-12), and so without alignment and L_KL, which are about it",
+            adapter={"correction": False},
+            alignment_weight=0.0,
+            preference_weight=0.0,
+        ),
+        _paper_without("alignment", "cross-layer alignment (eq. 7-9)", alignment_weight=0.0),
+        _paper_without("ambiguity", "L_amb (eq. 3-6)", ambiguity_weight=0.0),
         _form("dcpc-low-rank", "the default on the low-rank carrier", adapter={"bottleneck": 0, "rank": 3}),
         _form(
             "dcpc-readout",

@@ -15,6 +15,7 @@ from dcpc_bench.rig.sources import Source
 from dcpc_bench.rig.suite import Caps, Dataset, Suite
 from dcpc_bench.shifts import POOLS, CleanItems, ShiftReport, simulate
 from dcpc_bench.shifts.calibration import calibrate
+from dcpc_bench.source_tasks.writing import written
 from dcpc_bench.statistics.splits import Split, draw_budget, split_by_item
 
 
@@ -137,7 +138,8 @@ def _judge(
 ) -> tuple[Annotations, ShiftReport]:
     """Judgements of a condition's annotators."""
     if asked.pool is None:
-        return simulate(items, POOLS["confusion"](strength=0.0), **size)
+        judged, report = simulate(items, POOLS["confusion"](strength=0.0), **size)
+        return (judged if asked.written is None else written(judged, asked.written, size["seed"])), report
     settings = dict(suite.pools.get(asked.pool, {}))
     make = POOLS[settings.pop("pool", asked.pool)]
     try:

@@ -12,6 +12,7 @@ Shifted = Literal["train", "test", "both"]
 
 _BUDGET = re.compile(r"budget=(1|all)(?:@([1-9]\d*))?")
 _POOL = re.compile(r"pool=([\w-]+)(?::(test|both))?@(0?\.\d+)")
+_WRITTEN = re.compile(r"written=([\w-]+)")
 _GROUPS = re.compile(r"group=([^:=>]+):([^>]+)>([^>]+)")
 
 
@@ -42,6 +43,8 @@ class Condition:
     - `pool=NAME:test@NOISE`: they judge the test items instead, and training sees no conflict;
       `pool=NAME:both@NOISE`: they judge all.
     - `clean`: the same without any conflict, the control.
+    - `written=NAME`: annotators without any conflict write what trains in registers of their own: their answers
+      (`boolq-ps`) or what is asked (`record-r`); see `dcpc_bench.source_tasks.WRITINGS`. The test is as it was.
     - `group=COLUMN:ONE>OTHER`: train on all annotations of the annotators whose COLUMN is ONE, and test on those of
       OTHER; `group=gender:female>male`.
 
@@ -53,6 +56,7 @@ class Condition:
         noise: asked-for share of judgements that differ from the clean label, 0 for the control.
         shifted: which side the pool judges.
         groups: of annotators; None for all.
+        written: name of the way in which the training judgements are written; None for as they are.
     """
 
     text: str
@@ -62,6 +66,7 @@ class Condition:
     noise: float = 0.0
     shifted: Shifted = "train"
     groups: Groups | None = None
+    written: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Condition:
@@ -81,10 +86,13 @@ class Condition:
         if match and 0 < float(match[3]) < 1:
             side = cast("Shifted", match[2] or "train")
             return cls(text, pool=match[1], noise=float(match[3]), shifted=side)
+        match = _WRITTEN.fullmatch(text)
+        if match:
+            return cls(text, written=match[1])
         match = _GROUPS.fullmatch(text)
         if match:
             return cls(text, groups=Groups(match[1], match[2], match[3]))
         raise ValueError(
             f'"{text}" is no condition: write budget=1, budget=all, budget=1@500, clean, pool=NAME@0.3, '
-            "pool=NAME:both@0.3 or group=COLUMN:ONE>OTHER"
+            "pool=NAME:both@0.3, written=NAME or group=COLUMN:ONE>OTHER"
         )

@@ -234,6 +234,7 @@ def suite_names() -> list[str]:
         "ablation",
         "paper-llm",
         "paper-llm-cut",
+        "head-or-words",
     )
     found = {entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
     return [name for name in order if name in found] + sorted(found - set(order))
@@ -306,11 +307,14 @@ def check_names(suite: Suite) -> None:
     """
     from dcpc_bench.methods import METHODS
     from dcpc_bench.shifts import POOLS
+    from dcpc_bench.source_tasks import WRITINGS
 
     for method in suite.methods:
         check_name(method, list(METHODS), "method")
     for dataset in suite.datasets:
         for text in suite.conditions_of(dataset):
-            pool = Condition.parse(text).pool
-            if pool is not None:
-                check_name(suite.pools.get(pool, {}).get("pool", pool), list(POOLS), "pool")
+            asked = Condition.parse(text)
+            if asked.pool is not None:
+                check_name(suite.pools.get(asked.pool, {}).get("pool", asked.pool), list(POOLS), "pool")
+            if asked.written is not None:
+                check_name(asked.written, list(WRITINGS), "way of writing")

@@ -95,7 +95,7 @@ def record_choices(table: pd.DataFrame, most: int = 6) -> CleanItems:
     """ReCoRD as candidates for the `@placeholder` of a query: the answer and other entities of the passage.
 
     Args:
-        table: `passage`, `query`, `entities`, `answers`.
+        table: `passage`, `query`, `entities`, `answers`; rows without entities are left out.
         most: candidates per item; other entities are taken in the order of the file.
 
     Raises:
@@ -107,7 +107,7 @@ def record_choices(table: pd.DataFrame, most: int = 6) -> CleanItems:
     for row, (entities, query, answers) in enumerate(
         zip(table["entities"], table["query"], table["answers"], strict=True)
     ):
-        if not len(answers) or "@placeholder" not in query:
+        if entities is None or not len(answers) or "@placeholder" not in query:
             continue
         answer = str(answers[0])
         others = [str(each) for each in dict.fromkeys(entities) if not _same(str(each), answers)]
@@ -117,6 +117,10 @@ def record_choices(table: pd.DataFrame, most: int = 6) -> CleanItems:
         kept.append(row)
         lists.append(json.dumps(found, ensure_ascii=False))
         codes.append(found.index(answer))
+    if not kept:
+        raise DataError(
+            "ReCoRD's candidates are its entities, and no row has a query, an answer and another entity."
+        )
     chosen = table.iloc[kept].reset_index(drop=True)
     columns = {"item_id": chosen["item_id"], "split": chosen["split"], "text": chosen["passage"]}
     columns |= {"text_pair": chosen["query"], "choices": pd.Series(lists, dtype="str")}
