@@ -128,7 +128,7 @@ def _read(
         (
             (float(_mean(records, "accuracy", 100, 1)), method)
             for (d, c, method), records in found.items()
-            if (d, c) == (dataset, condition)
+            if (d, c) == (dataset, condition) and method in METHODS
         ),
         reverse=True,
     )
