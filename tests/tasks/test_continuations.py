@@ -125,13 +125,16 @@ def test_eager_attention_gives_the_same(kind):
     assert listed(found, RAGGED) == pytest.approx(each_by_itself(model, RAGGED), abs=1e-5, rel=1e-5)
 
 
+@pytest.mark.parametrize("continuations", [SINGLE, RAGGED], ids=["single", "ragged"])
 @pytest.mark.parametrize("config", [LoraConfig, PrefixTuningConfig], ids=["lora", "prefix"])
-def test_pefts_own_adapters_are_scored_too(config):
+def test_pefts_own_adapters_are_scored_too(config, continuations):
     fields = {"num_virtual_tokens": 2} if config is PrefixTuningConfig else {"init_lora_weights": False}
     model = get_peft_model(tiny_language_model(), config(task_type="CAUSAL_LM", **fields)).eval()
     with torch.no_grad():
-        found = score_continuations(model, batch(RAGGED, "left")).scores
-    assert listed(found, RAGGED) == pytest.approx(each_by_itself(model, RAGGED), abs=1e-5, rel=1e-5)
+        found = score_continuations(model, batch(continuations, "left")).scores
+    assert listed(found, continuations) == pytest.approx(
+        each_by_itself(model, continuations), abs=1e-5, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
@@ -194,6 +197,18 @@ def test_the_prompt_goes_through_the_model_once(kind):
     decoder = 3 * 1 + 3 * 3 * 3  # the start alone, then the start and two tokens of each continuation
     expected = {"t5": prompt + decoder, "mamba": 3 * 3 * (9 + 2)}.get(kind, prompt + branches)
     assert sum(seen) == expected
+
+
+def test_words_of_one_token_cost_one_prompt_also_where_every_continuation_has_its_own():
+    seen = []
+    config = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    model = get_peft_model(tiny_language_model(), config).eval()
+    model.get_input_embeddings().register_forward_hook(
+        lambda module, args, output: seen.append(tuple(args[0].shape))
+    )
+    with torch.no_grad():
+        score_continuations(model, batch(SINGLE))
+    assert seen == [(3, 9)]
 
 
 def test_single_tokens_cost_the_logits_of_one_position():

@@ -77,6 +77,8 @@ def score_continuations(
         log_p = _through_decoder(call, prompts, mask, continuations)
     elif continuations.shape[2] == 1 and call.takes_positions:
         log_p = _last_position(call, *left_padded(prompts, mask), continuations)
+    elif continuations.shape[2] == 1:
+        log_p = _own_last_position(call, *right_padded(prompts, mask), continuations)
     elif call.branches(prompts.shape[1] + continuations.shape[2]):
         log_p = _tree(call, *left_padded(prompts, mask), continuations)
     else:
@@ -184,6 +186,17 @@ def _last_position(call: _Call, prompts: Tensor, mask: Tensor, continuations: Te
         mask, keep=1, input_ids=prompts, attention_mask=mask, position_ids=positions(mask), use_cache=False
     )
     last = call.last(output.logits, 1)[:, 0]  # [B, V]
+    return _taken(last, continuations[:, :, 0]).unsqueeze(-1)
+
+
+def _own_last_position(call: _Call, prompts: Tensor, mask: Tensor, continuations: Tensor) -> Tensor:
+    """The same where the model takes no positions: prompts are padded on the right, and each ends where it ends."""
+    n, lengths = prompts.shape[1], mask.sum(dim=1)  # [B]
+    keep = int(n + 1 - lengths.min())
+    output = call(mask, keep=keep, input_ids=prompts, attention_mask=mask, use_cache=False)
+    logits = call.last(output.logits, keep)  # [B, keep, V]
+    at = lengths - 1 - (n - keep)  # [B]
+    last = logits[torch.arange(len(at), device=at.device), at]  # [B, V]
     return _taken(last, continuations[:, :, 0]).unsqueeze(-1)
 
 

@@ -28,7 +28,7 @@ def command(
     ] = None,
     items: Annotated[
         int | None,
-        typer.Option(min=48, max=640, help="Training reviews. [default: 640; with --llm 96]"),
+        typer.Option(min=48, max=640, help="Training reviews. [default: 640; with --llm 80]"),
     ] = None,
     llm: Annotated[
         bool, typer.Option("--llm", help="On the causal language model smollm2, with label words.")
