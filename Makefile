@@ -10,7 +10,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml bench/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable bench
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable 'bench[dev]'
 	touch $@
 
 demo: $(STAMP)

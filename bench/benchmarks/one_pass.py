@@ -10,6 +10,9 @@ of the split (none of the test side) measure. Two adapters are trained per set a
 - adapter: no readout;
 - same-weights: the weights of the frozen readout on the states of the adapted pass;
 - refit: a regression on the adapted states of the training items;
+- distilled: the frozen readout's weights, corrected so that on the adapted states of the training items they say what
+  they say of the frozen ones: a ridge regression that sees no label;
+- distilled-wide: the same, with the choosing and unlabelled items among those that it is fitted on;
 - upper-half: bottlenecks twice as wide behind the upper half of the layers only; the readout reads the layers
   below, which are those of the frozen model in the same pass;
 - upper-half-alone: these bottlenecks without a readout.
@@ -22,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -29,6 +33,7 @@ import numpy as np
 import torch
 from rows import Rows
 from scipy.special import softmax
+from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
 from dcpc import train_adapter
@@ -39,7 +44,7 @@ from dcpc.prediction.predict import batches
 from dcpc.regression.logistic import Judged
 from dcpc.training.frozen_readout import PRIOR_STD, SHARES
 from dcpc.training.predicted import Predicted, judged_loss, predicted
-from dcpc.training.readout_regression import fit_readout
+from dcpc.training.readout_regression import Regression, fit_readout
 from dcpc.tuner import DCPCModel
 from dcpc.tuner.acting import dcpc_tuner
 from dcpc_bench.rig.sources import load_source
@@ -145,6 +150,23 @@ def row(tuner: DCPCModel, measured: Read, logits: Tensor) -> dict[str, float]:
     }
 
 
+def distilled(frozen: Regression, sides: list[Read]) -> Regression:
+    """The readout whose logits of adapted states are those of `frozen` of frozen states, in ridge's compromise.
+
+    W' = W + argmin_V ‖Ẑ(W + V)ᵀ + b' − (Z Wᵀ + b)‖² + λ‖V‖²,   Ẑ, Z: adapted and frozen states, standardised alike.
+    """
+    adapted = np.concatenate([side.adapted for side in sides])
+    wanted = np.concatenate([frozen.logits(side.frozen) for side in sides])
+    inputs = (adapted - frozen.centre) / frozen.spread
+    off = wanted - frozen.logits(adapted)
+    found = RidgeCV(alphas=np.logspace(0, 6, 13)).fit(inputs, off)
+    return replace(
+        frozen,
+        weight=(frozen.weight + found.coef_).astype(np.float32),
+        bias=(frozen.bias + found.intercept_).astype(np.float32),
+    )
+
+
 def ways(
     name: str, tuner: DCPCModel, train: Read, held_out: Read, measured: Read
 ) -> dict[str, dict[str, float]]:
@@ -166,6 +188,9 @@ def ways(
             "same-weights": [whole.logits(side.adapted) for side in sides],
         }
         projected, refit = fits["projected"](), fits["refit"]()
+        for way, fitted_on in (("distilled", [train]), ("distilled-wide", [train, held_out])):
+            corrected = distilled(whole, fitted_on)
+            read[way] = [corrected.logits(side.adapted) for side in sides]
         read["projected"] = [projected.logits(side.frozen @ projection) for side in sides]
         read["refit"] = [refit.logits(side.adapted) for side in sides]
         alone = "adapter"
@@ -196,11 +221,11 @@ def sides(data: Annotations, seed: int) -> tuple[Annotations, Annotations, Annot
     return train, held_out, measured
 
 
-def measure(rows: Rows, data: Annotations, dataset: str, seed: int) -> None:
-    """Train both adapters, and add a row for every way to read them."""
+def measure(rows: Rows, data: Annotations, dataset: str, seed: int, only: tuple[str, ...]) -> None:
+    """Train the adapters, and add a row for every way to read them."""
     train, held_out, measured = sides(data, seed)
     for name, adapter in (("all", {}), ("upper", {"target_modules": UPPER, "bottleneck": 24})):
-        if (dataset, seed, name) in rows:
+        if name not in only or (dataset, seed, name) in rows:
             continue
         started = time.process_time()
         trained = train_adapter(
@@ -230,13 +255,14 @@ def main() -> None:
     )
     parser.add_argument("--data-folder", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path("results/one_pass.jsonl"))
+    parser.add_argument("--adapters", nargs="+", choices=("all", "upper"), default=("all", "upper"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows, suite = Rows(arguments.output, "dataset", "seed", "adapter"), load_suite("sizes")
     for seed, dataset in product(range(SEEDS), SETS):
         source = load_source(suite.dataset(dataset), arguments.data_folder)
         assert source.annotations is not None  # real annotators
-        measure(rows, source.annotations, dataset, seed)
+        measure(rows, source.annotations, dataset, seed, tuple(arguments.adapters))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from dcpc.errors import TrainingError
 from dcpc.fit import train_adapter
 from dcpc.models import load_base_model
 from dcpc.objective import ObjectiveConfig
+from dcpc.pooling import mean_of_tokens
 from dcpc.prediction import predict_distribution
+from dcpc.regression.logistic import Judged
 from dcpc.training import (
     DCPCTrainer,
     DCPCTrainingArguments,
@@ -100,6 +102,54 @@ def test_training_ends_with_a_plain_adapter_that_predicts_the_same_when_loaded(
     np.testing.assert_allclose(
         predict_distribution(loaded, items), predict_distribution(adapter, items), atol=1e-6
     )
+
+
+def passes(model: Any, batch: dict[str, torch.Tensor]) -> int:
+    """Forward passes of the base model that one prediction takes."""
+    seen = []
+    handle = model.get_base_model().register_forward_hook(lambda *_: seen.append(1))
+    with torch.no_grad():
+        model.eval()(**tokens_of(batch))
+    handle.remove()
+    return len(seen)
+
+
+@pytest.mark.parametrize("one_pass", [True, False])
+def test_a_prediction_takes_one_pass_unless_asked_otherwise(tmp_path: Path, one_pass: bool) -> None:
+    trainer = tiny_trainer(tmp_path, objective={"one_pass": one_pass})
+    trainer.train()
+    batch = trainer.data_collator([trainer.train_dataset[3]])
+    assert passes(trainer.model, batch) == (1 if one_pass else 2)
+    assert trainer.model.active_peft_config.readout_states == ("adapted" if one_pass else "frozen")
+
+
+def test_the_last_readout_is_the_regression_on_the_states_of_the_adapters_pass(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path)
+    trainer.train()
+    tuner = dcpc_tuner(trainer.model)
+    model, annotations = trainer.model.eval(), trainer.train_dataset.annotations
+    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(16)])
+    tuner.readout.enabled = False
+    with torch.no_grad():
+        output = model(**tokens_of(batch), output_hidden_states=True)
+    states = torch.cat([mean_of_tokens(s, batch["attention_mask"]) for s in output.hidden_states], dim=-1)
+    names = annotations.annotators[annotations.annotator_codes].tolist()
+    found = fit_readout(
+        Judged(
+            states.numpy(),
+            annotations.item_codes,
+            annotations.label_codes,
+            tuner.annotator_index(names).numpy(),
+            2,
+            annotations.n_classes,
+        )
+    )
+    tuner.readout.enabled = True
+    adapter, readout = tuner.readout.shares.tolist()
+    expected = adapter * output.logits.numpy() + readout * found.logits(states.numpy())
+    with torch.no_grad():
+        said = model(**tokens_of(batch)).logits
+    np.testing.assert_allclose(said.numpy(), expected, atol=1e-3)
 
 
 def test_annotators_keep_the_effects_of_the_regression(

@@ -108,7 +108,7 @@ def test_weights_that_are_no_numbers_are_not_merged() -> None:
     ("fields", "reason"),
     [
         ({"bottleneck": 3, "readout": False}, "bottlenecks are not linear"),
-        ({"rank": 2, "readout": True}, "readout reads the base model"),
+        ({"rank": 2, "readout": True}, "readout reads all layers"),
         ({"num_virtual_tokens": 2, "readout": False}, "prefix is no part of a weight"),
         ({"rank": 2, "correction": True, "readout": False}, "correction module depends on the input"),
     ],

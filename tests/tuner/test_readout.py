@@ -57,6 +57,48 @@ def test_it_adds_its_formula_of_the_frozen_states(correction: bool) -> None:
     torch.testing.assert_close(logits(model), 0.25 * without + 0.75 * expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_it_reads_the_adapters_own_pass_and_leaves_the_output_as_it_was_asked_for(shown: bool) -> None:
+    model = adapted(BERT, readout=True, readout_states="adapted").eval()
+    readout = model.base_model.dcpc_readout["default"]
+    batch = inputs(BERT)
+    readout.enabled = False
+    with torch.no_grad():
+        plain = model(**batch, output_hidden_states=True)
+    readout.enabled = True
+    filled(model)
+    with torch.no_grad():
+        output = model(**batch, output_hidden_states=shown)
+    pooled = torch.cat([mean_of_tokens(s, batch.get("attention_mask")) for s in plain.hidden_states], dim=-1)
+    expected = (pooled - readout.centre) / readout.spread @ readout.weight.T + readout.bias
+    torch.testing.assert_close(output.logits, 0.25 * plain.logits + 0.75 * expected, rtol=1e-4, atol=1e-5)
+    assert (output.hidden_states is not None) == shown
+
+
+def test_states_of_a_large_model_are_sketched_and_come_back_as_they_were_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dcpc.tuner.readout.MOST_STATES", 20)
+    model = adapted(BERT, readout=True).eval()
+    readout = filled(model)
+    assert (readout.n_states, readout.weight.shape) == (96, (3, 20))
+    states = torch.randn(500, 96)
+    sketched = readout.sketch(states)
+    assert sketched.shape == (500, 20)
+    by_hand = torch.zeros(500, 20)
+    for number in range(96):
+        by_hand[:, readout.slots[number]] += readout.signs[number] * states[:, number]
+    torch.testing.assert_close(sketched, by_hand)
+    model.save_pretrained(tmp_path)
+    said = logits(model)
+    with torch.no_grad():
+        saved = load_file(tmp_path / "adapter_model.safetensors")
+    assert {name.rpartition(".")[2] for name in saved if "dcpc_readout" in name} > {"slots", "signs"}
+    torch.testing.assert_close(
+        logits(PeftModel.from_pretrained(base_model(BERT), str(tmp_path)).eval()), said
+    )
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_the_loss_is_that_of_the_logits(enabled: bool) -> None:
     model = adapted(BERT, readout=True).eval()

@@ -34,6 +34,8 @@ class ObjectiveConfig:
         target_correction: largest share of a target that moves to the running consensus; 0 switches it off.
         correction_start: epochs before targets are corrected.
         ema_decay: decay of the averaged adapter weights used at the end; 0 switches averaging off.
+        one_pass: a training ends with a readout of the adapter's own states, so that a prediction takes one pass
+            through the base model; without it the readout stays that of the frozen model, in a second pass.
     """
 
     ambiguity_weight: float = 0.0
@@ -53,6 +55,7 @@ class ObjectiveConfig:
     target_correction: float = 0.0
     correction_start: float = 1.0
     ema_decay: float = 0.0
+    one_pass: bool = True
 
     @property
     def uses_pairs(self) -> bool:

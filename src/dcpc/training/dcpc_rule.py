@@ -69,11 +69,24 @@ class DCPCRule(LearningRule):
             self.annotators_started = True
             start_annotators(self.readout.tuner.annotators, self.readout.effects)
 
-    def finish(self, model: nn.Module, held_out: Iterable[Batch] | None) -> None:
-        """Weigh the readout against the adapter, and let go of the training items."""
-        if self.readout is not None:
+    def finish(
+        self,
+        model: nn.Module,
+        batches: Callable[[], Iterable[Batch]],
+        held_out: Iterable[Batch] | None,
+    ) -> None:
+        """Let the readout read the adapter's own pass, weigh the two, and let go of the training items."""
+        if self.readout is not None and self.data is not None:
+            if self._ends_in_one_pass(self.readout):
+                self.readout.one_pass(model, batches, self.data.annotations)
             self.readout.weigh(model, held_out)
         self.readout = self.data = None
+
+    def _ends_in_one_pass(self, readout: FrozenReadout) -> bool:
+        """Not where parts are measured alone, nor where states hang on the annotator."""
+        if self.shares is not None or step.annotator_mode(readout.tuner) == "prefix":
+            return False
+        return self.config.one_pass and readout.acts
 
     def scored(self, model: nn.Module, tokens: Batch, **preference: Any) -> Scored:
         """A pass over B items; during training, readout and adapter count half each."""

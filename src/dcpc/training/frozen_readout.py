@@ -1,4 +1,4 @@
-"""Fitting the cross-layer readout: a convex regression before training, weighed against the adapter after it.
+"""Fitting the cross-layer readout: a convex regression before training, and again after it, where it is weighed.
 
 1. Before the first step: a logistic ridge regression from the frozen base model's pooled states to the judgements,
    with an effect of every annotator where preferences act on the logits. What strict and lenient annotators differ in
@@ -9,7 +9,11 @@
    the adapter learns what is left when these have explained who judges how. Trained beside it, most of hundreds of
    annotators would have a step or two for their few labels. They go on training where the data are too large to be
    read whole.
-3. After training: logits = β · adapter + α · readout, with the (β, α) to be expected given the held-out judgements
+3. After training the readout is fitted a second time, to the states that the adapter's own pass goes through, so that
+   a prediction takes one pass and not two. Annotators keep their effects. On real annotators this predicted as well
+   as the readout of the frozen states; with the weights that those gave, adapted states say less (docs/research.md,
+   row 40).
+4. logits = β · adapter + α · readout, with the (β, α) to be expected given the held-out judgements
    and a normal prior around one half (the posterior mean over a grid: the most probable pair would jump with a few
    judgements); without any, both count half. The readout keeps the two, and both are one half in checkpoints, so
    that what is saved predicts what was validated.
@@ -34,11 +38,11 @@ from dcpc.regression.logistic import Judged
 from dcpc.tasks import Scored
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.predicted import Predicted, judged_loss, predicted
-from dcpc.training.readout_regression import fit_readout
+from dcpc.training.readout_regression import Regression, fit_readout
 from dcpc.training.rule import Batch, tokens_of
 from dcpc.training.step import annotator_mode
 from dcpc.tuner import DCPCModel
-from dcpc.tuner.acting import dcpc_tuner
+from dcpc.tuner.acting import dcpc_tuner, recorded_pass
 from dcpc.tuner.readout import Shares
 
 MOST_ITEMS, MOST_NUMBERS = 20_000, 2**27
@@ -78,6 +82,8 @@ class FrozenReadout:
     def _hold(self, held: bool) -> None:
         """Switch the readout off, and hold it and the annotators; or back."""
         self.readout.enabled = not held
+        if held:
+            self._read_states("frozen")
         self.readout.requires_grad_(not held)
         if annotator_mode(self.tuner) == "output":
             self.tuner.annotators.hold(held and self.every == 1)
@@ -99,21 +105,48 @@ class FrozenReadout:
         Raises:
             TrainingError: a state is not a number.
         """
+        self.effects = self._fit(model, batches, annotations).effects
+        self._set_shares(self.shares or HALVES)
+        self.fitted = True
+
+    def one_pass(
+        self, model: nn.Module, batches: Callable[[], Iterable[Batch]], annotations: Annotations
+    ) -> None:
+        """Fit again, to the states of the trained adapter's own pass; for the weights that are kept.
+
+        Args:
+            model: trained.
+            batches: goes through the training items.
+            annotations: their judgements.
+        """
+        self._read_states("adapted")
+        self._fit(model, batches, annotations)
+
+    @property
+    def acts(self) -> bool:
+        """Whether it was ever fitted, here or before a training that is resumed at its end."""
+        return self.fitted or bool(self.readout.weight.any())
+
+    def _read_states(self, whose: str) -> None:
+        """Read the states of the `frozen` model or of the `adapted` pass from here on."""
+        config = self.tuner.active_config
+        assert config is not None  # an adapter with a readout acts
+        config.readout_states = whose
+
+    def _fit(
+        self, model: nn.Module, batches: Callable[[], Iterable[Batch]], annotations: Annotations
+    ) -> Regression:
         model.eval()
         states, items = self._read(model, batches)
         model.train()
         if not np.isfinite(states).all():
-            raise TrainingError(
-                "the base model's states of some training items are not finite, so the readout cannot be fitted.",
-                fix="Load the base model in float32 or bfloat16, or set readout=False.",
-            )
+            raise _not_finite(trained=self._reads_own)
         found = fit_readout(self._judged(states, items, annotations))
         with torch.no_grad():
             for name in ("centre", "spread", "weight", "bias"):
                 getattr(self.readout, name).copy_(torch.from_numpy(getattr(found, name)))
-            self._set_shares(self.shares or HALVES)
-        self.fitted, self.effects = True, found.effects
         self._known.clear()
+        return found
 
     def _read(
         self, model: nn.Module, batches: Callable[[], Iterable[Batch]]
@@ -126,11 +159,30 @@ class FrozenReadout:
             )  # by item: batches may be of another size in a resumed training
             if kept.any():
                 tokens = {name: field[kept] for name, field in tokens_of(batch).items()}
-                states.append(self.tuner.frozen_states(through=model, **tokens).cpu().numpy())
+                states.append(self._states(model, tokens).cpu().numpy())
                 items.append(batch["items"][kept].cpu().numpy())
         read = np.concatenate(items)
         order = np.argsort(read)
         return np.concatenate(states)[order], read[order]
+
+    def _states(self, model: nn.Module, tokens: Batch) -> Tensor:
+        """What the readout reads of B items [B,R]."""
+        if self._reads_own:
+            return self._own_pass(model, tokens)[1]
+        return self.tuner.frozen_states(through=model, **tokens)
+
+    @property
+    def _reads_own(self) -> bool:
+        config = self.tuner.active_config
+        return config is not None and config.readout_states == "adapted"
+
+    @torch.no_grad()
+    def _own_pass(self, model: nn.Module, tokens: Batch) -> tuple[Scored, Tensor]:
+        """The adapter's logits of B items without the readout, and what a readout reads on the way [B,R]."""
+        output, styles = recorded_pass(model, tokens, output_hidden_states=True)
+        return Scored(output.logits.float(), styles), self.tuner.states_read(
+            output, tokens.get("attention_mask")
+        )
 
     def _judged(self, states: np.ndarray, items: np.ndarray, annotations: Annotations) -> Judged:
         """The judgements of the items that were read, by the adapter's annotators."""
@@ -164,8 +216,7 @@ class FrozenReadout:
             model: trained.
             held_out: batches with noisy judgements; None for halves.
         """
-        # The weights decide, not `fitted`: a training that is resumed at its end has them from the checkpoint.
-        if self.fitted or self.readout.weight.any():
+        if self.acts:
             self._set_shares(self.shares or self._expected(model, held_out))
         self._hold(False)
         return Shares(*self.readout.shares.tolist())
@@ -205,6 +256,9 @@ class FrozenReadout:
 
     def _both(self, model: nn.Module, tokens: Batch, **preference: Any) -> tuple[Scored, Tensor]:
         """A pass of the adapter alone, and the logits [B,C] of the readout alone."""
+        if self._reads_own:
+            scored, states = self._own_pass(model, tokens)
+            return scored, self.readout(states)
         return self.shape.forward(model, tokens, **preference), self._readout_logits(model, tokens)
 
     @staticmethod
@@ -218,3 +272,16 @@ class FrozenReadout:
         if key not in self._known:
             self._known[key] = self.readout(self.tuner.frozen_states(through=model, **tokens)).detach()
         return self._known[key]
+
+
+def _not_finite(*, trained: bool) -> TrainingError:
+    """The error about states that are no numbers, of the trained adapter or of the base model."""
+    if trained:
+        return TrainingError(
+            "the training has diverged: states of some training items are not finite numbers.",
+            fix="Lower learning_rate.",
+        )
+    return TrainingError(
+        "the base model's states of some training items are not finite, so the readout cannot be fitted.",
+        fix="Load the base model in float32 or bfloat16, or set readout=False.",
+    )

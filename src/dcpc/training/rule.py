@@ -7,7 +7,7 @@ Every method that is trained goes through one trainer and one prediction path; w
     rule.begin(model, data)                     whenever training begins
     rule.start_epoch(model, batches, epoch)     before every epoch
     rule.loss(model, batch, epoch)              a training step
-    rule.finish(model, held_out)                when it has ended, with the weights that are kept
+    rule.finish(model, batches, held_out)       when it has ended, with the weights that are kept
     rule.predict(model, tokens, ...)            what it predicts for items and persons, in validation and afterwards
 """
 
@@ -67,11 +67,17 @@ class LearningRule:
     def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
         """Called before every epoch; `batches()` goes through the training items."""
 
-    def finish(self, model: nn.Module, held_out: Iterable[Batch] | None) -> None:
+    def finish(
+        self,
+        model: nn.Module,
+        batches: Callable[[], Iterable[Batch]],
+        held_out: Iterable[Batch] | None,
+    ) -> None:
         """Called after every training, with the weights that are kept.
 
         Args:
             model: trained.
+            batches: goes through the training items.
             held_out: validation batches; None without a validation set.
         """
 

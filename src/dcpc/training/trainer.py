@@ -194,7 +194,7 @@ class DCPCTrainer(Trainer):
             if isinstance(callback, BestWeights):
                 callback.restore(self.model)
         held_out = None if self.eval_dataset is None else self._batches_of(self.eval_dataset)
-        self.rule.finish(self.model, held_out)
+        self.rule.finish(self.model, self.training_items, held_out)
         return result
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:

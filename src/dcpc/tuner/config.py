@@ -21,6 +21,7 @@ class DCPCType(StrEnum):
 PEFT_TYPE = DCPCType.DCPC
 MERGES = ("parallel", "concat")
 ANNOTATOR_MODES = ("none", "prefix", "output")
+READOUT_STATES = ("frozen", "adapted")
 DEFAULT_BOTTLENECK = 12
 """With the readout and the annotators' effects, about as many numbers as LoRA of rank 4 trains."""
 
@@ -96,10 +97,12 @@ class DCPCConfig(PeftConfig):
             `concat` puts the prefix in front of the text's keys and values, inside one softmax.
         gate: with `concat`, a learned scalar per head, zero at the start, scales what the prefix changes, so
             that a fresh adapter changes nothing. Without it, `concat` is prefix tuning as published.
-        readout: add a linear readout of the pooled states of all layers of the frozen base model to the class
-            logits; it starts at zero, and costs a second pass. `DCPCTrainer` fits it as a convex regression; in other
-            loops it trains with the rest. Only for models that give one row of logits per input; None adds it to
-            those that classify sequences.
+        readout: add a linear readout of the pooled states of all layers to the class logits; it starts at zero.
+            `DCPCTrainer` fits it as a convex regression; in other loops it trains with the rest. Only for models that
+            give one row of logits per input; None adds it to those that classify sequences.
+        readout_states: whose states the readout reads: `frozen`, those of the base model without the adapter, in a
+            pass of their own; `adapted`, those of the adapter's pass. `DCPCTrainer` begins with the first and ends
+            with the second (`ObjectiveConfig.one_pass`), so this says what an adapter or checkpoint was fitted to.
         annotators: ids of the known annotators, in the order of their indices; None where there are none.
         annotator_groups: the group of an annotator, by id. Ids that `annotators` does not list fall back to
             the mean preference of their group.
@@ -146,6 +149,9 @@ class DCPCConfig(PeftConfig):
     )
     readout: bool | None = field(
         default=None, metadata={"help": "Let the frozen layers' pooled states add to the class logits."}
+    )
+    readout_states: str = field(
+        default="frozen", metadata={"help": "Whose states the readout reads: 'frozen' or 'adapted'."}
     )
     annotators: list[str] | None = field(default=None, metadata={"help": "Ids of the known annotators."})
     annotator_groups: dict[str, str] | None = field(
@@ -200,6 +206,11 @@ class DCPCConfig(PeftConfig):
             "Give at most num_virtual_tokens.",
         )
         _require(self.merge in MERGES, f"merge is {self.merge!r}", f"Choose one of {', '.join(MERGES)}.")
+        _require(
+            self.readout_states in READOUT_STATES,
+            f"readout_states is {self.readout_states!r}",
+            f"Choose one of {', '.join(READOUT_STATES)}.",
+        )
         _require(
             self.annotator_mode in ANNOTATOR_MODES,
             f"annotator_mode is {self.annotator_mode!r}",

@@ -86,7 +86,10 @@ class ForwardPass:
         annotator_ids: [B] annotators whose effect the logits get.
         labels: labels of the logits that the tuner changes; the loss is computed after the change.
         record: what the caller wants to know.
-        frozen: pooled states of the base model without the adapter, side by side [B,D], for the readout.
+        read: pooled states that the readout reads, side by side [B,D]; None without one, and until a pass of the
+            adapter's own has gone through them.
+        reads_own: whether the readout reads the states of this very pass.
+        shows_states: whether the caller asked for hidden states too.
         bare: the adapter does not act: the pass is one of the base model alone.
         generating: later calls of the model go on with the styles that this pass has.
         recomputing: a checkpointed layer runs again, in the backward pass.
@@ -104,7 +107,9 @@ class ForwardPass:
     annotator_ids: Tensor | None = None
     labels: Tensor | None = None
     record: PassRecord | None = None
-    frozen: Tensor | None = None
+    read: Tensor | None = None
+    reads_own: bool = False
+    shows_states: bool = False
     bare: bool = False
     generating: bool = False
     recomputing: bool = False

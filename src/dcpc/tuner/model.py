@@ -3,7 +3,7 @@
 What happens in one forward pass:
 
     base model's pre-hook      begin a ForwardPass: padding mask, ε, the annotators' effects;
-                               where there is a readout, a pass without the adapter for its states
+                               where a readout reads the frozen model, a pass without the adapter for its states
       carriers                 see `dcpc.tuner.update_layer`, and `dcpc.tuner.paper` for prefixes and the module
     base model's hook          join the readout, and add the annotators' effect where asked for; end the pass
 
@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
 from dcpc.errors import ModelError, UsageError
-from dcpc.pooling import mean_of_tokens
 from dcpc.tuner.annotators import AnnotatorEffects
 from dcpc.tuner.config import DCPCConfig
 from dcpc.tuner.forward_pass import (
@@ -41,9 +40,12 @@ from dcpc.tuner.forward_pass import (
     pooling_mask,
     positions_of_tokens,
 )
-from dcpc.tuner.readout import CrossLayerReadout
+from dcpc.tuner.readout import CrossLayerReadout, layer_means
 from dcpc.tuner.structure import TunerStructure
 from dcpc.tuner.trial_pass import describe
+
+STATES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
+"""Parts of an output that nobody asked for where the readout did."""
 
 
 class DCPCModel(TunerStructure):
@@ -135,8 +137,11 @@ class DCPCModel(TunerStructure):
         if new.annotator_ids is not None or reads:
             # The loss belongs to the logits that the tuner has changed, so it is computed after the change.
             new.labels = kwargs.pop("labels", None)
-        if reads:
-            new.frozen = self.frozen_states(*args, **kwargs)
+        if reads and config.readout_states == "frozen":
+            new.read = self.frozen_states(*args, **kwargs)
+        elif reads:
+            new.reads_own, new.shows_states = True, bool(given.get("output_hidden_states"))
+            kwargs["output_hidden_states"] = True
         begin(new)
         return args, kwargs
 
@@ -181,7 +186,7 @@ class DCPCModel(TunerStructure):
             carry_styles(output, running.styles)
             if running.record is not None:
                 running.record.styles = self.machinery.styles(running)
-        if running.annotator_ids is None and running.frozen is None:
+        if running.annotator_ids is None and running.read is None and not running.reads_own:
             return output
         return self._with_effects(output, running)
 
@@ -197,14 +202,18 @@ class DCPCModel(TunerStructure):
                 "annotator_ids and the readout need a model that returns logits.",
                 fix="Pass return_dict=True.",
             )
-        if running.frozen is not None and self.readout is not None:
-            if output.logits.shape != (running.frozen.shape[0], len(self.readout.bias)):
+        if running.reads_own:
+            running.read = self.states_read(output, running.mask)
+            if not running.shows_states:
+                output = type(output)(**{name: each for name, each in output.items() if name not in STATES})
+        if running.read is not None and self.readout is not None:
+            if output.logits.shape != (running.read.shape[0], len(self.readout.bias)):
                 raise UsageError(
                     f"The readout adds to one row of {len(self.readout.bias)} class logits per input, but "
                     f"{describe(self.model)} gives logits of shape {list(output.logits.shape)}.",
                     fix="Set readout=False for this base model.",
                 )
-            output["logits"] = self.readout.joined(output.logits, running.frozen)
+            output["logits"] = self.readout.joined(output.logits, running.read)
         if running.annotator_ids is not None:
             items = torch.arange(output.logits.shape[0], device=output.logits.device)
             styles = None if self.machinery is None else self.machinery.styles(running)
@@ -214,7 +223,7 @@ class DCPCModel(TunerStructure):
         return output
 
     def frozen_states(self, *args: Any, through: nn.Module | None = None, **kwargs: Any) -> Tensor:
-        """Pooled states [B,D] of the base model without the adapter, embeddings and layers side by side.
+        """What the readout reads [B,R] of the base model without the adapter.
 
         Args:
             *args: as for the base model.
@@ -232,19 +241,27 @@ class DCPCModel(TunerStructure):
         }
         with torch.no_grad(), inside(ForwardPass(self, bare=True)):
             output = (through or self.model)(**given)
-        hidden = output.get("hidden_states")
-        hidden = output.get("encoder_hidden_states") if hidden is None else hidden
-        mask = pooling_mask(given.get("attention_mask"), None)
-        states = torch.cat(
-            [mean_of_tokens(layer, mask) for layer in hidden or ()] or [torch.empty(0)], dim=-1
-        )
-        if self.readout is not None and states.shape[-1] != len(self.readout.centre):
+        return self.states_read(output, pooling_mask(given.get("attention_mask"), None))
+
+    def states_read(self, output: Any, mask: Tensor | None) -> Tensor:
+        """What the readout reads [B,R] of a pass with hidden states.
+
+        Args:
+            output: of the base model.
+            mask: [B,n] tokens that count; None for all.
+
+        Raises:
+            ModelError: there are no hidden states, or others than the readout was made for.
+        """
+        states, readout = layer_means(output, mask), self.readout
+        assert readout is not None  # nothing else reads
+        if states.shape[-1] != readout.n_states:
             raise ModelError(
-                f"The readout reads {len(self.readout.centre)} numbers from the layers of {describe(self.model)}, "
+                f"The readout reads {readout.n_states} numbers from the layers of {describe(self.model)}, "
                 f"which gives {states.shape[-1]}.",
                 fix="Set readout=False for this base model.",
             )
-        return states
+        return readout.sketch(states)
 
     def generate(
         self, *args: Any, annotator_ids: Tensor | None = None, noise: Tensor | None = None, **kwargs: Any

@@ -322,7 +322,7 @@ class TunerStructure(BaseTuner):
             "its correction module depends on the input": config.correction,
             "its prefix is no part of a weight": config.num_virtual_tokens > 0,
             "its bottlenecks are not linear": bool(config.bottleneck),
-            "its readout reads the base model without the adapter": bool(config.readout),
+            "its readout reads all layers, which no weight does": bool(config.readout),
         }
         if any(reasons.values()):
             raise UsageError(

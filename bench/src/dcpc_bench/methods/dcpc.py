@@ -93,6 +93,7 @@ FORMS = {
         _given("alignment", "alignment (eq. 7-9) and the module that it is about", alignment_weight=0.01),
         _given("style-kl", "L_KL (eq. 12) and the module that it is about", preference_weight=0.01),
         _given("target-correction", "target correction", target_correction=0.5),
+        _given("two-passes", "a readout of the frozen model, in a second pass", one_pass=False),
         _given("average", "averaged weights", ema_decay=0.98),
     )
 }
