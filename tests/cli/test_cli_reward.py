@@ -72,7 +72,10 @@ def test_a_classifier_gives_no_rewards(dcpc: Callable[..., Any], adapter: Path, 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"label": "c"}, "preference labels are a, b and tie"), ({"response_b": " "}, "the text is empty")],
+    [
+        ({"label": "c"}, 'row 5, column "label": "c" is a vote for neither side'),
+        ({"response_b": " "}, "the text is empty"),
+    ],
 )
 def test_bad_votes_are_one_message(
     dcpc: Callable[..., Any], base: str, votes: Path, tmp_path: Path, changes: dict[str, str], message: str

@@ -10,9 +10,10 @@ import torch
 from peft import LoraConfig, PeftConfig
 
 from dcpc.data import Annotations
-from dcpc.errors import UsageError
+from dcpc.errors import DCPCError, UsageError
 from dcpc.preference import RaterConfig, RaterModel
-from dcpc.preference.policy import chosen_dataset, train_policy, vote_dataset
+from dcpc.preference.policy import train_policy
+from dcpc.preference.policy_data import chosen_dataset, vote_dataset
 from dcpc.tuner import DCPCConfig
 from preference.tiny_policy import simulated_votes, tiny_llama, tiny_tokenizer
 
@@ -21,24 +22,27 @@ trl = pytest.importorskip("trl")
 from dcpc.preference.dpo import RaterDPOTrainer  # noqa: E402
 
 LORA = {"r": 4, "target_modules": ["q_proj", "v_proj", "down_proj"], "task_type": "CAUSAL_LM"}
+QUICK = {
+    "max_steps": 2,
+    "report_to": [],
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "save_strategy": "no",
+    "disable_tqdm": True,
+    "logging_steps": 1,
+}
 FAIR = {"r": 1.0, "s": 1.0, "t": 1.0}
 SURE = dict.fromkeys(FAIR, 0.0)
 
 
 def arguments(folder: Path, **changes: Any) -> trl.DPOConfig:
     settings = {
+        **QUICK,
         "output_dir": str(folder),
         "per_device_train_batch_size": 8,
         "per_device_eval_batch_size": 8,
-        "report_to": [],
-        "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "save_strategy": "no",
-        "disable_tqdm": True,
-        "max_steps": 2,
         "learning_rate": 1e-2,
-        "logging_steps": 1,
         "beta": 0.5,
     }
     return trl.DPOConfig(**{**settings, **changes})
@@ -233,7 +237,7 @@ def test_the_log_has_accuracy_margin_kl_and_samples_of_the_policy_beside_the_ref
         model=tiny_llama(tokenizer),
         tokenizer=tokenizer,
         adapter=LoraConfig(**LORA),
-        training={**arguments(tmp_path / "run", **settings).to_dict(), "samples": 2, "sample_tokens": 6},
+        training={**QUICK, "output_dir": str(tmp_path / "run"), **settings, "samples": 2, "sample_tokens": 6},
     )
     evaluated = [entry for entry in policy.history if "eval_rewards/margins" in entry]
     assert len(evaluated) == 2
@@ -262,3 +266,80 @@ def test_the_log_has_accuracy_margin_kl_and_samples_of_the_policy_beside_the_ref
     assert shown[-1] in card
     with pytest.raises(UsageError, match="policy"):
         policy.save(tmp_path / "policy")
+
+
+# Bad input
+
+
+def try_policy(votes: Annotations, folder: Path, **options: Any) -> Any:
+    tokenizer = options.pop("tokenizer", None) or tiny_tokenizer(chat=True)
+    model, settings = tiny_llama(tiny_tokenizer()), {**QUICK, "output_dir": str(folder)}
+    settings |= options.pop("training", {})
+    lora = LoraConfig(**LORA)
+    return train_policy(votes, model=model, tokenizer=tokenizer, adapter=lora, training=settings, **options)
+
+
+def with_table(votes: Annotations, **columns: Any) -> Annotations:
+    return Annotations(votes.table.assign(**columns), votes.labels, votes.scale)
+
+
+def test_votes_that_no_policy_can_learn_from_are_refused(tmp_path: Path) -> None:
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=4, ties=0.3)
+    table = votes.table
+    cases = [
+        ("two equal responses", with_table(votes, response_b=table["response_a"])),
+        ("response is empty", with_table(votes, response_b=" ")),
+        ("all votes are ties", with_table(votes, label="tie")),
+        ("prompt fills the 16 tokens", with_table(votes, text="ask1 " * 20)),
+        ("nominal, not votes", Annotations(table, votes.labels, "nominal")),
+    ]
+    for message, bad in cases:
+        with pytest.raises(DCPCError, match=message):
+            try_policy(bad, tmp_path, training={"max_length": 16})
+
+
+def test_what_is_left_out_and_cut_of_a_policys_pairs_is_counted(tmp_path: Path) -> None:
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=6)
+    table, long = votes.table, "nope1 " * 60
+    pair = table["item_id"]
+    table = table.assign(
+        text=table["text"].mask(pair == "pair 0", "ask1 " * 70),
+        response_a=table["response_a"].mask(pair == "pair 1", long + "please1"),
+        response_b=table["response_b"].mask(pair == "pair 1", long + "please2"),
+    )
+    found = try_policy(Annotations(table, votes.labels, "preference"), tmp_path, training={"max_length": 48})
+    notes = " ".join(found.notes)
+    assert "Left out: 1 pair whose prompt fills the tokens (max_length=48)" in notes
+    assert "2 of 10 responses were too long" in notes
+    assert "1 pair with responses that differ, but not in the tokens" in notes
+
+
+def test_settings_and_tokenizers_that_do_not_fit_a_policy_are_refused(tmp_path: Path) -> None:
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=4)
+    other = tiny_tokenizer(chat=True)
+    other.add_tokens([f"more{i}" for i in range(40)])
+    with_ties = Annotations(votes.table, ("a", "b", "tie"), "preference")
+    for message, options in (
+        ("no field `lerning_rate`", {"training": {"lerning_rate": 1e-3}}),
+        ("learning_rate", {"training": {"learning_rate": "fast"}}),
+        ("belongs to another model", {"tokenizer": other}),
+        ("held-out votes are a, b, tie", {"validation": with_ties}),
+    ):
+        with pytest.raises(UsageError, match=message):
+            try_policy(votes, tmp_path, **options)
+    with pytest.raises(UsageError, match="`ref_model` has no place"):
+        RaterDPOTrainer(
+            tiny_llama(tiny_tokenizer()), RaterModel([], votes.labels), arguments(tmp_path),
+            vote_dataset(votes, tiny_tokenizer()), None, tiny_tokenizer(), LoraConfig(**LORA),
+            ref_model=tiny_llama(tiny_tokenizer()),
+        )  # fmt: skip
+
+
+def test_a_policy_learns_from_graded_votes(tmp_path: Path) -> None:
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=16, ties=0.2)
+    grades = votes.table["label"].map({"a": "-1", "tie": "0", "b": "1"})
+    graded = Annotations(votes.table.assign(label=grades), ("-1", "0", "1"), "ordinal")
+    found = try_policy(graded, tmp_path, training={"max_steps": 12, "learning_rate": 1e-2})
+    steps = [entry["rewards/accuracies"] for entry in found.history if "rewards/accuracies" in entry]
+    assert steps[-1] > 0.8
+    assert len(chosen_dataset(graded, tiny_tokenizer())) == (grades != "0").sum()

@@ -132,7 +132,7 @@ def test_the_tokenizers_padding_side_does_not_matter(adapter: TrainedAdapter, si
 @pytest.mark.parametrize("chat", [False, True])
 def test_one_vote_per_pair_and_no_effects_is_trls_loss(tmp_path: Path, chat: bool) -> None:
     trl = pytest.importorskip("trl")
-    from dcpc.preference.policy import chosen_dataset
+    from dcpc.preference.policy_data import chosen_dataset
 
     votes, _ = simulated_votes(RATERS, SURE, n_pairs=8, votes_per_pair=1)
     assert set(votes.table["label"]) == {"a", "b"}
@@ -470,7 +470,7 @@ def test_the_base_models_dropout_is_off(tmp_path: Path) -> None:
 
 def test_the_log_has_accuracy_and_margin_as_trls_reward_trainer_has_them(llama: str, tmp_path: Path) -> None:
     trl = pytest.importorskip("trl")
-    from dcpc.preference.policy import chosen_dataset
+    from dcpc.preference.policy_data import chosen_dataset
 
     votes, _ = simulated_votes(RATERS, SURE, n_pairs=24, votes_per_pair=1)
     found = trained(llama, votes, validation=votes, training={**EAGER, "logging_steps": 1})
@@ -504,3 +504,14 @@ def test_ties_are_no_part_of_accuracy_and_margin() -> None:
     tally.add(torch.tensor([-3.0]), torch.tensor([-1]))
     assert tally.drained() == {"accuracy": pytest.approx(2 / 3), "margin": pytest.approx(4 / 3)}
     assert tally.drained() == {}, "each log has what came since the last"
+
+
+def test_pairs_that_are_all_alike_and_a_single_response_are_refused(llama: str) -> None:
+    votes = some_votes(12)
+    table = votes.table
+    alike = Annotations(table.assign(response_b=table["response_a"]), votes.labels, "preference")
+    with pytest.raises(DataError, match="two equal responses"):
+        trained(llama, alike)
+    one = Annotations(table.drop(columns="response_b"), votes.labels, "nominal")
+    with pytest.raises(UsageError, match="one response to each prompt"):
+        trained(llama, one)

@@ -130,6 +130,11 @@ def canonical_preferences(labels: pd.Series, source: str) -> pd.Series | None:
     return pd.Series(cast[codes], index=labels.index, name="label", dtype="str")
 
 
+def names_a_side(label: str) -> bool:
+    """Whether a label is one of the synonyms of `a`, `b` and `tie`."""
+    return str(label).lower() in _PREFERENCE
+
+
 def choose_scale(found: Sequence[str], *, has_responses: bool, declared: Scale | None) -> Scale:
     """The scale of the distinct labels `found`: declared, or told from the labels and columns.
 

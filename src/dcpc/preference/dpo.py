@@ -27,6 +27,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 
 from dcpc.errors import UsageError
 from dcpc.pooling import mean_of_tokens
+from dcpc.preference.policy_data import cut_notes
 from dcpc.preference.raters import WEIGHTS, Comparison, RaterModel
 from dcpc.preference.samples import SampledPrompts, as_markdown
 from dcpc.training.checks import check_finite
@@ -74,7 +75,7 @@ class RaterDPOTrainer(DPOTrainer):
         model: a causal language model without adapter.
         raters: who voted; trained with the policy, at a rate of its own.
         args: TRL's arguments; `loss_type` stays `["sigmoid"]`, whose noise model is the raters'.
-        train_dataset: from `dcpc.preference.policy.vote_dataset`.
+        train_dataset: from `dcpc.preference.policy_data.vote_dataset`.
         eval_dataset: held-out pairs, or None.
         processing_class: the tokenizer.
         peft_config: the adapter, any of PEFT's methods or `DCPCConfig`. With `annotator_mode="prefix"` each vote is
@@ -84,8 +85,12 @@ class RaterDPOTrainer(DPOTrainer):
         sample_tokens: most tokens of such a reply.
         **kwargs: as for `trl.DPOTrainer`.
 
+    Attributes:
+        cut_notes: what was cut of the pairs, one sentence each.
+
     Raises:
         UsageError: an argument of TRL's that has no effect here was set.
+        DataError: no pair fits into `max_length`.
     """
 
     def __init__(
@@ -103,6 +108,11 @@ class RaterDPOTrainer(DPOTrainer):
         **kwargs: Any,
     ) -> None:
         _check_arguments(model, args, peft_config)
+        if kwargs.get("ref_model") is not None:
+            raise UsageError(
+                "the reference is the base model with the adapter off, so `ref_model` has no place.",
+                fix="Leave it out, or train with trl.DPOTrainer, where both need the same tokenizer.",
+            )
         self.raters, self.rater_learning_rate = raters, rater_learning_rate
         args.remove_unused_columns = True
         super().__init__(
@@ -115,8 +125,9 @@ class RaterDPOTrainer(DPOTrainer):
             data_collator=kwargs.pop("data_collator", None) or self._collator(args, processing_class),
             **kwargs,
         )
-        # TRL leaves out rows whose prompt fills `max_length`.
-        self.n_pairs, self.n_votes = len(self.train_dataset), sum(map(len, self.train_dataset["votes"]))
+        rows = self.train_dataset  # without those whose prompt fills `max_length`, which TRL leaves out
+        self.cut_notes = cut_notes(rows, len(train_dataset), args.max_length, args.truncation_mode)
+        self.n_pairs, self.n_votes = len(rows), sum(map(len, rows["votes"]))
         self.sampled = self._sampled(samples, sample_tokens)
         self.add_callback(_ZeroGradients(raters))
         self.raters.to(self.accelerator.device)

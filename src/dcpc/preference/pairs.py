@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Chat = list[dict[str, str]]
 """Turns of a conversation, each with `role` and `content`."""
 
+SIDES = ("response_a", "response_b")
 SHOWN_RATERS = 5
 MOST_ALIKE = 5
 """Votes from which on it is said of a rater that all of them are for one side."""
@@ -70,6 +71,46 @@ def response_pairs(items: pd.DataFrame, source: str = "annotations") -> list[tup
     return [(_of_texts(text, a), _of_texts(text, b)) for text, a, b in rows]
 
 
+def checked_pairs(items: pd.DataFrame, source: str = "annotations") -> list[tuple[Response, Response]]:
+    """The two responses of every item, none of them empty; see `response_pairs`.
+
+    Raises:
+        DataError: as there, or a response is empty.
+    """
+    pairs = response_pairs(items, source)
+    for item, pair in zip(items["item_id"], pairs, strict=True):
+        for side, column in zip(pair, SIDES, strict=True):
+            if not side.reply[-1]["content"].strip():
+                raise DataError(
+                    "the response is empty.",
+                    where=f'{source}, item "{item}", column "{column}"',
+                    fix="Fill it in, or remove the item.",
+                )
+    return pairs
+
+
+def check_votes(annotations: Annotations, scale: PreferenceScale) -> None:
+    """Refuse votes that say nothing about which of two responses is better.
+
+    Raises:
+        DataError: nobody chose a side, or only of equal responses; a response is empty, or a pair is none.
+    """
+    signs = np.array(scale.sign)[annotations.label_codes]  # [J]
+    if not signs.any():
+        raise DataError(
+            "all votes are ties: they say nothing about which response is better.",
+            where=annotations.source,
+            fix="Check that this is the label column (--columns label=NAME) and that the file is whole.",
+        )
+    alike = np.array([a.chat == b.chat for a, b in checked_pairs(annotations.items, annotations.source)])
+    if alike[annotations.item_codes[signs != 0]].all():
+        raise DataError(
+            "every pair with a vote for a side has two equal responses: nothing can be learned of rewards.",
+            where=annotations.source,
+            fix="Look whether response_a and response_b name two columns (--columns response_b=NAME).",
+        )
+
+
 def pair_items(annotations: Annotations) -> pd.DataFrame:
     """One row per pair, in the order of `annotations.item_ids`, with the chats where there are any.
 
@@ -97,6 +138,13 @@ def vote_scale(annotations: Annotations, *, lowest_for: str = "a") -> Preference
     if annotations.scale == "preference":
         return PreferenceScale(tuple(annotations.labels))
     pairs = "response_a" in annotations.table or all(name in annotations.table for name in CHATS)
+    given = [name for name in SIDES if name in annotations.table]
+    if len(given) == 1:
+        raise UsageError(
+            f"there is one response to each prompt ({given[0]}), and a vote is between two.",
+            where=source,
+            fix="Name the column of the other: --columns response_a=NAME,response_b=OTHER_NAME.",
+        )
     if annotations.scale != "ordinal" or not pairs:
         raise UsageError(
             f"the labels are {annotations.scale}, not votes between two responses.",

@@ -1,4 +1,4 @@
-"""From votes to a policy: the data sets of DPO with raters and of TRL's own losses, and one call that trains."""
+"""From votes to a policy: one call that trains by DPO with raters, and what it gives."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from datasets import Dataset
 from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -19,15 +17,10 @@ from dcpc.data import Annotations
 from dcpc.errors import UsageError
 from dcpc.files import atomic_folder
 from dcpc.preference.fitting import start_raters
-from dcpc.preference.likelihood import PreferenceScale
-from dcpc.preference.pairs import (
-    as_prompt_and_completion,
-    pair_items,
-    pair_notes,
-    response_pairs,
-    votes_by_item,
-)
+from dcpc.preference.pairs import check_votes, pair_notes, vote_scale
+from dcpc.preference.policy_data import vote_dataset
 from dcpc.preference.raters import RaterConfig, RaterModel
+from dcpc.settings import checked
 from dcpc.tuner import DCPCConfig
 from dcpc.weights import check_weights
 
@@ -35,61 +28,6 @@ OWN = ("rater_learning_rate", "samples", "sample_tokens")
 """Settings of `RaterDPOTrainer` itself."""
 RATERS = RaterConfig(errors=1.5)
 """Raters of a policy: they err, besides calling ties and leaning to a side."""
-
-
-def vote_dataset(annotations: Annotations, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """One row per pair, for `RaterDPOTrainer`.
-
-    Args:
-        annotations: votes between two responses.
-        tokenizer: of the policy; with a chat template, rows are conversations.
-
-    Returns:
-        `prompt`, `chosen` (the response a), `rejected` (b), and lists `votes` (positions in `annotations.labels`) and
-        `raters` (ids, empty where unknown), and the pair's number `pair`.
-    """
-    rows = _sides(annotations, tokenizer)
-    codes = annotations.label_codes
-    who = annotations.table["annotator_id"].fillna("") if annotations.has_annotators else None
-    for number, (row, places) in enumerate(zip(rows, votes_by_item(annotations), strict=True)):
-        row["votes"] = [int(codes[place]) for place in places]
-        row["raters"] = [""] * len(places) if who is None else [str(who.iloc[place]) for place in places]
-        row["pair"] = number
-    return Dataset.from_list(rows)
-
-
-def chosen_dataset(
-    annotations: Annotations, tokenizer: PreTrainedTokenizerBase, *, majority: bool = False
-) -> Dataset:
-    """`prompt`, `chosen` and `rejected`, one row per vote or per pair with a majority, for TRL's own trainers.
-
-    Ties are left out: these losses have no place for them.
-
-    Raises:
-        UsageError: nothing but ties.
-    """
-    sign = pd.Series(PreferenceScale(annotations.labels).sign)[annotations.label_codes].to_numpy()
-    chosen = []
-    for row, places in zip(_sides(annotations, tokenizer), votes_by_item(annotations), strict=True):
-        signs = [sum(sign[place] for place in places)] if majority else [sign[place] for place in places]
-        turned = {"prompt": row["prompt"], "chosen": row["rejected"], "rejected": row["chosen"]}
-        chosen += [row if vote > 0 else turned for vote in signs if vote != 0]
-    if not chosen:
-        raise UsageError(
-            "all votes are ties, and nothing was chosen.",
-            where=annotations.source,
-            fix="Train with raters, whose likelihood has ties.",
-        )
-    return Dataset.from_list(chosen)
-
-
-def _sides(annotations: Annotations, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-    pairs = response_pairs(pair_items(annotations), annotations.source)
-    rows = []
-    for a, b in pairs:
-        (prompt, first), (_, second) = (as_prompt_and_completion(side, tokenizer) for side in (a, b))
-        rows.append({"prompt": prompt, "chosen": first, "rejected": second})
-    return rows
 
 
 CARD = """
@@ -203,11 +141,14 @@ def train_policy(
 
     from dcpc.preference.dpo import RaterDPOTrainer
 
+    _check_votes(train, validation)
+    _check_tokenizer(model, tokenizer)
     settings = dict(training or {})
     own = {name: settings.pop(name) for name in OWN if name in settings}
+    arguments = DPOConfig(**checked(DPOConfig, settings))
     who = RaterModel(
         list(train.annotators),
-        train.labels,
+        vote_scale(train),
         groups,
         raters,
         n_features=model.config.get_text_config().hidden_size,
@@ -216,7 +157,7 @@ def train_policy(
     trainer = RaterDPOTrainer(
         model,
         who,
-        DPOConfig(**settings),
+        arguments,
         vote_dataset(train, tokenizer),
         None if validation is None else vote_dataset(validation, tokenizer),
         processing_class=tokenizer,
@@ -228,4 +169,25 @@ def train_policy(
     about = About.of(train, None, np.empty((0, len(train.labels))))
     last: dict[str, float] = next((entry for entry in history[::-1] if "eval_loss" in entry), {})
     about.more = {what: Figure(value=last[name]) for name, what in FIGURES.items() if name in last}
-    return TrainedPolicy(trainer.model.eval(), tokenizer, who.eval(), history, about, pair_notes(train))
+    notes = (*pair_notes(train), *trainer.cut_notes)
+    return TrainedPolicy(trainer.model.eval(), tokenizer, who.eval(), history, about, notes)
+
+
+def _check_votes(train: Annotations, validation: Annotations | None) -> None:
+    check_votes(train, vote_scale(train))
+    if validation is not None and validation.labels != train.labels:
+        raise UsageError(
+            f"the held-out votes are {', '.join(validation.labels)}, those to train on {', '.join(train.labels)}.",
+            fix="Read both with the same labels=[...].",
+        )
+
+
+def _check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """The reference is the policy's own base, so both read the tokens of one tokenizer: the base model's."""
+    known = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > known:
+        raise UsageError(
+            f"the tokenizer has {len(tokenizer):,} tokens and the model {known:,}: it belongs to another model.",
+            fix="Load both from one place, AutoTokenizer.from_pretrained(NAME) and "
+            "AutoModelForCausalLM.from_pretrained(NAME).",
+        )

@@ -23,7 +23,7 @@ from dcpc.models import load_base_model
 from dcpc.objective import ObjectiveConfig
 from dcpc.pooling import mean_of_tokens
 from dcpc.preference.likelihood import PreferenceScale
-from dcpc.preference.pairs import Response, pair_notes, response_pairs, vote_scale
+from dcpc.preference.pairs import Response, check_votes, checked_pairs, pair_notes, vote_scale
 from dcpc.preference.raters import Comparison, RaterConfig
 from dcpc.preference.responses import JOINED, Fitted, ResponseTokens, cut_notes, padded
 from dcpc.tasks.base import Encoded, Scored, TaskShape, token_limit
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 REWARD = "reward"
 """Name of the base model's one output."""
-SIDES = ("response_a", "response_b")
 NOT_HERE = ("readout", "annotator_mode", "annotator_dropout", "annotator_prior_std")
 """Fields of a DCPC adapter about annotators' logits, of which there are none here."""
 
@@ -126,19 +125,13 @@ class Prefer(TaskShape):
 
         Raises:
             UsageError: the labels are no votes, or the template lacks a slot.
-            DataError: nobody chose a side, a response is empty, or the chats of a pair do not fit together.
+            DataError: nobody chose a side, or only of equal responses; a response is empty, or the chats of a pair do
+                not fit together.
         """
         scale = self.scale(annotations)
         if self.template is not None:
             _check_template(self.template)
-        sided = [label for label, sign in zip(scale.labels, scale.sign, strict=True) if sign != 0]
-        if not annotations.table["label"].isin(sided).any():
-            raise DataError(
-                "all votes are ties: they say nothing about which response is better.",
-                where=annotations.source,
-                fix="Check that this is the label column (--columns label=NAME) and that the file is whole.",
-            )
-        _pairs(annotations.items, annotations.source)
+        check_votes(annotations, scale)
 
     def scale(self, annotations: Annotations) -> PreferenceScale:
         """The votes that raters can give."""
@@ -213,7 +206,7 @@ class Prefer(TaskShape):
             )
         shown = items if self.messages else items.drop(columns=list(CHATS), errors="ignore")
         tokens = self._tokens(tokenizer, max_length)
-        pairs = _pairs(shown, "the items")
+        pairs = checked_pairs(shown, "the items")
         first, second = (tokens([pair[side] for pair in pairs]) for side in (0, 1))
         fields: dict[str, Sequence[Any]] = {
             "input_ids": [a.ids + b.ids for a, b in zip(first, second, strict=True)],
@@ -284,20 +277,6 @@ class Prefer(TaskShape):
         hidden = output.get("encoder_hidden_states") if hidden is None else hidden
         pooled = mean_of_tokens(hidden[-1].float(), inputs["attention_mask"])[of_side].unflatten(0, (-1, 2))
         return rewards, pooled[:, 0] - pooled[:, 1]
-
-
-def _pairs(items: pd.DataFrame, source: str) -> list[tuple[Response, Response]]:
-    """The responses of items, none of them empty."""
-    pairs = response_pairs(items, source)
-    for item, pair in zip(items["item_id"], pairs, strict=True):
-        for side, column in zip(pair, SIDES, strict=True):
-            if not side.reply[-1]["content"].strip():
-                raise DataError(
-                    "the response is empty.",
-                    where=f'{source}, item "{item}", column "{column}"',
-                    fix="Fill it in, or remove the item.",
-                )
-    return pairs
 
 
 def _check_template(template: str) -> None:

@@ -31,7 +31,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from dcpc.data import Annotations
 from dcpc.preference import RaterConfig, RaterModel
 from dcpc.preference.fitting import start_raters
-from dcpc.preference.policy import chosen_dataset, vote_dataset
+from dcpc.preference.policy_data import chosen_dataset, vote_dataset
 from dcpc_bench.preferences.suite import read_cells
 
 CELLS = "policies.jsonl"

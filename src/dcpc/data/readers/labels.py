@@ -20,6 +20,7 @@ from dcpc.data.scales import (
     as_text,
     canonical_preferences,
     choose_scale,
+    names_a_side,
     numbers_written_apart,
 )
 from dcpc.data.structure import NotALabel, answer, combined, is_missing, parsed, plain
@@ -205,6 +206,15 @@ def _preferences(raw: RawTable, labels: pd.Series, found: Sequence[str]) -> pd.S
     preferences = canonical_preferences(labels, raw.source)
     if preferences is not None:
         return preferences
+    if odd := [label for label in found if not names_a_side(label)]:
+        rows = np.flatnonzero(labels.isin(odd))
+        if len(rows) < labels.notna().sum() / 2:  # else they are no votes at all
+            more = f" ({len(rows):,} such rows)" if len(rows) > 1 else ""
+            raise DataError(
+                f'"{labels.iloc[rows[0]]}" is a vote for neither side{more}: votes are a, b and tie (or 1, 2, 0).',
+                where=raw.where(int(rows[0]), "label"),
+                fix=f"Correct it, or leave such rows out: {labels_option(odd, '--ignore-labels')}.",
+            )
     scale = "ordinal" if len(found) > 2 and are_numbers(found) else "nominal"
     raise DataError(
         f"preference labels are a, b and tie (or 1, 2, 0); found: {validation.listed(found)}.",
