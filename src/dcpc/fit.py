@@ -20,6 +20,7 @@ from transformers import (
     set_seed,
 )
 
+from dcpc import launcher, ranks
 from dcpc.about import About
 from dcpc.adapter import TrainedAdapter, quiet_libraries
 from dcpc.data import Annotations
@@ -75,6 +76,9 @@ def train_adapter(
     callbacks: Sequence[TrainerCallback] = (),
 ) -> TrainedAdapter:
     """Train an adapter on raw judgements.
+
+    Under a launcher (`torchrun`, `accelerate launch`) every process calls this alike; all of them end with the same
+    adapter, which the first one saves.
 
     Args:
         train: judgements to train on; all of them, or what `dcpc.training.holdout.hold_out` leaves of them where
@@ -137,7 +141,7 @@ def train_adapter(
         shape = shape.bound(train, tokenizer)
         index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
         check_correction(model, arguments.objective_config())  # mining takes long
-        pairs = _mined_pairs(train, arguments, progress)
+        pairs = ranks.once(lambda: _mined_pairs(train, arguments, progress))
         items = ItemDataset(train, tokenizer, index, max_length, pairs, shape)
         validates = (
             None if validation is None else ItemDataset(validation, tokenizer, index, max_length, shape=shape)
@@ -186,7 +190,7 @@ def train_adapter(
         ],
     )
     probabilities = _held_out_predictions(trained, train, validation)
-    decision = None if validation is None else fit_rule(probabilities, validation)
+    decision = None if validation is None else ranks.once(lambda: fit_rule(probabilities, validation))
     if decision is not None and (mirror := trained.rule.mirror()) is not None:
         decision = decision.mirrored(mirror)
     about = About.of(train, validation, probabilities)
@@ -194,6 +198,15 @@ def train_adapter(
         about.more = trained.rule.held_out_figures(probabilities, validation)
     trained.task = described.model_copy(update={"decision": decision, "about": about})
     return trained
+
+
+def comparable(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by which two trainings are told apart: how many processes share a batch makes no difference."""
+    arguments = {**DEFAULTS, **training}
+    items = int(arguments.pop("per_device_train_batch_size"))
+    split = (training.get("accelerator_config") or {}).get("split_batches", False)
+    arguments.pop("accelerator_config", None)
+    return {**arguments, "items in a batch of all processes": items * (1 if split else launcher.processes())}
 
 
 def _held_out_predictions(

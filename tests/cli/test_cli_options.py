@@ -41,12 +41,30 @@ def test_a_label_with_a_comma_stands_in_quotes(text, labels) -> None:
     assert options.parse_list(text) == labels
 
 
-def test_several_processes_are_refused_before_anything_is_written(dcpc, tmp_path, monkeypatch) -> None:
+def test_a_world_without_ranks_is_refused_before_anything_is_written(dcpc, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     result = dcpc("train", "data.csv", "--model", "minilm", "--output", tmp_path / "out")
     assert result.code == 2
-    assert "started as 2 processes" in result.err
+    assert "2 processes were started, but RANK is not set" in result.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("inspect", "data.csv", "--output", "out"),
+        ("convert", "data.csv", "out.csv"),
+        ("export", "adapter", "--as", "lora", "--output", "out"),
+        ("adapt", "adapter", "few.csv", "--output", "out"),
+        ("reward", "adapter", "data.csv", "--output", "out.csv"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_works_in_one_process_refuses_several(dcpc, monkeypatch, words) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = dcpc(*words)
+    assert result.code == 2
+    assert f"dcpc {words[0]} was started as 2 processes, and it works in one" in result.err
 
 
 def test_a_push_is_refused_before_the_training_where_the_hub_is_off(dcpc, tmp_path, monkeypatch) -> None:

@@ -6,12 +6,13 @@ import functools
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from dcpc.cli.one_voice import check_alone, one_voice
 from dcpc.cli.surroundings import ends_cleanly, exit_code, speaks_to_any_terminal
 from dcpc.errors import DCPCError
 from dcpc.files import is_full
@@ -28,13 +29,31 @@ app = typer.Typer(
 def _register_commands() -> None:
     from dcpc.cli import adapt, convert, evaluate, export, inspect, predict, reward, train
 
-    register(app, (train, predict, evaluate, adapt, export, reward, inspect, convert))
+    register(app, (train, predict, evaluate), in_several=True)
+    register(app, (adapt, export, reward, inspect, convert))
 
 
-def register(app: typer.Typer, modules: Iterable[ModuleType]) -> None:
-    """Add the `command` of each module to a command line, under the module's name."""
+def register(app: typer.Typer, modules: Iterable[ModuleType], *, in_several: bool = False) -> None:
+    """Add the `command` of each module to a command line, under the module's name.
+
+    Args:
+        app: the command line.
+        modules: one for each command.
+        in_several: they share their work where a launcher starts them in several processes; others refuse that.
+    """
     for module in modules:
-        app.command(module.__name__.rpartition(".")[2])(_stoppable(module.command))
+        name = module.__name__.rpartition(".")[2]
+        command = module.command if in_several else _alone(module.command, f"{app.info.name} {name}")
+        app.command(name)(_stoppable(command))
+
+
+def _alone(command: Callable[..., Any], name: str) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        check_alone(name)
+        return command(*arguments, **options)
+
+    return run
 
 
 def _stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,9 +64,16 @@ def _stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*arguments, **options)
         except KeyboardInterrupt as stop:
-            _say_stopped(stop)
+            raise _Stopped(stop) from stop
 
     return run
+
+
+class _Stopped(Exception):
+    """An interruption, past the place where typer would swallow it."""
+
+    def __init__(self, stop: KeyboardInterrupt) -> None:
+        self.stop = stop
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -59,29 +85,32 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(app: typer.Typer, arguments: list[str] | None) -> None:
     """Run a command line and end with its exit code; what users can mend is one line, without a traceback."""
-    with speaks_to_any_terminal(), ends_cleanly():
+    with speaks_to_any_terminal(), ends_cleanly(), one_voice() as last_words:
         try:
             app(arguments)
         except DCPCError as error:
-            _say_error(str(error))
-            sys.exit(error.exit_code)
+            message, code = str(error), error.exit_code
+            last_words(lambda: _say_error(message))
+            sys.exit(code)
         except OSError as error:
             if not is_full(error):
                 raise
             place = "" if error.filename is None else f"{error.filename}: "
-            _say_error(f"{place}cannot write ({error.strerror}).\n  Make room, and give the command again.")
+            message = f"{place}cannot write ({error.strerror}).\n  Make room, and give the command again."
+            last_words(lambda: _say_error(message))
             sys.exit(1)
-        except KeyboardInterrupt as stop:
-            _say_stopped(stop)
+        except (KeyboardInterrupt, _Stopped) as end:
+            stop = end.stop if isinstance(end, _Stopped) else end
+            last_words(lambda: _say_stopped(stop))
+            sys.exit(exit_code(stop))
 
 
 def _say_error(message: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]Error:[/] {escape(message)}")
 
 
-def _say_stopped(stop: KeyboardInterrupt) -> NoReturn:
+def _say_stopped(stop: KeyboardInterrupt) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if console.is_terminal:
         console.print()  # a progress bar may have left the cursor within its line
     console.print(escape(f"Stopped. {stop}".strip()))
-    sys.exit(exit_code(stop))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcpc.cli import options, write
+from dcpc.cli.one_voice import check_alone
 from dcpc.cli.reading import DataOptions, reads_data
 from dcpc.errors import DCPCError, OutputError, TrainingError, UsageError
 from dcpc.files import is_full
@@ -107,13 +107,13 @@ def command(
     A `split` column decides what trains (train), what chooses the epoch (validation, dev) and what is left out (test,
     eval, anything else).
     """
+    from dcpc import ranks
     from dcpc.cli.training_summary import print_notes, print_summary
-    from dcpc.files import check_output_folder
     from dcpc.training.checkpoints import Checkpoints
     from dcpc.training.groups import annotator_groups
     from dcpc.training.holdout import hold_out
 
-    _check_alone()
+    ranks.join()
     if push_to_hub is not None:
         from dcpc.hub import check_hub
 
@@ -124,6 +124,7 @@ def command(
     # One seed for the held-out items, the start and the order, wherever it was given.
     settings.training["seed"] = settings.training.get("seed", 0) if seed is None else seed
     if settings.task.get("name") == write.TASK:
+        check_alone("dcpc train --task write")
         write.refuse({**reading.given_beyond_columns(), "--group-column": group_column}, "writing")
         write.train(
             data,
@@ -156,20 +157,18 @@ def command(
             "--group-column has no effect.",
             fix="Leave it out, or train with the preset default.",
         )
-    check_output_folder(output, "train", force=force)
     checkpoints = Checkpoints(output)
-    checkpoints.check(resume=resume, force=force)
+    ranks.once(lambda: _check_output(output, checkpoints, resume, force))
     annotations = reading.annotations(data)
     division = hold_out(annotations, settings.validation_share, settings.training["seed"])
     if group_column is not None:
         settings.adapter["annotator_groups"] = annotator_groups(division.train, group_column)
-    with checkpoints.locked():
-        check_output_folder(
-            output, "train", force=force
-        )  # another training may have ended while this one read
+    with _sole(checkpoints, output, force):
         with _kept(checkpoints):
             trained = _train(division, settings, checkpoints, resume, force, trust_remote_code)
         trained.task = trained.task.model_copy(update={"group_column": group_column})
+        if not ranks.is_first():
+            return
         with _kept(checkpoints):
             trained.save(output, force=force)
         checkpoints.remove()
@@ -178,13 +177,26 @@ def command(
     _push(output, push_to_hub)
 
 
-def _check_alone() -> None:
-    """Refuse several processes: each would fit a readout of its own, and all would write the same folder."""
-    if (size := os.environ.get("WORLD_SIZE", "1")) not in ("", "0", "1"):
-        raise UsageError(
-            f"dcpc train was started as {size} processes, and it trains in one.",
-            fix="Start it without torchrun and accelerate launch.",
-        )
+def _check_output(output: Path, checkpoints: Checkpoints, resume: bool, force: bool) -> None:
+    from dcpc.files import check_output_folder
+
+    check_output_folder(output, "train", force=force)
+    checkpoints.check(resume=resume, force=force)
+
+
+@contextmanager
+def _sole(checkpoints: Checkpoints, output: Path, force: bool) -> Iterator[None]:
+    """A block in which no other training writes to this output; the first process sees to it."""
+    from dcpc import ranks
+    from dcpc.files import check_output_folder
+
+    if not ranks.is_first():
+        yield
+        return
+    with checkpoints.locked():
+        # another training may have ended while this one read
+        check_output_folder(output, "train", force=force)
+        yield
 
 
 def _push(output: Path, repo: str | None) -> None:
@@ -211,14 +223,16 @@ def _train(
     force: bool,
     trust_remote_code: bool,
 ) -> TrainedAdapter:
-    from dcpc.fit import train_adapter
+    from dcpc import ranks
+    from dcpc.fit import comparable, train_adapter
     from dcpc.training.checkpoints import describe_run
 
     given = settings.model_dump()
+    given["training"] = comparable(given["training"])
     if settings.method == "dcpc":  # what a preset is may change from one version to the next
         given["adapter"] = _adapter_fields(settings)
     run = describe_run(division.train, division.validation, given)
-    checkpoint, notes = checkpoints.begin(run, resume=resume, force=force)
+    checkpoint, notes = ranks.once(lambda: checkpoints.begin(run, resume=resume, force=force))
     options.show_notes(notes)
     return train_adapter(
         division.train,
@@ -239,6 +253,8 @@ def _train(
 @contextmanager
 def _kept(checkpoints: Checkpoints) -> Iterator[None]:
     """Say after a training that did not end how to go on, and leave no empty folder behind."""
+    from dcpc import ranks
+
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -250,6 +266,11 @@ def _kept(checkpoints: Checkpoints) -> Iterator[None]:
     except DCPCError:
         raise
     except Exception as error:
+        if ranks.is_torn(error):
+            raise TrainingError(
+                "another process of this training has ended, and the rest cannot go on without it.",
+                fix=f"The launcher says which one, and how. {checkpoints.how_to_go_on()}",
+            ) from error
         if is_full(error):
             fix = f"Make room. {checkpoints.how_to_go_on()}"
             raise OutputError("the disk is full.", where=checkpoints.folder, fix=fix) from error
@@ -260,7 +281,8 @@ def _kept(checkpoints: Checkpoints) -> Iterator[None]:
             fix=f"Look at --set and the recipe first. {checkpoints.how_to_go_on()}",
         ) from error
     finally:
-        checkpoints.remove_if_useless()
+        if ranks.is_first():
+            checkpoints.remove_if_useless()
 
 
 def _task_flags(

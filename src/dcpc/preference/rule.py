@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dcpc import ranks
 from dcpc.about import Figure, mean_over_items
 from dcpc.data import Annotations
 from dcpc.errors import UsageError
@@ -30,6 +31,7 @@ from dcpc.training.dataset import ItemDataset
 from dcpc.training.predicted import Predicted, judged_loss
 from dcpc.training.rule import Batch, LearningRule, tokens_of
 from dcpc.training.step import StepOutput
+from dcpc.training.whole import Whole
 from dcpc.tuner.acting import dcpc_tuner
 
 CHILD = "raters"
@@ -110,28 +112,31 @@ class PreferRule(LearningRule):
         """Before the first epoch: scale the features that tastes weigh by their root mean square."""
         if self.config.tastes == 0 or self._scaled or epoch > 0:
             return
-        raters, n = self._raters, 0
-        total = torch.zeros_like(raters.feature_scale)
+        scale = self._raters.feature_scale
         training = model.training
         model.eval()
         with torch.no_grad():
-            for batch in batches():
-                features = self.compared(model, tokens_of(batch)).features
-                assert features is not None  # tastes ask for them
-                total, n = total + features.square().sum(dim=0), n + len(features)
-            raters.feature_scale.copy_((total / max(n, 1)).sqrt().clamp(min=FEATURE_FLOOR))
+            scale.copy_(ranks.once(lambda: self._feature_scale(model, batches)))
         model.train(training)
         self._scaled = True
 
+    def _feature_scale(self, model: nn.Module, batches: Callable[[], Iterable[Batch]]) -> Tensor:
+        total, n = torch.zeros_like(self._raters.feature_scale), 0
+        for batch in batches():
+            features = self.compared(model, tokens_of(batch)).features
+            assert features is not None  # tastes ask for them
+            total, n = total + features.square().sum(dim=0), n + len(features)
+        return (total / max(n, 1)).sqrt().clamp(min=FEATURE_FLOOR).cpu()
+
     def loss(self, model: nn.Module, batch: Batch, epoch: float) -> StepOutput:
         """Loss of a batch of pairs with all their votes."""
-        raters, n_pairs = self._raters, len(batch["items"])
-        pairs = self.compared(model, tokens_of(batch))
+        raters, n_pairs, whole = self._raters, len(batch["items"]), Whole.of(batch)
+        pairs = self.compared(model, tokens_of(batch), whole)
         self._count(pairs, batch, training=True)
         log_p = raters(pairs, batch["annotator_ids"], batch["item_index"])  # [J, C]
         chosen = log_p.gather(1, batch["labels"][:, None])  # [J, 1]
         # A pair with more votes says more: votes count alike, whatever batch they are in.
-        terms = {"task": -chosen.sum() / n_pairs * (self.n_items / self.n_judgements)}
+        terms = {"task": -whole.share * chosen.sum() / n_pairs * (self.n_items / self.n_judgements)}
         if raters.effects is not None:
             terms["raters"] = raters.kl() / self.n_judgements
         return StepOutput.of(terms, raters(Comparison(pairs.margin.detach(), _detached(pairs.features))))
@@ -241,14 +246,15 @@ class PreferRule(LearningRule):
         assert self.raters is not None  # prepared or loaded
         return self.raters
 
-    def compared(self, model: nn.Module, tokens: Batch) -> Comparison:
-        """Margins of B pairs, and features where tastes weigh them."""
+    def compared(self, model: nn.Module, tokens: Batch, whole: Whole | None = None) -> Comparison:
+        """Margins of B pairs, and features where tastes weigh them; in training they may be a part of a `whole`."""
         options: dict[str, Any] = {}
         tuner = dcpc_tuner(model)
         config = None if tuner is None else tuner.active_config
         if model.training and config is not None and config.correction:
             # One ε for the batch: two sides must differ by their tokens, not by their noise.
-            options["noise"] = torch.randn(1, config.num_styles, device=tokens["input_ids"].device)
+            noise = torch.randn(1, config.num_styles, device=tokens["input_ids"].device)
+            options["noise"] = noise if whole is None else whole.noise(noise)
         return self.shape.compared(model, tokens, features=self.config.tastes > 0, **options)
 
 

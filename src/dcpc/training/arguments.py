@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from dcpc import launcher, ranks
 from dcpc.errors import UsageError
 from dcpc.objective import ObjectiveConfig
 from dcpc.settings import checked
@@ -66,14 +67,36 @@ def made_arguments(settings: dict[str, Any]) -> DCPCTrainingArguments:
     Raises:
         UsageError: the settings do not fit together, or the machine.
     """
-    if settings.get("bf16") and not torch.accelerator.is_available():
-        settings = {**settings, "use_cpu": True}  # transformers refuses bf16 there unless told this
+    several = launcher.processes() > 1
+    if (settings.get("bf16") or several) and not torch.accelerator.is_available():
+        settings = {**settings, "use_cpu": True}  # else bf16 is refused there, and processes stay alone
+    ranks.join()
     try:
-        return DCPCTrainingArguments(**settings)
+        arguments = DCPCTrainingArguments(**settings)
     except (TypeError, ValueError, ImportError, OSError) as error:
         raise UsageError(
             f"the training arguments do not fit: {error}", fix="Look at --set and the recipe."
         ) from error
+    if several:
+        _check_divides(arguments)
+    return arguments
+
+
+def items_per_batch(arguments: TrainingArguments) -> int:
+    """Items that all ranks together take through the model at a time."""
+    if arguments.accelerator_config.split_batches:  # the size that is set is that of the whole batch
+        return arguments.train_batch_size
+    return arguments.train_batch_size * arguments.world_size
+
+
+def _check_divides(arguments: TrainingArguments) -> None:
+    """Raises UsageError where a batch that is to be split does not go round."""
+    size, n_ranks = arguments.train_batch_size, arguments.world_size
+    if arguments.accelerator_config.split_batches and size % n_ranks:
+        raise UsageError(
+            f"with split_batches, {n_ranks} processes share batches of {size} items, which does not come out even.",
+            fix=f"Set per_device_train_batch_size to a multiple of {n_ranks}, or start another number of processes.",
+        )
 
 
 def _check_range(name: str, value: float) -> None:

@@ -21,7 +21,7 @@ from dcpc.models import SentenceClassifier, peft_task_type
 from dcpc.models.layers import attention_linears, head_modules
 from dcpc.names import check_name
 from dcpc.objective import ObjectiveConfig
-from dcpc.training.arguments import DCPCTrainingArguments
+from dcpc.training.arguments import DCPCTrainingArguments, items_per_batch
 from dcpc.tuner import DCPCConfig
 from dcpc.tuner.config import PRESETS, preset_fields
 
@@ -84,7 +84,7 @@ def total_steps(train: Annotations, arguments: DCPCTrainingArguments) -> int:
     """Optimizer steps of a whole training."""
     if arguments.max_steps > 0:
         return arguments.max_steps
-    batches = math.ceil(train.n_items / arguments.per_device_train_batch_size)
+    batches = math.ceil(train.n_items / items_per_batch(arguments))
     return math.ceil(math.ceil(batches / arguments.gradient_accumulation_steps) * arguments.num_train_epochs)
 
 

@@ -15,9 +15,27 @@ from dcpc.tasks import Classify, TaskShape
 from dcpc.training.conflicts import conflicts_in_batch
 
 JUDGEMENT_FIELDS = (
-    "labels", "annotator_ids", "item_index", "items", "conflicts", "conflict_weights", "weights",
+    "labels", "annotator_ids", "item_index", "items", "conflicts", "conflict_weights", "weights", "whole",
 )  # fmt: skip
 """The fields of a batch that are not for the base model."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which rank's part of a batch is wanted: its items are dealt out in their order, as evenly as can be.
+
+    Attributes:
+        rank: of the process that asks.
+        ranks: how many there are.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+
+    def sizes(self, n_items: int) -> list[int]:
+        """Items of every rank; a short last batch may leave some without any."""
+        each, over = divmod(n_items, self.ranks)
+        return [each + (rank < over) for rank in range(self.ranks)]
 
 
 @dataclass(frozen=True)
@@ -29,16 +47,36 @@ class ItemCollator:
     items have shares of labels, `weights` [J], which sum to 1 within an item. Where
     the data set knows mined pairs, also those with both sides in the batch: `conflicts` [P, 2] (positions of
     judgements) and `conflict_weights` [P].
+
+    Of several ranks each makes its `part` of the batch that they train on together, and knows of the others' items
+    all but the tokens: `whole` has the fields of judgements for all of them, the conflicts among them, and `sizes`
+    [R], the items of every rank. One that is left without any has the first item, which counts for nothing.
     """
 
     tokenizer: PreTrainedTokenizerBase
     shape: TaskShape = field(default_factory=Classify)
+    part: Part = field(default_factory=Part)
 
-    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Make one batch."""
+        if self.part.ranks == 1:
+            return self._tokens(examples) | self._judgements(examples)
+        sizes = self.part.sizes(len(examples))
+        first = sum(sizes[: self.part.rank])
+        own = examples[first : first + sizes[self.part.rank]] or examples[:1]
+        whole = self._judgements(examples) | {"sizes": torch.tensor(sizes)}
+        # Of pairs only those of the whole batch count.
+        alone = [{k: v for k, v in example.items() if k != "partners"} for example in own]
+        return self._tokens(own) | self._judgements(alone) | {"whole": whole}
+
+    def _tokens(self, examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         ours = (*JUDGEMENT_FIELDS, "item", "partners")
         fields = [{k: v for k, v in example.items() if k not in ours} for example in examples]
-        batch = self.shape.collate(fields, self.tokenizer)
+        return self.shape.collate(fields, self.tokenizer)
+
+    @staticmethod
+    def _judgements(examples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = {}
         counts = [len(example["labels"]) for example in examples]
         batch["labels"] = torch.from_numpy(np.concatenate([example["labels"] for example in examples]))
         batch["annotator_ids"] = torch.from_numpy(

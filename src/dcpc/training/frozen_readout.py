@@ -31,6 +31,7 @@ import torch
 from scipy.special import softmax
 from torch import Tensor, nn
 
+from dcpc import ranks
 from dcpc.data import Annotations
 from dcpc.errors import TrainingError
 from dcpc.objective import slider_targets
@@ -137,16 +138,21 @@ class FrozenReadout:
         self, model: nn.Module, batches: Callable[[], Iterable[Batch]], annotations: Annotations
     ) -> Regression:
         model.eval()
-        states, items = self._read(model, batches)
+        found = ranks.once(lambda: self._fitted(model, batches, annotations))
         model.train()
-        if not np.isfinite(states).all():
-            raise _not_finite(trained=self._reads_own)
-        found = fit_readout(self._judged(states, items, annotations))
         with torch.no_grad():
             for name in ("centre", "spread", "weight", "bias"):
                 getattr(self.readout, name).copy_(torch.from_numpy(getattr(found, name)))
         self._known.clear()
         return found
+
+    def _fitted(
+        self, model: nn.Module, batches: Callable[[], Iterable[Batch]], annotations: Annotations
+    ) -> Regression:
+        states, items = self._read(model, batches)
+        if not np.isfinite(states).all():
+            raise _not_finite(trained=self._reads_own)
+        return fit_readout(self._judged(states, items, annotations))
 
     def _read(
         self, model: nn.Module, batches: Callable[[], Iterable[Batch]]
@@ -217,7 +223,7 @@ class FrozenReadout:
             held_out: batches with noisy judgements; None for halves.
         """
         if self.acts:
-            self._set_shares(self.shares or self._expected(model, held_out))
+            self._set_shares(self.shares or ranks.once(lambda: self._expected(model, held_out)))
         self._hold(False)
         return Shares(*self.readout.shares.tolist())
 

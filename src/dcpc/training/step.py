@@ -28,6 +28,7 @@ from dcpc.objective import (
 from dcpc.tasks import Classify, Scored, TaskShape
 from dcpc.training.collator import JUDGEMENT_FIELDS
 from dcpc.training.conflicts import mined_row_pairs
+from dcpc.training.whole import Whole
 from dcpc.tuner import DCPCModel, Styles
 from dcpc.tuner.acting import dcpc_tuner
 
@@ -96,25 +97,27 @@ def training_loss(
         shape: where the logits come from; None for a classification head.
 
     Returns:
-        The loss with its graph.
+        The loss with its graph. Of a part of a batch that several ranks have, it is what their mean is made of.
     """
     check_correction(model, config)
     tuner = dcpc_tuner(model)
-    n_items = len(batch["items"])
-    rows = _rows(batch, tuner, two_views=config.view_pairs and config.uses_pairs)
+    n_items, whole = len(batch["items"]), Whole.of(batch)
+    rows = _rows(batch, tuner, whole, two_views=config.view_pairs and config.uses_pairs)
     wants_states = config.uses_pairs
     scored = (shape or Classify()).forward(model, rows.tokens, states=wants_states, **rows.preference)
     logits, styles = scored.logits, scored.styles  # [B, C]
     judged = _judgement_logits(tuner, logits, rows, styles)
     wanted = _wanted(rows.labels, logits.shape[-1], targets)  # [J, C]
     if consensus is not None:
-        running = consensus.update(batch["items"], _item_predictions(logits, rows, n_items))
+        predictions = whole.all_items(_item_predictions(logits, rows, n_items))
+        running = whole.mine(consensus.update(whole.fields["items"], predictions))
         wanted = corrected_targets(wanted, running[rows.first_item], config.target_correction)
     # The item counts, not the row: rows are judgements in the mode `prefix`, and views double them.
-    terms = {"task": task_loss(judged, wanted, rows.first_item, n_items, rows.weights)}
+    terms = {"task": whole.share * task_loss(judged, wanted, rows.first_item, n_items, rows.weights)}
     if wants_states:
-        pairs = _pairs(batch, rows, config, len(logits), logits.shape[-1])
-        terms |= pair_terms(_state(scored), pairs, config)
+        each = tuner is not None and annotator_mode(tuner) == "prefix"
+        state = whole.all_states(_state(scored), per_judgement=each, n_views=rows.n_views)
+        terms |= pair_terms(state, _pairs(whole, each, config, logits.shape[-1]), config)
     if tuner is not None and config.annotator_weight > 0 and _learns_annotators(tuner):
         terms["annotators"] = config.annotator_weight * tuner.annotator_kl() / n_judgements
     return StepOutput.of(terms, logits)
@@ -165,7 +168,7 @@ class _Rows:
     weights: Tensor | None = None
 
 
-def _rows(batch: dict[str, Tensor], tuner: DCPCModel | None, *, two_views: bool) -> _Rows:
+def _rows(batch: dict[str, Tensor], tuner: DCPCModel | None, whole: Whole, *, two_views: bool) -> _Rows:
     tokens = {name: value for name, value in batch.items() if name not in JUDGEMENT_FIELDS}
     labels, annotators, item_index = batch["labels"], batch["annotator_ids"], batch["item_index"]
     first_item, preference, weights = item_index, {}, batch.get("weights")
@@ -188,7 +191,7 @@ def _rows(batch: dict[str, Tensor], tuner: DCPCModel | None, *, two_views: bool)
     config = None if tuner is None else tuner.active_config
     if config is not None and config.correction:
         # One ε for the whole batch: the two sides of a pair must differ by their inputs, not by their noise.
-        noise = torch.randn(1, config.num_styles, device=labels.device)
+        noise = whole.noise(torch.randn(1, config.num_styles, device=labels.device))
         preference["noise"] = noise.expand(len(tokens["input_ids"]), -1)
     return _Rows(
         tokens, preference, labels, annotators, item_index, first_item, 2 if two_views else 1, weights
@@ -212,18 +215,17 @@ def _item_predictions(logits: Tensor, rows: _Rows, n_items: int) -> Tensor:
     return total / torch.bincount(item, minlength=n_items)[:, None].clamp(min=1)
 
 
-def _pairs(
-    batch: dict[str, Tensor], rows: _Rows, config: ObjectiveConfig, n_rows: int, n_classes: int
-) -> Pairs:
-    device = rows.labels.device
+def _pairs(whole: Whole, per_judgement: bool, config: ObjectiveConfig, n_classes: int) -> Pairs:
+    """Pairs of rows of the whole batch; a row is an item, or each of its judgements."""
+    batch = whole.fields
+    labels, device = batch["labels"], batch["labels"].device
+    item_index = torch.arange(len(labels), device=device) if per_judgement else batch["item_index"]  # [J]
+    n_rows = len(labels) if per_judgement else whole.n_items
     pairs = Pairs.of(*(torch.empty(0, dtype=torch.long, device=device) for _ in range(2)))
     if config.batch_pairs:
-        found = batch_pairs(n_rows // rows.n_views, device)
+        found = batch_pairs(n_rows, device)
         if config.only_conflicting:
-            once = rows.item_index < n_rows // rows.n_views
-            weight = conflict_weight(
-                found, rows.labels[once], rows.annotators[once], rows.item_index[once], n_rows, n_classes
-            )
+            weight = conflict_weight(found, labels, batch["annotator_ids"], item_index, n_rows, n_classes)
             # Pairs of weight 0 stay: the similarity quantile is one of all pairs in the batch.
             found = Pairs(found.a, found.b, weight)
         pairs = pairs.joined(found)
@@ -233,10 +235,9 @@ def _pairs(
                 "the objective compares mined pairs, and the training set has none.",
                 fix="Give ItemDataset `conflicts=mine_judgement_pairs(annotations)`; `train_adapter` does.",
             )
-        once = rows.item_index[: len(batch["labels"])]  # judgements of the first view come first
-        pairs = pairs.joined(mined_row_pairs(batch["conflicts"], batch["conflict_weights"], once))
+        pairs = pairs.joined(mined_row_pairs(batch["conflicts"], batch["conflict_weights"], item_index))
     if config.view_pairs:
-        pairs = pairs.joined(view_pairs(n_rows // 2, device))
+        pairs = pairs.joined(view_pairs(n_rows, device))
     return pairs
 
 

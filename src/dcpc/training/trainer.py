@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,8 +16,9 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from dcpc import ranks
 from dcpc.errors import TrainingError
-from dcpc.training.arguments import DCPCTrainingArguments
+from dcpc.training.arguments import DCPCTrainingArguments, items_per_batch
 from dcpc.training.averaging import AveragedWeights
 from dcpc.training.best import BestWeights
 from dcpc.training.carriers import Carrier
@@ -25,6 +27,7 @@ from dcpc.training.collator import ItemCollator
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.dcpc_rule import DCPCRule
 from dcpc.training.length_order import LongestFirst
+from dcpc.training.loaders import batches_of_rank, shared_batches
 from dcpc.training.partner_sampling import PartnerSampler
 from dcpc.training.rule import Batch, LearningRule
 
@@ -88,10 +91,12 @@ class DCPCTrainer(Trainer):
         self.carrier = carrier
         self._averaged = AveragedWeights(model, self.rule.ema_decay) if self.rule.ema_decay > 0 else None
         self._checked = False
+        self._validation = [0.0, 0.0]  # sums over this rank's items: of the loss, and of 1
         self._sums: dict[str, float] = defaultdict(float)
         self._steps = 0
         self.add_callback(_CheckGradients())
         self.add_callback(_StartEpoch(self))
+        self.add_callback(_OwnNoise())
         for callback in () if carrier is None else carrier.callbacks(model):
             self.add_callback(callback)
         if self._averaged is not None:
@@ -123,9 +128,26 @@ class DCPCTrainer(Trainer):
         return PartnerSampler(
             data.conflicting_items(),
             len(data),
-            self._train_batch_size,
+            items_per_batch(self.args),
             seed,
             lambda: int(self.state.epoch or 0),
+        )
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Of several ranks each has its part of the same batches."""
+        if ranks.count() == 1 or not isinstance(self.data_collator, ItemCollator):
+            return super().get_train_dataloader()
+        return shared_batches(
+            self.train_dataset, self._get_train_sampler(), self.data_collator, self.args, self.accelerator
+        )
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        """Of several ranks each has some of the batches."""
+        if ranks.count() == 1:
+            return super().get_eval_dataloader(eval_dataset)
+        data = self.eval_dataset if eval_dataset is None else eval_dataset
+        return batches_of_rank(
+            data, self._get_eval_sampler(data), self.data_collator, self.args.eval_batch_size
         )
 
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler | None:
@@ -152,7 +174,9 @@ class DCPCTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
         """One forward and backward pass, with the checks of `dcpc.training.checks`."""
         loss = super().training_step(model, inputs, *args, **kwargs)
-        check_finite(loss.item(), "loss", self.state.global_step, self.args.output_dir)
+        # The mean over the ranks, so that all of them stop.
+        mean = ranks.total([loss.item()])[0] / ranks.count()
+        check_finite(mean, "loss", self.state.global_step, self.args.output_dir)
         if not self._checked:
             check_gradients(model)
             self._checked = True
@@ -161,7 +185,20 @@ class DCPCTrainer(Trainer):
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Validation loss of one batch; judgements are ragged, so no logits are gathered."""
         loss = self.rule.validation_loss(self.accelerator.unwrap_model(model), self._prepare_inputs(inputs))
-        return loss, None, None
+        if ranks.count() == 1:
+            return loss, None, None
+        n_items = len(inputs["items"])
+        self._validation = [self._validation[0] + n_items * loss.item(), self._validation[1] + n_items]
+        return None, None, None  # the Trainer would wait for as many batches from every rank
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        """As the Trainer's; of several ranks the loss is the mean over the items of all."""
+        self._validation = [0.0, 0.0]
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        if ranks.count() > 1:
+            loss, n_items = ranks.total(self._validation)
+            output.metrics[f"{metric_key_prefix}_loss"] = loss / n_items
+        return output
 
     def training_items(self) -> Iterable[Batch]:
         """Batches of the training items, longest first, on the model's device; `items` says which they are."""
@@ -200,7 +237,10 @@ class DCPCTrainer(Trainer):
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the mean of every term since the last log, and the rule's own figures."""
         if "loss" in logs and self._steps:
-            logs |= {f"loss_{name}": value / self._steps for name, value in self._sums.items()}
+            sums = ranks.total([self._steps, *self._sums.values()])
+            logs |= {
+                f"loss_{name}": value / sums[0] for name, value in zip(self._sums, sums[1:], strict=True)
+            }
             self._sums.clear()
             self._steps = 0
             logs |= self.rule.logged(training=True)
@@ -235,6 +275,13 @@ class DCPCTrainer(Trainer):
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         self._load_own_state(Path(resume_from_checkpoint))
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        """As the Trainer's; the first rank's also under the name by which more or fewer ranks would look for it."""
+        super()._save_rng_state(output_dir)
+        if ranks.is_first():
+            own, other = ("rng_state.pth", "rng_state_0.pth")[:: 1 if ranks.count() == 1 else -1]
+            shutil.copyfile(Path(output_dir) / own, Path(output_dir) / other)
+
     def _load_best_model(self) -> None:
         super()._load_best_model()
         self._load_own_state(Path(self.state.best_model_checkpoint))
@@ -267,6 +314,14 @@ class _CheckGradients(TrainerCallback):
     ) -> None:
         if not args.fp16:  # loss scaling in fp16 skips such steps by itself, and lowers its scale
             check_finite(gradient_norm(model), "gradient", state.global_step, args.output_dir)
+
+
+class _OwnNoise(TrainerCallback):
+    """Dropout of the ranks must not be alike; the first rank's is that of a training in one process."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not ranks.is_first():
+            torch.manual_seed(args.seed + ranks.number())
 
 
 class _StartEpoch(TrainerCallback):

@@ -1,0 +1,206 @@
+"""A training shared by two processes is the training of one: losses, gradients, what is saved, and going on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback
+
+from dcpc import fit, launcher, ranks
+from dcpc.data.pairs import JudgementPairs
+from dcpc.fit import train_adapter
+from dcpc.tuner.annotators import AnnotatorEffects
+from several_ranks import on_ranks
+from tiny_models import save_tiny_bert, sentiment_judgements
+
+TOLERANCE = 1e-5
+CASES = {
+    "default": {},
+    "low-rank": {"adapter": {"bottleneck": 0, "rank": 4}},
+    "own-annotators": {"adapter": {"annotator_mode": "prefix", "correction": True, "num_virtual_tokens": 4}},
+    "paper": {
+        "training": {"preset": "paper", "objective": {"target_correction": 0.4, "correction_start": 0.0}}
+    },
+    "views": {"training": {"preset": "paper", "objective": {"view_pairs": True, "ema_decay": 0.5}}},
+    "mined": {"training": {"preset": "paper", "objective": {"mined_pairs": True}}},
+    "long-first": {"training": {"train_sampling_strategy": "group_by_length"}},
+    "accumulated": {"training": {"gradient_accumulation_steps": 2}},
+}
+"""What a training is given, beside the rest; of 33 items in batches of 8 the second process has none of the last."""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> str:
+    return save_tiny_bert(tmp_path_factory.mktemp("base") / "model", mean_pooling=True)
+
+
+class _Record(TrainerCallback):
+    """Gradients of every step, as they reach the optimizer, and losses as they are logged."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, torch.Tensor] = {}
+
+    def on_pre_optimizer_step(self, args, state, control, model, **kwargs) -> None:
+        for name, tensor in model.named_parameters():
+            if tensor.requires_grad:
+                self.kept[f"gradient {state.global_step} {name}"] = tensor.grad.clone()
+
+    def on_log(self, args, state, control, logs, **kwargs) -> None:
+        for name, value in logs.items():
+            if "loss" in name:
+                self.kept[f"{name} {state.global_step}"] = torch.tensor(float(value))
+
+
+class _StopAfter(TrainerCallback):
+    """Ends the training as a Ctrl-C does, after a checkpoint."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_save(self, args, state, control, **kwargs) -> None:
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def train(
+    base: str, case: str, folder: Path, batch: int, stop: int | None = None, resume: bool = False
+) -> None:
+    """Train with a global batch of `batch` items, and write what came of it."""
+    given = CASES[case]
+    torch.manual_seed(0)
+    training = {
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": batch // launcher.processes(),
+        "per_device_eval_batch_size": 3,
+        "learning_rate": 1e-2,
+        "logging_steps": 1,
+        "use_cpu": True,
+        "seed": 3,
+        **given.get("training", {}),
+    }
+    data = sentiment_judgements(45, ("ann", "bob", "cem"))
+    items = data.item_codes
+    recorded = _Record()
+    try:
+        trained = train_adapter(
+            data.where(items < 33),
+            data.where(items >= 33),
+            base_model=base,
+            adapter={"carrier_dropout": 0.0, "annotator_dropout": 0.0, **given.get("adapter", {})},
+            training=training,
+            checkpoints=folder / "checkpoints",
+            resume=resume,
+            progress=False,
+            callbacks=[recorded, *([] if stop is None else [_StopAfter(stop)])],
+        )
+    except KeyboardInterrupt:
+        return
+    if ranks.is_first():
+        trained.save(folder / "adapter")
+        save_file(recorded.kept, folder / "recorded.safetensors")
+
+
+def all_cases(base: str, folder: Path) -> None:
+    _without_chance()
+    for case in CASES:
+        train(base, case, folder / case, 8)
+
+
+def _without_chance() -> None:
+    """Annotators are not sampled, as processes draw noise of their own; and pairs are of neighbouring items, instead
+    of a search that needs an embedding model.
+    """
+    first = np.arange(0, 90, 2)
+    pairs = JudgementPairs(first, first + 3, np.full(45, 0.9), np.zeros(45, int), np.full(45, 0.7))
+    fit.mine_judgement_pairs = lambda *_, **__: pairs
+    forward = AnnotatorEffects.forward
+
+    def means(self: AnnotatorEffects, ids: torch.Tensor) -> torch.Tensor:
+        training, self.training = self.training, False
+        try:
+            return forward(self, ids)
+        finally:
+            self.training = training
+
+    AnnotatorEffects.forward = means
+
+
+def same(one: Path, two: Path) -> None:
+    for name in ("recorded.safetensors", "adapter/adapter_model.safetensors"):
+        ours, theirs = load_file(one / name), load_file(two / name)
+        assert ours.keys() == theirs.keys()
+        worst = {key: (ours[key] - theirs[key]).abs().max().item() for key in ours if ours[key].numel()}
+        assert max(worst.values()) < TOLERANCE, sorted(worst, key=worst.__getitem__)[-3:]
+    decided = [json.loads((folder / "adapter" / "task.json").read_text()) for folder in (one, two)]
+    one_flat, two_flat = map(_flat, decided)
+    one_flat[".weights_sha256"] = two_flat[".weights_sha256"]
+    for name, value in one_flat.items():
+        assert value == (
+            pytest.approx(two_flat[name], abs=TOLERANCE) if isinstance(value, float) else two_flat[name]
+        )
+
+
+def _flat(content: object, name: str = "") -> dict[str, object]:
+    if isinstance(content, dict | list):
+        parts = content.items() if isinstance(content, dict) else enumerate(content)
+        return {k: v for part, value in parts for k, v in _flat(value, f"{name}.{part}").items()}
+    return {name: content}
+
+
+@pytest.fixture(scope="module")
+def both(base, tmp_path_factory):
+    """Folders of all trainings in one process, and in two."""
+    folder = tmp_path_factory.mktemp("trained")
+    ended = on_ranks(folder / "streams", all_cases, base, folder / "two")
+    assert [end.code for end in ended] == [0, 0], ended[0].err + ended[1].err
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_train_as_one(both, base, case, monkeypatch) -> None:
+    monkeypatch.setattr(fit, "mine_judgement_pairs", fit.mine_judgement_pairs)  # put back afterwards
+    monkeypatch.setattr(AnnotatorEffects, "forward", AnnotatorEffects.forward)
+    _without_chance()
+    train(base, case, both / "one" / case, 8)
+    same(both / "one" / case, both / "two" / case)
+
+
+def test_own_annotators_are_told_apart(both) -> None:
+    """Else the test above would compare nothing in that case."""
+    kept = load_file(both / "two" / "own-annotators" / "recorded.safetensors")
+    assert any("annotators" in name and value.abs().max() > 0 for name, value in kept.items())
+
+
+def test_pair_terms_of_two_processes_are_not_zero(both) -> None:
+    for case, terms in {"paper": 3, "views": 2, "mined": 3}.items():
+        kept = load_file(both / "two" / case / "recorded.safetensors")
+        there = {
+            name.split()[0] for name, value in kept.items() if name.startswith("loss_") and value.abs() > 0
+        }
+        assert len(there & {"loss_ambiguity", "loss_alignment", "loss_preference"}) >= terms, case
+
+
+def stop_and_go(base: str, folder: Path, stop: int | None, resume: bool) -> None:
+    train(base, "paper", folder, 8, stop=stop, resume=resume)
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_training_goes_on_with_more_or_fewer_processes(both, base, tmp_path, first) -> None:
+    def run(processes: int, *arguments) -> None:
+        if processes == 1:
+            stop_and_go(base, tmp_path, *arguments)
+        else:
+            ended = on_ranks(tmp_path / "streams", stop_and_go, base, tmp_path, *arguments)
+            assert [end.code for end in ended] == [0, 0], ended[0].err + ended[1].err
+
+    run(first, 5, False)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-5"]
+    run(3 - first, None, True)
+    adapter = "adapter/adapter_model.safetensors"
+    ours, theirs = load_file(tmp_path / adapter), load_file(both / "two" / "paper" / adapter)
+    assert max((ours[name] - theirs[name]).abs().max() for name in ours) < TOLERANCE
