@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from dcpc import ranks
+
 
 @dataclass
 class MarginTally:
@@ -32,7 +34,7 @@ class MarginTally:
             self.sums[place] += value
 
     def drained(self) -> dict[str, float]:
-        """`accuracy` and `margin` since the last call; empty where no vote was for a side."""
-        right, margin, n = self.sums
+        """`accuracy` and `margin` of all ranks since the last call; empty where no vote was for a side."""
+        right, margin, n = ranks.total(self.sums)
         self.sums = [0.0, 0.0, 0.0]
         return {"accuracy": right / n, "margin": margin / n} if n else {}
