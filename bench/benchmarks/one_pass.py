@@ -18,7 +18,7 @@ of the split (none of the test side) measure. Two adapters are trained per set a
 - upper-half-alone: these bottlenecks without a readout.
 
 Rows are appended as they come, one per set, seed and way: judgements, cross-entropies in nats of the items'
-distributions and of the annotators', and shares of judgements wrong.
+distributions and of the annotators', and shares of judgements wrong. At the end a table is printed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from rows import Rows
 from scipy.special import softmax
@@ -233,7 +234,7 @@ def measure(rows: Rows, data: Annotations, dataset: str, seed: int, only: tuple[
             held_out,
             base_model="minilm",
             adapter=adapter,
-            training={"seed": seed},
+            training={"seed": seed, "objective": {"one_pass": False}},
             max_length=MAX_LENGTH,
             progress=False,
         )
@@ -246,6 +247,22 @@ def measure(rows: Rows, data: Annotations, dataset: str, seed: int, only: tuple[
             )
         )
         print(dataset, seed, name, f"{time.process_time() - started:.0f} CPU s", flush=True)
+
+
+def table(rows: Rows) -> pd.DataFrame:
+    """Every way against two passes: mean difference and its standard error over sets and seeds."""
+    found = rows.table().set_index(["dataset", "seed", "way"])[["loss", "item_error", "person_error"]]
+    base = found.xs("two-passes", level="way")
+    lines = {}
+    for way, figures in found.groupby(level="way", sort=False):
+        off = (figures.droplevel("way") - base).dropna()
+        off[["item_error", "person_error"]] *= 100
+        mean, error = off.mean(), off.sem(ddof=1)
+        lines[way] = {"runs": len(off)} | {
+            name: f"{mean[name]:+.{digits}f} ± {error[name]:.{digits}f}"
+            for name, digits in (("loss", 4), ("item_error", 2), ("person_error", 2))
+        }
+    return pd.DataFrame(lines).T.drop(index="two-passes")
 
 
 def main() -> None:
@@ -263,6 +280,7 @@ def main() -> None:
         source = load_source(suite.dataset(dataset), arguments.data_folder)
         assert source.annotations is not None  # real annotators
         measure(rows, source.annotations, dataset, seed, tuple(arguments.adapters))
+    print(table(rows).to_markdown())
 
 
 if __name__ == "__main__":

@@ -119,6 +119,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "similarity_threshold": 0.5,
         "similarity_quantile": 0.9,
         "batch_pairs": True,
+        "one_pass": True,
     },
     "none": {"annotator_weight": 0.0},
 }
