@@ -33,6 +33,7 @@ import numpy as np
 import pandas as pd
 import torch
 from rows import Rows
+from sides import sides
 from scipy.special import softmax
 from sklearn.linear_model import RidgeCV
 from torch import Tensor
@@ -50,7 +51,6 @@ from dcpc.tuner import DCPCModel
 from dcpc.tuner.acting import dcpc_tuner
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.suite import load_suite
-from dcpc_bench.statistics.splits import split_by_item
 
 SETS = ("md_agreement", "gwsd_stance", "popquorn_offensiveness", "stanford_politeness", "convabuse")
 SEEDS = 3
@@ -210,21 +210,9 @@ def ways(
     return found
 
 
-def sides(data: Annotations, seed: int) -> tuple[Annotations, Annotations, Annotations]:
-    """Items that train, that choose, and that measure; those of the test side are in none."""
-    split = split_by_item(data, seed)
-    pool = data.where(~data.table["item_id"].isin(split.test.item_ids))
-    items = np.random.default_rng([seed, 11]).permutation(pool.item_ids).tolist()
-    ends = np.cumsum([TRAIN_ITEMS, VALIDATION_ITEMS, MEASURED_ITEMS])
-    train, held_out, measured = (
-        pool.of_items(part.tolist()) for part in np.split(np.array(items[: ends[-1]]), ends[:2])
-    )
-    return train, held_out, measured
-
-
 def measure(rows: Rows, data: Annotations, dataset: str, seed: int, only: tuple[str, ...]) -> None:
     """Train the adapters, and add a row for every way to read them."""
-    train, held_out, measured = sides(data, seed)
+    train, held_out, measured = sides(data, seed, TRAIN_ITEMS, VALIDATION_ITEMS, MEASURED_ITEMS)
     for name, adapter in (("all", {}), ("upper", {"target_modules": UPPER, "bottleneck": 24})):
         if name not in only or (dataset, seed, name) in rows:
             continue
