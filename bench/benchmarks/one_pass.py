@@ -33,8 +33,8 @@ import numpy as np
 import pandas as pd
 import torch
 from rows import Rows
-from sides import sides
 from scipy.special import softmax
+from sides import sides
 from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
