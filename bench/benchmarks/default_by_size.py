@@ -1,11 +1,11 @@
 """Which learning rate and how many epochs suit `dcpc train` at a size: one label per item, noisy held-out judgements.
 
-    python bench/benchmarks/default_by_size.py --data-folder DATA [--sizes 125 500] [--sets md_agreement gwsd_stance]
+    python bench/benchmarks/default_by_size.py --data-folder DATA [--sizes 125] [--sets md_agreement]
 
-Items of the test side of a split neither train nor measure. A tenth of the items choose the epoch, as in `dcpc train`;
-up to 400 others measure, with all their judgements: cross-entropy in nats and Jensen-Shannon divergence in bits of the
-distributions, and the share of judgements that are not what was predicted for their annotator. Rows are appended as
-they come; at the end a table is printed.
+Items of the test side of a split neither train nor measure. A tenth of the items choose the epoch, as in `dcpc
+train`; up to 400 others measure, with all their judgements: cross-entropy in nats and Jensen-Shannon divergence in bits
+of the distributions, and the share of judgements that are not what was predicted for their annotator. Rows are
+appended as they come; at the end a table is printed.
 """
 
 from __future__ import annotations
