@@ -3,8 +3,8 @@
     python bench/benchmarks/default_by_size.py --data-folder DATA [--sizes 125] [--sets md_agreement]
 
 Items of the test side of a split neither train nor measure. A tenth of the items choose the epoch, as in `dcpc
-train`; up to 400 others measure, with all their judgements: cross-entropy in nats and Jensen-Shannon divergence in bits
-of the distributions, and the share of judgements that are not what was predicted for their annotator. Rows are
+train`; up to 400 others measure, with all their judgements: cross-entropy in nats and Jensen-Shannon divergence in
+bits of the distributions, and the share of judgements that are not what was predicted for their annotator. Rows are
 appended as they come; at the end a table is printed.
 """
 
