@@ -68,9 +68,9 @@ def adapt(
         LabelError: a label that the adapter does not know.
     """
     if adapter.shape.name == "prefer":
-        from dcpc.preference.adapting import add_raters
+        from dcpc.preference.adapting import add_raters, trained_raters
 
-        few, notes = _of_new_annotators(adapter, few, exact, adapter.annotators, adapter.annotators)
+        few, notes = _of_new_annotators(adapter, few, exact, trained_raters(adapter), adapter.annotators)
         add_raters(adapter, few, batch_size=batch_size, progress=progress)
         return Adapted(list(few.annotators), np.bincount(few.annotator_codes).tolist(), notes)
     tuner = _adaptable(adapter)

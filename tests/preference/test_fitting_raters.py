@@ -8,7 +8,8 @@ import torch
 
 from dcpc.errors import UsageError
 from dcpc.preference import Comparison, RaterConfig, RaterModel
-from dcpc.preference.fitting import fit_raters, start_raters, with_new_raters
+from dcpc.preference.fitting import fit_raters, start_raters
+from dcpc.preference.new_raters import with_new_raters
 from preference.tiny_policy import simulated_votes
 
 LABELS = ("a", "b", "tie")
@@ -61,8 +62,8 @@ def test_new_raters_are_learned_and_the_known_ones_stay() -> None:
         torch.testing.assert_close(more(same, more.index([who])), model.eval()(same, model.index([who])))
     tie = {who: more(same, more.index([who])).exp()[0, 2].item() for who in more.raters}
     assert tie["new"] > tie["x"] + 0.2
-    with pytest.raises(UsageError, match="known already"):
-        with_new_raters(more, ["new"], same, torch.tensor([0]), ["new"])
+    with pytest.raises(UsageError, match="known from the training"):
+        with_new_raters(more, ["x"], same, torch.tensor([0]), ["x"])
     with pytest.raises(UsageError, match="no effects"):
         with_new_raters(RaterModel([], LABELS), ["new"], same, torch.tensor([0]), ["new"])
 
@@ -98,3 +99,31 @@ def test_most_votes_are_taken_to_be_right_however_close_it_is(seed: int) -> None
     own = model.effects.mean[:, 0] * model.scales[0]
     found = dict(zip(sorted(truth), torch.sigmoid(model.error_log_odds + own).tolist(), strict=True))
     assert sum(found[who] for who in votes.table["annotator_id"]) <= 0.5 * votes.n_judgements
+
+
+@pytest.mark.parametrize("tastes", [0.0, 0.5])
+def test_votes_that_come_in_two_parts_teach_what_all_of_them_at_once_do(tastes: float) -> None:
+    torch.manual_seed(0)
+    config = RaterConfig(ties=1.0, sides=0.5, tastes=tastes, styles=2)
+    model = RaterModel(["x", "y"], LABELS, None, config, n_features=3).eval()
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(80, 3, generator=generator)
+    pairs = Comparison(features @ torch.tensor([1.0, 0.0, -1.0]), features if tastes else None)
+    votes = torch.randint(0, 3, (80,), generator=generator)
+    who = ["new", "other"] * 40
+    every = torch.arange(80)
+    once = with_new_raters(model, ["new", "other"], pairs, votes, who, every)
+    twice = model
+    for part in (every[:30], every[30:]):
+        twice = with_new_raters(
+            twice, ["new", "other"], pairs, votes[part], [who[place] for place in part], part
+        )
+    assert twice.raters == once.raters
+    assert once.effects is not None
+    assert twice.effects is not None
+    assert once.effects.mean[2:].abs().max() > 0.2
+    torch.testing.assert_close(twice.effects.mean, once.effects.mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(twice.precision, once.precision, atol=1.0, rtol=0.05)
+    only = with_new_raters(once, ["other"], pairs, votes[:0], [], every[:0])
+    assert only.raters == ["x", "y", "new", "other"]
+    torch.testing.assert_close(only.effects.mean, once.effects.mean)  # type: ignore[union-attr]

@@ -454,7 +454,16 @@ def test_a_new_rater_is_learned_from_a_few_votes_and_nobody_else_changes(
     assert ties["undecided"] >= 0.5
     assert ties["undecided"] > ties.drop("undecided").max()
     found.save(tmp_path / "b")
-    pd.testing.assert_frame_equal(load_adapter(tmp_path / "b").predict(items, "annotators"), own)
+    again = load_adapter(tmp_path / "b")
+    pd.testing.assert_frame_equal(again.predict(items, "annotators"), own)
+    # Later votes of the same rater, all for a side, are added to what is known.
+    later = some_votes(24, seed=14)
+    sided = later.table.drop_duplicates("item_id").assign(annotator_id="undecided", label="a")
+    assert adapt(again, Annotations(sided, few.labels, "preference")).annotators == ["undecided"]
+    more = again.predict(items, "annotators")
+    assert more["annotator_id"].nunique() == 4
+    assert more["label"].eq("tie").groupby(more["annotator_id"]).mean()["undecided"] < ties["undecided"]
+    pd.testing.assert_frame_equal(again.predict(items, "distribution"), before[0])
 
 
 def test_the_base_models_dropout_is_off(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from dcpc.adapter import TrainedAdapter
 from dcpc.data.annotations import Annotations
 from dcpc.errors import UsageError
-from dcpc.preference.fitting import with_new_raters
+from dcpc.preference.new_raters import with_new_raters
 from dcpc.preference.raters import Comparison
 from dcpc.preference.rule import PreferRule
 from dcpc.training.groups import stand_ins
@@ -21,7 +21,8 @@ def add_raters(
 
     Args:
         adapter: trained on votes between responses.
-        few: votes of raters whom it does not know, any number each, with its labels.
+        few: votes of raters whom its training did not know, any number each, with its labels. Raters whom it has
+            learned since go on from what is known of them.
         batch_size: pairs per forward pass.
         progress: show a progress bar.
 
@@ -48,6 +49,13 @@ def add_raters(
         {who: raters.groups[name] for who, name in named.items() if name in raters.groups},
     )
     rule.take(more, adapter.model)
+
+
+def trained_raters(adapter: TrainedAdapter) -> list[str]:
+    """Ids of the raters whom the training of a reward model knew; empty where it tells none apart."""
+    rule = adapter.rule
+    assert isinstance(rule, PreferRule)
+    return [] if rule.raters is None else rule.raters.raters[: rule.raters.n_trained]
 
 
 @torch.no_grad()

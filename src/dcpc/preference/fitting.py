@@ -8,7 +8,7 @@ a training did not see are learned from a few votes by it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,12 +16,43 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from dcpc.data import Annotations
-from dcpc.errors import UsageError
 from dcpc.preference.raters import Comparison, RaterModel
 
 STEPS = 60
-ROWS = ("mean", "log_std")
-"""Tensors of `AnnotatorEffects` with a row per rater."""
+
+
+@dataclass(frozen=True)
+class RaterPrior:
+    """A normal prior of every rater's effects.
+
+    Attributes:
+        mean: [A, E].
+        precision: inverse covariance of each [A, E, E].
+    """
+
+    mean: Tensor
+    precision: Tensor
+
+    @classmethod
+    def of(cls, model: RaterModel) -> RaterPrior:
+        """What a model takes of raters before any vote."""
+        effects = model.effects
+        assert effects is not None
+        n, size = effects.mean.shape
+        unit = torch.eye(size, device=effects.mean.device) / effects.prior_std**2
+        return cls(effects.prior_mean().expand(n, size), unit.expand(n, size, size))
+
+    def energy(self, effects: Tensor) -> Tensor:
+        """½ Σ_a (e_a − mean_a)ᵀ Λ_a (e_a − mean_a), a scalar."""
+        away = effects - self.mean
+        return torch.einsum("ae,aef,af->", away, self.precision, away) / 2
+
+
+def log_likelihood(
+    model: RaterModel, pairs: Comparison, votes: Tensor, raters: Tensor, item_index: Tensor | None
+) -> Tensor:
+    """Of the votes, summed: a scalar."""
+    return model(pairs, raters, item_index).gather(1, votes[:, None]).sum()
 
 
 def fit_raters(
@@ -32,6 +63,7 @@ def fit_raters(
     item_index: Tensor | None = None,
     *,
     pool: bool = True,
+    prior: RaterPrior | None = None,
 ) -> RaterModel:
     """Fit the effects of the votes' raters in place, by L-BFGS; raters without a vote stay at their prior's mean.
 
@@ -42,6 +74,7 @@ def fit_raters(
         raters: number of each vote's rater [J], see `RaterModel.index`.
         item_index: pair of each vote [J]; None where J = P, in the same order.
         pool: whether the pool's thresholds move too.
+        prior: of the effects; None for the model's own, N(the group's or 0, prior_std²).
 
     Returns:
         The model.
@@ -61,10 +94,9 @@ def fit_raters(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        log_p = model(pairs, raters, item_index)  # [J, C]
-        loss = -log_p.gather(1, votes[:, None]).sum()
+        loss = -log_likelihood(model, pairs, votes, raters, item_index)
         if effects is not None:
-            loss = loss + (effects.mean - effects.prior_mean()).square().sum() / (2 * effects.prior_std**2)
+            loss = loss + (RaterPrior.of(model) if prior is None else prior).energy(effects.mean)
         loss = loss / len(votes)
         loss.backward()
         return loss
@@ -150,58 +182,3 @@ def start_errors(model: RaterModel, votes: Tensor, raters: Tensor, item_index: T
         if std > 0 and model.effects is not None:
             column = sum(value > 0 for value in (model.config.ties, model.config.sides))
             model.effects.mean[:, column] = own
-
-
-def with_new_raters(
-    model: RaterModel,
-    names: Sequence[str],
-    pairs: Comparison,
-    votes: Tensor,
-    raters: Sequence[str],
-    item_index: Tensor | None = None,
-    groups: Mapping[str, str] | None = None,
-) -> RaterModel:
-    """A model that also knows raters whom training did not see, from a few of their votes; the others stay.
-
-    Args:
-        model: trained; it is left as it is.
-        names: ids of the new raters; those without a vote stay at the prior's mean.
-        pairs: P pairs with margins of the trained reward model.
-        votes: position of each vote in the labels [J].
-        raters: id of each vote's rater, J of them, all of `names`.
-        item_index: pair of each vote [J]; None where J = P, in the same order.
-        groups: groups of the new raters, of those that training knew; others are left out.
-
-    Raises:
-        UsageError: a rater is known already or twice in `names`, or the trained raters have no effects.
-    """
-    known = set(model.raters) & set(names) or {name for name in names if list(names).count(name) > 1}
-    if known:
-        raise UsageError(
-            f'the rater "{min(known)}" is known already.', fix="Give the ids of new raters only."
-        )
-    if model.effects is None:
-        raise UsageError(
-            "the raters have no effects, so there is nothing to learn of new ones.",
-            fix="Train with ties or sides above 0, and at least two raters.",
-        )
-    of_groups = set(model.groups.values())
-    merged = {**model.groups, **{who: group for who, group in (groups or {}).items() if group in of_groups}}
-    device = model.thresholds.device
-    state = model.state_dict()
-
-    def like(ids: Sequence[str]) -> RaterModel:
-        return RaterModel(ids, model.scale, merged, model.config, model.n_features, model.n_trained).to(
-            device
-        )
-
-    fresh = like(names)
-    rows = {f"effects.{name}" for name in ROWS}
-    fresh.load_state_dict({**fresh.state_dict(), **{k: v for k, v in state.items() if k not in rows}})
-    assert fresh.effects is not None
-    with torch.no_grad():
-        fresh.effects.mean.copy_(fresh.effects.prior_mean())
-    fit_raters(fresh, pairs, votes, fresh.index(raters), item_index, pool=False)
-    both, own = like([*model.raters, *names]), fresh.state_dict()
-    both.load_state_dict({k: torch.cat([v, own[k]]) if k in rows else v for k, v in state.items()})
-    return both.eval()

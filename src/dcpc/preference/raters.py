@@ -125,10 +125,15 @@ class RaterModel(nn.Module):
         config: which effects.
         n_features: H, of `Comparison.features`; needed by tastes.
         n_trained: how many of the raters, the first ones, the training saw; None for all. They are the population.
+
+    Attributes:
+        precision: what is known of the effects of the N raters whom it did not see, as inverse covariances around
+            their means [N, E, E]; see `dcpc.preference.new_raters`.
     """
 
     scales: Tensor
     feature_scale: Tensor
+    precision: Tensor
 
     def __init__(
         self,
@@ -151,6 +156,9 @@ class RaterModel(nn.Module):
             nn.Parameter(torch.tensor(self.config.error_rate).logit()) if has_errors else None
         )  # ε_0
         self.register_buffer("scales", torch.tensor(self.config.scales), persistent=False)  # [E]
+        n_effects = len(self.config.scales)
+        learned = torch.zeros(len(self.raters) - self.n_trained, n_effects, n_effects)
+        self.register_buffer("precision", learned)
         self.effects: AnnotatorEffects | None = None
         if self.raters and self.config.scales:
             self.effects = AnnotatorEffects(
