@@ -124,6 +124,13 @@ def test_one_class_is_fine_where_the_label_set_is_declared(tmp_path: Path) -> No
     assert read_annotations(path, labels=["yes", "no"]).labels == ("yes", "no")
 
 
+def test_of_a_premise_and_a_question_about_it_the_premise_is_the_text(tmp_path: Path) -> None:
+    found = error(
+        csv(tmp_path, "premise,choice1,choice2,question,label\nIt rained.,We left,We ran,effect,0\n")
+    )
+    assert found.fix == "Name yours with --columns text=premise."
+
+
 def test_an_annotator_who_judged_an_item_twice_is_refused_on_request(tmp_path: Path) -> None:
     found = error(csv(tmp_path, GOOD + "1,first text,ann,no\n"), repeats="refuse")
     assert 'annotator "ann" judged item "1" already in row 2' in found.what

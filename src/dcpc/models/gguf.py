@@ -26,6 +26,8 @@ SUFFIX = ".gguf"
 MAGIC = b"GGUF"
 VERSION = "1"
 """Of the conversion: folders of another version are not used."""
+NO_ARCHITECTURES = {"general", "tokenizer"}
+"""Stand in transformers' list of architectures and are none."""
 WHOLE = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 """What a converted folder holds; it appears with one renaming, so a missing file was deleted later."""
 
@@ -155,5 +157,5 @@ def _check_readable(file: Path) -> None:
             f"the GGUF file holds a model of the architecture `{architecture}`, which transformers does not read.",
             where=file,
             fix="Use a model folder in safetensors. Architectures that are read from GGUF: "
-            f"{', '.join(sorted(GGUF_SUPPORTED_ARCHITECTURES))}.",
+            f"{', '.join(sorted(set(GGUF_SUPPORTED_ARCHITECTURES) - NO_ARCHITECTURES))}.",
         )

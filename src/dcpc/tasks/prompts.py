@@ -143,7 +143,7 @@ class PromptTemplate:
             raise UsageError(
                 f"the prompt of item {name} has {len(ids)} tokens even without its passage (`{slot}`), and at most "
                 f"{limit} fit.",
-                fix="Choose a larger max_length that the model can take, or a shorter template.",
+                fix="Choose a larger max_length that the model can take (--set max_length=…), or a shorter template.",
             )
         return Prompt(ids, len(passage) - len(kept))
 
