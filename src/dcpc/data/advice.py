@@ -16,8 +16,8 @@ from dcpc.data.shared_labels import columns_with_shared_labels
 
 OTHER_NAMES = {
     "text": (
-        "text", "comment", "sentence", "tweet", "content", "body", "document", "review", "premise", "prompt", "question",
-        "post", "message", "utterance", "context", "sentence1",
+        "text", "comment", "sentence", "tweet", "content", "body", "document", "review", "premise", "prompt",
+        "question", "post", "message", "utterance", "context", "sentence1",
     ),
     "label": (
         "label", "rating", "annotation", "class", "category", "score", "answer", "target", "y", "gold", "value",

@@ -22,6 +22,8 @@ from dcpc.tasks.continuations import (
 )
 
 Ids = Sequence[int]
+KEPT = 8
+"""Positions whose keys and values a pass may hold, for each token that it may read: every row has its own prefix."""
 
 
 def answers_behind(
@@ -56,7 +58,8 @@ def answers_behind(
         start = 0
         while start < len(order):
             longest = len(questions[order[start]]) + added + (0 if shares else len(prefix))
-            rows = order[start : start + max(1, tokens // longest)]
+            most = min(tokens // longest, KEPT * tokens // (len(prefix) + longest))
+            rows = order[start : start + max(1, most)]
             batch = [questions[row] if shares else [*prefix, *questions[row]] for row in rows]
             fields = [{"input_ids": list(each), "continuations": answers} for each in batch]
             inputs = {k: v.to(model.device) for k, v in prompts_and_continuations(fields, tokenizer).items()}
