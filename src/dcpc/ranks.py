@@ -7,7 +7,9 @@ rank 0 and sent to the others; what the objective compares over the whole batch 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -21,6 +23,8 @@ from dcpc import launcher
 from dcpc.errors import UsageError
 
 T = TypeVar("T")
+
+_sharing: ContextVar[bool] = ContextVar("ranks share predictions", default=False)
 
 MEETING = timedelta(minutes=10)
 """How long the processes wait at the start until all are there."""
@@ -149,22 +153,31 @@ def total(values: Sequence[float]) -> list[float]:
     return [float(value) for value in sums]
 
 
-def on_first(rows: np.ndarray) -> np.ndarray:
-    """On the first rank the rows [n,…] of all of them, one rank after the other; elsewhere its own."""
-    if count() == 1:
-        return rows
-    parts: list[Any] | None = [None] * count() if is_first() else None
-    dist.gather_object(rows, parts, dst=0)
-    return rows if parts is None else np.concatenate(parts)
+@contextmanager
+def sharing() -> Iterator[None]:
+    """A block in which all ranks do the same in the same order, so that predictions are split among them.
+
+    Outside of it each rank predicts by itself: a script may do so on one rank alone.
+    """
+    token = _sharing.set(True)
+    try:
+        yield
+    finally:
+        _sharing.reset(token)
 
 
-def on_all(rows: np.ndarray) -> np.ndarray:
-    """The rows [n,…] of all ranks, one rank after the other."""
-    if count() == 1:
-        return rows
-    parts: list[Any] = [None] * count()
-    dist.all_gather_object(parts, rows)
-    return np.concatenate(parts)
+def part() -> tuple[int, int]:
+    """Which part of so many of the work at hand is this rank's: the whole outside of `sharing`."""
+    return (number(), count()) if _sharing.get() else (0, 1)
+
+
+def summed(parts: np.ndarray) -> np.ndarray:
+    """Within `sharing` the sum over the ranks of what each has of an array, zero elsewhere, in place."""
+    if _sharing.get() and count() > 1:
+        whole = torch.from_numpy(parts).to(_device())
+        dist.all_reduce(whole)
+        parts[...] = whole.cpu().numpy()
+    return parts
 
 
 def _device() -> torch.device:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from dcpc import launcher
 from dcpc.cli.one_voice import check_alone, one_voice
 from dcpc.cli.surroundings import ends_cleanly, exit_code, speaks_to_any_terminal
 from dcpc.errors import DCPCError
@@ -99,10 +100,24 @@ def run(app: typer.Typer, arguments: list[str] | None) -> None:
             message = f"{place}cannot write ({error.strerror}).\n  Make room, and give the command again."
             last_words(lambda: _say_error(message))
             sys.exit(1)
+        except RuntimeError as error:
+            if not _is_torn(error):
+                raise
+            message = "another process of this command has ended, and the rest cannot go on without it."
+            last_words(lambda: _say_error(f"{message}\n  The launcher says which one, and how."))
+            sys.exit(1)
         except (KeyboardInterrupt, _Stopped) as end:
             stop = end.stop if isinstance(end, _Stopped) else end
             last_words(lambda: _say_stopped(stop))
             sys.exit(exit_code(stop))
+
+
+def _is_torn(error: RuntimeError) -> bool:
+    if launcher.processes() == 1:
+        return False
+    from dcpc import ranks
+
+    return ranks.is_torn(error)
 
 
 def _say_error(message: str) -> None:

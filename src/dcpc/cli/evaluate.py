@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcpc.cli import options, write
+from dcpc.cli.one_voice import check_alone
 from dcpc.cli.reading import DataOptions, reads_data
 from dcpc.errors import LabelError
 
@@ -54,16 +55,19 @@ def command(
     Annotators whom training did not know are predicted as anybody; or as their group, where the adapter was trained
     with --group-column and DATA has that column.
     """
+    from dcpc import ranks
     from dcpc.adapter import load_adapter
     from dcpc.data.splits import keep_split
     from dcpc.files import atomic_file, check_not_source, check_output_file
     from dcpc.task import Task
 
-    if output is not None:
+    ranks.join()
+    if output is not None and ranks.is_first():  # which alone writes
         check_output_file(output, force=force)
         check_not_source(output, data, adapter)
     generation = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
     if write.is_for(adapter):
+        check_alone("dcpc evaluate, of replies,")
         write.refuse({**reading.given_beyond_columns(), "--decide": decide}, "writing")
         write.evaluate(
             adapter,
@@ -86,9 +90,12 @@ def command(
     goal = task.goal(decide)
     if decide is None and task.decision is None:
         options.show_notes([f"The adapter decides {task.how_it_decides}."])
-    figures = trained.evaluate(
-        annotations, decide=goal, exact=reading.exact, batch_size=batch_size or 64, progress=True
-    )
+    with ranks.sharing():
+        figures = trained.evaluate(
+            annotations, decide=goal, exact=reading.exact, batch_size=batch_size or 64, progress=True
+        )
+    if not ranks.is_first():
+        return
     figures |= {name: int(figures[name]) for name in ("items", "ties")}
     if output is not None:
         # JSON has no word for a number that does not exist, such as the accuracy where every item is tied.

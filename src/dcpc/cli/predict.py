@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dcpc.cli import options, write
+from dcpc.cli.one_voice import check_alone
 from dcpc.cli.reading import DataOptions, reads_data
 
 
@@ -62,20 +63,24 @@ def command(
 
     An adapter that was trained to write generates replies: the dominant style's, or every writer's (--as annotators).
 
-    One result per item where DATA has item ids, else one per row, in the order of the rows.
+    One result per item where DATA has item ids, else one per row, in the order of the rows. Under torchrun or
+    accelerate launch the processes share the items.
     """
     from rich.console import Console
     from rich.markup import escape
 
+    from dcpc import ranks
     from dcpc.adapter import load_adapter
     from dcpc.data.writers import check_table_output, write_table
     from dcpc.files import check_not_source
 
-    if to is None:
-        check_table_output(output, force=force)
-    else:
-        _check_tool(to, output, form, force=force)
-    check_not_source(output, data, adapter)
+    ranks.join()
+    if ranks.is_first():  # which alone writes
+        if to is None:
+            check_table_output(output, force=force)
+        else:
+            _check_tool(to, output, form, force=force)
+        check_not_source(output, data, adapter)
     generation = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -86,6 +91,7 @@ def command(
         "seed": seed,
     }
     if write.is_for(adapter):
+        check_alone("dcpc predict, of replies,")
         write.refuse(
             {
                 **reading.given_beyond_columns(),
@@ -113,7 +119,10 @@ def command(
     if form is not Form.annotators and decide is None and trained.task.decision is None:
         options.show_notes([f"The adapter decides {trained.task.how_it_decides}."])
     as_ = "distribution" if to is not None else form.value
-    table = trained.predict(rows, as_, decide=decide, batch_size=batch_size or 64, progress=True)
+    with ranks.sharing():
+        table = trained.predict(rows, as_, decide=decide, batch_size=batch_size or 64, progress=True)
+    if not ranks.is_first():
+        return
     if to is None:
         write_table(table, output)
     else:

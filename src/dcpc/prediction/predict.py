@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from dcpc import ranks
 from dcpc.adapter import TrainedAdapter
 from dcpc.errors import ModelError, UsageError
 from dcpc.training.predicted import Predicted
@@ -164,7 +165,7 @@ def _predicted(
     """What `predict` says of items [I, C] and of judgements [J, C]."""
     numbers = adapter.rule.annotator_index(adapter.model, list(annotators))
     of_items, own = np.zeros((len(items), n_classes)), np.zeros((len(item_codes), n_classes))
-    for rows, tokens in batches(adapter, items, batch_size, progress):
+    for rows, tokens in batches(adapter, items, batch_size, progress, part=ranks.part()):
         chosen = np.flatnonzero(np.isin(item_codes, rows))  # judgements of this batch
         who = at = None
         if numbers is not None and len(chosen) > 0:
@@ -175,6 +176,7 @@ def _predicted(
         of_items[rows] = found.items.exp().cpu().numpy()
         if found.judgements is not None:
             own[chosen] = found.judgements.exp().cpu().numpy()
+    of_items, own = ranks.summed(of_items), ranks.summed(own)
     if not (np.isfinite(of_items).all() and np.isfinite(own).all()):
         raise ModelError(
             "predictions are not finite numbers: the training has diverged, or the weights were altered.",
@@ -185,13 +187,26 @@ def _predicted(
 
 
 def batches(
-    adapter: TrainedAdapter, items: pd.DataFrame, batch_size: int, progress: bool
+    adapter: TrainedAdapter,
+    items: pd.DataFrame,
+    batch_size: int,
+    progress: bool,
+    *,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
-    """Batches of items of similar length: their positions in `items`, and their tokens on the model's device."""
+    """Batches of items of similar length: their positions in `items`, and their tokens on the model's device.
+
+    Args:
+        adapter: whose tokenizer and device count.
+        items: I rows.
+        batch_size: items in each.
+        progress: show a progress bar.
+        part: (p, n) gives the p-th of n shares of the batches, whole ones.
+    """
     adapter.model.eval()
     encoded = adapter.encode(items).fields
     order = np.argsort([-len(ids) for ids in encoded["input_ids"]], kind="stable")
-    steps = range(0, len(order), batch_size)
+    steps = range(0, len(order), batch_size)[part[0] :: part[1]]
     for start in tqdm(steps, desc="Predicting", unit="batch", disable=not progress, leave=False):
         rows = order[start : start + batch_size]
         fields = [{name: values[row] for name, values in encoded.items()} for row in rows]
