@@ -263,7 +263,7 @@ def test_the_head_is_left_as_it_was_trained_or_found(tmp_path: Path) -> None:
 def test_every_item_is_read_once_longest_first_however_batches_are_sampled(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, train_sampling_strategy="group_by_length")
     read = [item for batch in trainer.training_items() for item in batch["items"].tolist()]
-    lengths = [len(ids) for ids in trainer.train_dataset.token_ids]
+    lengths = trainer.train_dataset.lengths
     assert read == sorted(range(16), key=lambda item: -lengths[item])
 
 

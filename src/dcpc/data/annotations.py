@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dcpc.data.counts import soft_labels
+from dcpc.data.mapped import taken
 
 Scale = Literal["nominal", "ordinal", "preference"]
 
@@ -127,7 +128,8 @@ class Annotations:
     def items(self) -> pd.DataFrame:
         """One row per item, in the order of `item_ids`: `item_id` and the item's own columns."""
         columns = ["item_id", *(c for c in (*ITEM_COLUMNS, *CHATS, "split") if c in self.table)]
-        return self.table.drop_duplicates("item_id")[columns].reset_index(drop=True)
+        first = np.unique(self.item_codes, return_index=True)[1]  # [I]: the row where each item appears first
+        return taken(self.table[columns], first)
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -144,8 +146,7 @@ class Annotations:
 
     def where(self, rows: np.ndarray | pd.Series) -> Annotations:
         """The judgements selected by `rows`, a boolean mask or integer positions over J; same label set."""
-        table = self.table[rows] if np.asarray(rows).dtype == bool else self.table.iloc[np.asarray(rows)]
-        return replace(self, table=table.reset_index(drop=True))
+        return replace(self, table=taken(self.table, np.asarray(rows)))
 
     def of_items(self, item_ids: Sequence[str] | pd.Index) -> Annotations:
         """All judgements of the given items; same label set."""

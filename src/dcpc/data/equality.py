@@ -24,6 +24,7 @@ from decimal import MAX_EMAX, MIN_EMIN, Context
 import numpy as np
 import pandas as pd
 
+from dcpc.data.mapped import by_parts
 from dcpc.data.raw import count
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -84,7 +85,22 @@ def fold_labels(
 
 def fold_ids(ids: pd.Series) -> Folded:
     """Ids [J] in one spelling each; whole numbers without leading zeros where all are whole numbers."""
+    if _are_plain(ids):
+        return Folded(ids, {}, 0)
     return _folded(ids, spellings_of_ids)
+
+
+def _are_plain(ids: pd.Series) -> bool:
+    """Whether ids are written in their one spelling, told without a look at each by itself: there may be millions."""
+    if ids.dtype != "str" or ids.hasnans:
+        return False
+
+    def fit(pattern: str) -> np.ndarray:
+        return by_parts(ids, lambda part: part.str.fullmatch(pattern).to_numpy(bool))
+
+    if fit("0|-?[1-9][0-9]*").all():
+        return True
+    return bool(fit("[!-<>-~]([ -~]*[!-~])?").all() and not fit(r"[+-]?[0-9]+(\.0*)?").all())
 
 
 def spellings_of_ids(found: Sequence[str]) -> dict[str, str]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dcpc.data.mapped import taken
+
 
 @dataclass(frozen=True)
 class SourceRecord:
@@ -80,8 +82,7 @@ class RawTable:
 
     def only(self, rows: np.ndarray) -> RawTable:
         """The rows selected by a boolean mask [J] or by their positions."""
-        frame = self.frame[rows] if rows.dtype == bool else self.frame.iloc[rows]
-        return replace(self, frame=frame.reset_index(drop=True), places=self.places[rows])
+        return replace(self, frame=taken(self.frame, rows), places=self.places[rows])
 
     def with_notes(self, *notes: str) -> RawTable:
         """The same table with more notes."""

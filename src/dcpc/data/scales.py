@@ -18,6 +18,7 @@ import pandas as pd
 
 from dcpc.data.annotations import Scale
 from dcpc.data.equality import NUMBER, are_numbers, plain_number
+from dcpc.data.mapped import ROWS, by_parts, joined
 from dcpc.errors import DataError, UsageError
 
 SCALES: tuple[Scale, ...] = ("nominal", "ordinal", "preference")
@@ -72,7 +73,10 @@ def as_text(values: pd.Series, *, exact: bool = False) -> pd.Series:
         TypeError: if a value is a list or a mapping.
     """
     if pd.api.types.is_integer_dtype(values.dtype) and not values.hasnans:
-        return values.astype("str")
+        parts = (values.iloc[start : start + ROWS] for start in range(0, len(values), ROWS))
+        return joined(part.astype("str").to_frame() for part in parts).iloc[:, 0]
+    if values.dtype == "str" and not by_parts(values, _is_blank if exact else _is_padded).any():
+        return values
     if values.dtype == object:
         # True and 1 are one value to a hash table; and `map` would make floats of integers beside a missing one.
         cells = [_written(value) if isinstance(value, bool | np.bool_) else value for value in values]
@@ -85,6 +89,16 @@ def as_text(values: pd.Series, *, exact: bool = False) -> pd.Series:
         [*(text if text.strip() else None for text in texts), None], dtype=object
     )  # last: missing
     return pd.Series(cast[codes], index=values.index, name=values.name, dtype="str")
+
+
+def _is_blank(values: pd.Series) -> np.ndarray:
+    return (values.str.strip() == "").to_numpy(bool)
+
+
+def _is_padded(values: pd.Series) -> np.ndarray:
+    """Which are blank, or have blanks around them."""
+    stripped = values.str.strip()
+    return ((stripped == "") | (stripped != values) & values.notna()).to_numpy(bool)
 
 
 def _written(value: object) -> str:

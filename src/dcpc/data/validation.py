@@ -22,6 +22,7 @@ from dcpc.data.advice import (
     switch_columns,
 )
 from dcpc.data.annotations import ITEM_COLUMNS, SHARE
+from dcpc.data.mapped import by_parts
 from dcpc.data.raw import RawTable, count
 from dcpc.errors import DataError, LabelError
 from dcpc.names import first_of
@@ -129,15 +130,15 @@ def check_texts(raw: RawTable) -> tuple[str, ...]:
     for column in (name for name in ITEM_COLUMNS if name in raw.frame):
         values = raw.frame[column]
         _check_strings(raw, column)
-        blank = values.isna() | (values.str.strip() == "")
+        blank = by_parts(values, lambda part: (part.isna() | (part.str.strip() == "")).to_numpy(bool))
         if blank.any():
-            row = int(blank.to_numpy().argmax())
+            row = int(blank.argmax())
             raise DataError(
                 f"{raw.missing(row, 'the text is empty')} ({count(int(blank.sum()), 'such row')}).",
                 where=raw.where(row, column),
                 fix="Fill it in or remove the row.",
             )
-        longest = int(values.str.len().max())
+        longest = int(by_parts(values, lambda part: part.str.len().to_numpy()).max())
         if longest > LONG_TEXT:
             notes += (
                 f'The longest "{column}" has {longest:,} characters; training cuts it to fit the model.',

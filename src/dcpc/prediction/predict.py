@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from dcpc import ranks
 from dcpc.adapter import TrainedAdapter
 from dcpc.errors import ModelError, UsageError
+from dcpc.training.encoding import EncodedItems
 from dcpc.training.predicted import Predicted
 from dcpc.training.registers import RegisterRule
 
@@ -165,8 +166,10 @@ def _predicted(
     """What `predict` says of items [I, C] and of judgements [J, C]."""
     numbers = adapter.rule.annotator_index(adapter.model, list(annotators))
     of_items, own = np.zeros((len(items), n_classes)), np.zeros((len(item_codes), n_classes))
+    by_item = np.argsort(item_codes, kind="stable")  # those of item i: from `starts[i]` to `starts[i + 1]`
+    starts = np.searchsorted(item_codes[by_item], np.arange(len(items) + 1))
     for rows, tokens in batches(adapter, items, batch_size, progress, part=ranks.part()):
-        chosen = np.flatnonzero(np.isin(item_codes, rows))  # judgements of this batch
+        chosen = by_item[positions(starts[rows], starts[rows + 1])]  # judgements of this batch
         who = at = None
         if numbers is not None and len(chosen) > 0:
             position = pd.Series(np.arange(len(rows)), index=rows)
@@ -184,6 +187,12 @@ def _predicted(
         )
     of_items /= of_items.sum(axis=1, keepdims=True)
     return of_items, None if numbers is None else own / own.sum(axis=1, keepdims=True)
+
+
+def positions(first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Every number from each of `first` to before its `last`, one range after the other."""
+    sizes = last - first
+    return np.arange(sizes.sum()) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)
 
 
 def batches(
@@ -204,11 +213,10 @@ def batches(
         part: (p, n) gives the p-th of n shares of the batches, whole ones.
     """
     adapter.model.eval()
-    encoded = adapter.encode(items).fields
-    order = np.argsort([-len(ids) for ids in encoded["input_ids"]], kind="stable")
+    encoded = EncodedItems(items, adapter.encode)
+    order = np.argsort(-encoded.lengths, kind="stable")
     steps = range(0, len(order), batch_size)[part[0] :: part[1]]
     for start in tqdm(steps, desc="Predicting", unit="batch", disable=not progress, leave=False):
         rows = order[start : start + batch_size]
-        fields = [{name: values[row] for name, values in encoded.items()} for row in rows]
-        batch = adapter.shape.collate(fields, adapter.tokenizer)
+        batch = adapter.shape.collate(encoded.of(rows.tolist()), adapter.tokenizer)
         yield rows, {name: tensor.to(adapter.device) for name, tensor in batch.items()}

@@ -21,6 +21,8 @@ from scipy.special import log_softmax, softmax
 
 BIAS_RIDGE = 1e-3
 MAX_ITERATIONS = 500
+MOST_AT_ONCE = 2**22
+"""Numbers, of items by annotators, that are held at once."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +101,24 @@ class Logistic:
     def consensus(self, features: np.ndarray) -> np.ndarray:
         """Mean over the training judgements' annotators in probability space, [I, C] from [I, H]."""
         logits = features @ self.weights + self.bias  # [I, C]
-        # Annotators without a training judgement have no weight; one chunk of annotators at a time.
-        present = np.flatnonzero(self.shares)
+        # Σ_a s_a softmax(z + v_a)_c = exp z_c Σ_a s_a exp v_ac / (exp z · exp v_a): two matrix products. Annotators
+        # without a training judgement have no weight; one chunk of annotators at a time.
+        present, of_items = np.flatnonzero(self.shares), _unnormalised(logits)
         result = np.zeros_like(logits)
-        for chunk in np.array_split(present, max(1, len(present) // 64)):
-            each = softmax(logits[:, None] + self.effects[chunk], axis=-1)  # [I, chunk, C]
-            result += np.einsum("iac,a->ic", each, self.shares[chunk])
-        return result
+        for chunk in np.array_split(present, max(1, len(present) * len(logits) // MOST_AT_ONCE)):
+            of_annotators = _unnormalised(self.effects[chunk])  # [chunk, C]
+            result += (self.shares[chunk] / (of_items @ of_annotators.T)) @ of_annotators
+        return of_items * result
 
     def of_annotator(self, features: np.ndarray, annotators: np.ndarray) -> np.ndarray:
         """What each annotator would say, [J, C] from [J, H] and int [J]; −1 gives the average effect, none."""
         effects = np.where((annotators >= 0)[:, None], self.effects[annotators], 0.0)  # [J, C]
         return softmax(features @ self.weights + self.bias + effects, axis=-1)
+
+
+def _unnormalised(logits: np.ndarray) -> np.ndarray:
+    """exp of logits [n, C], the largest of each row as 1."""
+    return np.exp(logits - logits.max(axis=1, keepdims=True))
 
 
 def fit_logistic(judged: Judged, ridge: float, effect_ridge: float | None = None) -> Logistic:

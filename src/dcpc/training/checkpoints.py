@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations
+from dcpc.data.mapped import fingerprints
 from dcpc.errors import UsageError
 from dcpc.files import atomic_file, check_output_folder
 from dcpc.leftovers import beside, sweep
@@ -235,8 +235,7 @@ def _hash(annotations: Annotations) -> str:
     columns = [
         name for name in ("item_id", *ITEM_COLUMNS, "annotator_id", "label") if name in annotations.table
     ]
-    rows = pd.util.hash_pandas_object(annotations.table[columns].astype(str), index=False).to_numpy()
-    return hashlib.sha256(rows.tobytes()).hexdigest()
+    return hashlib.sha256(fingerprints(annotations.table[columns].astype(str)).tobytes()).hexdigest()
 
 
 def _difference(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -13,10 +13,11 @@ from dcpc.data import Annotations
 from dcpc.data.pairs import JudgementPairs
 from dcpc.tasks import Classify, TaskShape
 from dcpc.training.conflicts import partners_of_items
+from dcpc.training.encoding import EncodedItems
 
 
 class ItemDataset(Dataset[dict[str, Any]]):
-    """The I items of some annotations, tokenised, each with its judgements.
+    """The I items of some annotations as token lists, each with its judgements.
 
     Args:
         annotations: judgements; their label set gives the class numbers.
@@ -41,17 +42,20 @@ class ItemDataset(Dataset[dict[str, Any]]):
         shape: TaskShape | None = None,
     ) -> None:
         self.annotations, self.shape = annotations, shape or Classify()
-        encoded = self.shape.encode(annotations.items, tokenizer, max_length)
-        self._tokens, self.notes = encoded.fields, encoded.notes
+        self._tokens = EncodedItems(
+            annotations.items, lambda items: self.shape.encode(items, tokenizer, max_length)
+        )
+        self.notes = self._tokens.notes
         known = annotator_index or {}
         numbers = np.array([known.get(name, -1) for name in annotations.annotators] + [-1])
         annotators = numbers[annotations.annotator_codes]  # [J]; code −1 reads the last entry, −1
         order = np.argsort(annotations.item_codes, kind="stable")
-        starts = np.searchsorted(annotations.item_codes[order], np.arange(1, annotations.n_items))
-        self._labels = np.split(self.shape.judged(annotations)[order], starts)
-        self._annotators = np.split(annotators[order], starts)
+        # Item by item: the judgements of item i stand from `_starts[i]` to `_starts[i + 1]`.
+        self._starts = np.searchsorted(annotations.item_codes[order], np.arange(annotations.n_items + 1))
+        self._labels = self.shape.judged(annotations)[order].astype(np.int32)
+        self._annotators = annotators[order].astype(np.int32)
         weights = annotations.weights
-        self._weights = None if weights is None else np.split(weights[order].astype(np.float32), starts)
+        self._weights = None if weights is None else weights[order].astype(np.float32)
         self.conflicts = conflicts
         self._partners = None if conflicts is None else partners_of_items(annotations, conflicts)
 
@@ -63,18 +67,32 @@ class ItemDataset(Dataset[dict[str, Any]]):
 
         Where the item has shares of labels, these are the `weights` of its labels.
         """
-        example: dict[str, Any] = {name: values[item] for name, values in self._tokens.items()}
-        example |= {"labels": self._labels[item], "annotator_ids": self._annotators[item], "item": item}
+        return self.__getitems__([item])[0]
+
+    def __getitems__(self, items: Sequence[int]) -> list[dict[str, Any]]:
+        """The examples of a batch, whose texts are tokenised together; loaders ask for these."""
+        return [
+            {**tokens, **self._judgements(item)}
+            for tokens, item in zip(self._tokens.of(items), items, strict=True)
+        ]
+
+    def _judgements(self, item: int) -> dict[str, Any]:
+        rows = slice(self._starts[item], self._starts[item + 1])
+        found: dict[str, Any] = {
+            "labels": self._labels[rows].astype(np.int64),
+            "annotator_ids": self._annotators[rows].astype(np.int64),
+            "item": item,
+        }
         if self._weights is not None:
-            example["weights"] = self._weights[item]
+            found["weights"] = self._weights[rows]
         if self._partners is not None:
-            example["partners"] = self._partners[item]
-        return example
+            found["partners"] = self._partners[item]
+        return found
 
     @property
-    def token_ids(self) -> Sequence[list[int]]:
-        """Tokens of every item."""
-        return self._tokens["input_ids"]
+    def lengths(self) -> np.ndarray:
+        """By which items of similar length are told, int [I]: see `EncodedItems`."""
+        return self._tokens.lengths
 
     def conflicting_items(self) -> np.ndarray:
         """Item numbers of the two sides of every mined pair, int64 [P, 2]."""

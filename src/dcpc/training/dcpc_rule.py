@@ -56,6 +56,7 @@ class DCPCRule(LearningRule):
         """Switch the readout off, also where an earlier training has switched it on."""
         if self.readout is None:
             self.readout, self.data = FrozenReadout.of(model, data, self.shares), data
+            self.reads_every = 1 if self.readout is None else self.readout.every
 
     def start_epoch(self, model: nn.Module, batches: Callable[[], Iterable[Batch]], epoch: float) -> None:
         """Fit the readout, the first time, and start annotators from it.

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from itertools import product
 from typing import Any
 
@@ -77,7 +78,7 @@ class FrozenReadout:
         most = min(MOST_ITEMS, max(1, MOST_NUMBERS // self.readout.weight.shape[1]))
         self.every, self.shape = math.ceil(len(data) / most), data.shape
         self.effects: np.ndarray | None = None
-        self._known: dict[tuple[tuple[str, torch.Size, bytes], ...], Tensor] = {}
+        self._known: dict[bytes, Tensor] = {}
         self._hold(True)
 
     def _hold(self, held: bool) -> None:
@@ -274,7 +275,10 @@ class FrozenReadout:
 
     def _readout_logits(self, model: nn.Module, tokens: Batch) -> Tensor:
         """[B,C], computed once per batch: held-out batches come again every epoch, to the same frozen model."""
-        key = tuple((name, field.shape, field.cpu().numpy().tobytes()) for name, field in tokens.items())
+        found = blake2b(digest_size=16)
+        for name, field in tokens.items():
+            found.update(f"{name} {tuple(field.shape)}".encode() + field.cpu().numpy().tobytes())
+        key = found.digest()
         if key not in self._known:
             self._known[key] = self.readout(self.tuner.frozen_states(through=model, **tokens)).detach()
         return self._known[key]

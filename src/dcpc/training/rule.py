@@ -40,6 +40,7 @@ class LearningRule:
 
     Attributes:
         ema_decay: decay of the averaged weights that are kept at the end; 0 for none.
+        reads_every: of how many training items one is read before an epoch; 1 for all.
         saves: whether the adapter, with what `save` writes beside it, predicts the same, so that it can be saved.
         make_peer: builds another model like the one that is trained; set before the training, for rules that train
             two.
@@ -48,6 +49,7 @@ class LearningRule:
 
     ema_decay: float = 0.0
     saves: bool = True
+    reads_every: int = 1
     make_peer: Callable[[], nn.Module] | None = None
     shape: TaskShape = Classify()
 
@@ -78,7 +80,7 @@ class LearningRule:
         Args:
             model: trained.
             batches: goes through the training items.
-            held_out: validation batches; None without a validation set.
+            held_out: validation batches, of very many items a part; None without a validation set.
         """
 
     def loss(self, model: nn.Module, batch: Batch, epoch: float) -> StepOutput:

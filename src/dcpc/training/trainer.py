@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,9 @@ from dcpc.training.length_order import LongestFirst
 from dcpc.training.loaders import batches_of_rank, shared_batches
 from dcpc.training.partner_sampling import PartnerSampler
 from dcpc.training.rule import Batch, LearningRule
+
+MOST_WEIGHED = 10_000
+"""Held-out items by which a rule is finished; of more a part is taken."""
 
 STATE_FILE = "dcpc_state.safetensors"
 """In a checkpoint: the rule's memory (as the running consensus) and averaged weights."""
@@ -153,7 +157,7 @@ class DCPCTrainer(Trainer):
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler | None:
         """Longest first: the validation loss is a mean over items, whatever their order."""
         if isinstance(eval_dataset, ItemDataset):
-            return LongestFirst(eval_dataset.token_ids)
+            return LongestFirst(eval_dataset.lengths)
         return super()._get_eval_sampler(eval_dataset)
 
     def compute_loss(
@@ -201,14 +205,15 @@ class DCPCTrainer(Trainer):
         return output
 
     def training_items(self) -> Iterable[Batch]:
-        """Batches of the training items, longest first, on the model's device; `items` says which they are."""
-        batches = self._batches_of(self.train_dataset)
-        n_batches = -(-len(self.train_dataset) // self.args.eval_batch_size)
+        """Batches of the training items that the rule reads, longest first, on the model's device."""
+        every = self.rule.reads_every
+        batches = self._batches_of(self.train_dataset, every)
+        n_batches = math.ceil(math.ceil(len(self.train_dataset) / every) / self.args.eval_batch_size)
         return tqdm(batches, "Reading items", n_batches, leave=False, disable=self.args.disable_tqdm)
 
-    def _batches_of(self, data: Dataset) -> Iterator[Batch]:
+    def _batches_of(self, data: Dataset, every: int = 1) -> Iterator[Batch]:
         # Not the Trainer's loader: that gives every process of a distributed training a part of the items.
-        order = LongestFirst(data.token_ids) if isinstance(data, ItemDataset) else None
+        order = LongestFirst(data.lengths, every) if isinstance(data, ItemDataset) else None
         for batch in DataLoader(
             data, self.args.eval_batch_size, sampler=order, collate_fn=self.data_collator
         ):
@@ -230,7 +235,9 @@ class DCPCTrainer(Trainer):
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, BestWeights):
                 callback.restore(self.model)
-        held_out = None if self.eval_dataset is None else self._batches_of(self.eval_dataset)
+        held_out = None
+        if self.eval_dataset is not None:
+            held_out = self._batches_of(self.eval_dataset, math.ceil(len(self.eval_dataset) / MOST_WEIGHED))
         self.rule.finish(self.model, self.training_items, held_out)
         return result
 

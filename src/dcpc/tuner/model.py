@@ -352,6 +352,10 @@ class DCPCModel(TunerStructure):
     def population_probabilities(self, logits: Tensor, styles: Styles | None = None) -> Tensor:
         """Mean label distribution over all known annotators, in probability space (mode `output`).
 
+            1/A Σ_a softmax(z + v_a)_c  =  exp z_c · 1/A Σ_a exp v_ac / (exp z · exp v_a)
+
+        The right side is two matrix products, [B,C] by [C,A] and back, where v_a is the same for all items.
+
         Args:
             logits: [B,C] of a pass that ran without annotators.
             styles: of that pass, from its `PassRecord`; None without correction.
@@ -360,8 +364,18 @@ class DCPCModel(TunerStructure):
             [B,C], rows sum to 1.
         """
         annotators = self.annotators
-        effect = annotators.effect(self._style_mean(logits, styles).unsqueeze(1), annotators.mean)  # [B,A,C]
-        return (logits.unsqueeze(1) + effect.to(logits.dtype)).softmax(dim=-1).mean(dim=1)
+        if styles is not None:
+            effect = annotators.effect(
+                self._style_mean(logits, styles).unsqueeze(1), annotators.mean
+            )  # [B,A,C]
+            return (logits.unsqueeze(1) + effect.to(logits.dtype)).softmax(dim=-1).mean(dim=1)
+        effect = annotators.effect(torch.zeros_like(annotators.mean), annotators.mean).double()  # [A,C]
+        of_items = (logits.double() - logits.double().amax(dim=1, keepdim=True)).exp()  # [B,C]
+        weighted = torch.zeros_like(of_items)
+        for part in effect.split(MOST_AT_ONCE):
+            of_annotators = (part - part.amax(dim=1, keepdim=True)).exp()
+            weighted = weighted + (of_items @ of_annotators.T).reciprocal() @ of_annotators
+        return (of_items * weighted / len(effect)).to(logits.dtype)
 
     def _style_mean(self, logits: Tensor, styles: Styles | None) -> Tensor:
         """[B,K] μ̄, the last layer's mean; 0 without correction."""
@@ -369,6 +383,10 @@ class DCPCModel(TunerStructure):
         if styles is None:
             return logits.new_zeros(logits.shape[0], annotators.mean.shape[1], dtype=annotators.mean.dtype)
         return styles.mean[-1]
+
+
+MOST_AT_ONCE = 65_536
+"""Annotators over whom a mean is taken in one piece: with 64 items that is 32 MiB."""
 
 
 def _warn_of_missing_annotators(config: DCPCConfig) -> None:

@@ -16,6 +16,7 @@ from dcpc.data.advice import columns_option, likely_annotators, likely_column, n
 from dcpc.data.annotations import CHATS, ITEM_COLUMNS, SHARE, Annotations, Scale
 from dcpc.data.equality import visible
 from dcpc.data.grades import with_grades
+from dcpc.data.mapped import fingerprints, taken
 from dcpc.data.marks import without_marked
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers.choices import with_choices
@@ -156,9 +157,9 @@ def assemble_items(raw: RawTable, reading: Reading) -> ItemRows:
     once = np.sort(
         np.unique(raw.places, return_index=True)[1]
     )  # one per row where it held several judgements
-    frame = raw.frame.iloc[once]
+    frame = taken(raw.frame, once) if len(once) < len(raw.frame) else raw.frame
     codes, _ = pd.factorize(frame["item_id"])
-    items = frame.drop_duplicates("item_id")[columns].reset_index(drop=True)
+    items = taken(frame[columns], np.unique(codes, return_index=True)[1])
     notes = _row_notes(len(once), len(items), has_ids, others)
     by_place = {record.place: record.record for record in raw.records}
     first = np.unique(codes, return_index=True)[1]  # [I]: the row where each item appears first
@@ -326,11 +327,13 @@ def _last_row(frame: pd.DataFrame) -> tuple[str, ...]:
 
 def _repeated_texts(frame: pd.DataFrame) -> tuple[str, ...]:
     columns = [name for name in ITEM_COLUMNS if name in frame]
-    items = frame.drop_duplicates("item_id")
-    twice = int(items.duplicated(columns).sum())
+    codes = pd.factorize(frame["item_id"])[0]
+    first = np.unique(codes, return_index=True)[1]  # [I]: the row where each item appears first
+    twice = int(pd.Series(fingerprints(frame[columns])[first]).duplicated().sum()) if columns else 0
     notes: tuple[str, ...] = (f"{count(twice, 'item')} with the text of an earlier item.",) if twice else ()
     if "split" in frame:
-        moved = int((frame.drop_duplicates(["item_id", "split"])["item_id"].duplicated()).sum())
+        where = pd.DataFrame({"item": codes, "split": pd.factorize(frame["split"])[0]}).drop_duplicates()
+        moved = int(where["item"].duplicated().sum())
         if moved:
             notes += (f"{count(moved, 'item')} in more than one split.",)
     return notes

@@ -11,6 +11,7 @@ import pandas as pd
 from dcpc.data import validation
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.equality import fold_ids, plain_text
+from dcpc.data.mapped import ROWS, by_parts, fingerprints, joined, taken
 from dcpc.data.raw import RawTable, count
 from dcpc.data.scales import as_text
 from dcpc.data.structure import joined_text, plain
@@ -36,24 +37,25 @@ def with_items(raw: RawTable, *, exact: bool, skip_blank: bool) -> RawTable:
         **{name: raw.frame[name].astype("str") for name in ITEM_COLUMNS if name in raw.frame}
     )
     raw = _with_ids(replace(raw, frame=frame), exact=exact)
-    keys = pd.DataFrame(
-        {name: _key(frame[name], exact=exact) for name in ITEM_COLUMNS if name in frame}, index=frame.index
-    )
+    keys = pd.DataFrame({name: _key(frame[name], exact=exact) for name in ITEM_COLUMNS if name in frame})
     if "item_id" in raw.frame:
         validation.check_present(raw, "item_id")
         validation.check_one_text_per_item(raw, keys)
     else:
-        raw = replace(raw, frame=raw.frame.assign(item_id=_ids_from_texts(keys)))
+        raw = replace(
+            raw, frame=raw.frame.assign(item_id=_ids_from_texts(frame[list(keys)], keys, exact=exact))
+        )
     return _with_one_spelling(raw)
 
 
-def _key(texts: pd.Series, *, exact: bool) -> pd.Series:
-    """What texts are compared by [J]."""
-    if exact:
-        return texts
-    codes, found = pd.factorize(texts)
-    keys = np.array([plain_text(text) for text in found], dtype=object)
-    return pd.Series(keys[codes], index=texts.index)
+def _key(texts: pd.Series, *, exact: bool) -> np.ndarray:
+    """What texts are compared by: a number for each way that a text may be written, uint64 [J]."""
+    return by_parts(texts, lambda part: fingerprints(_compared(part, exact=exact).to_frame()))
+
+
+def _compared(texts: pd.Series, *, exact: bool) -> pd.Series:
+    """Texts in the one way of writing that counts."""
+    return texts if exact else texts.map(plain_text)
 
 
 def _with_joined_texts(raw: RawTable) -> RawTable:
@@ -94,7 +96,7 @@ def _with_ids(raw: RawTable, *, exact: bool) -> RawTable:
         ids = _as_text(raw, name)
         if not exact:
             folded = fold_ids(ids)
-            if name == "annotator_id" or folded.values.nunique() < ids.nunique():
+            if folded.changed and (name == "annotator_id" or folded.values.nunique() < ids.nunique()):
                 ids = folded.values
                 raw = raw.with_notes(*folded.note("item id" if name == "item_id" else "annotator id"))
         raw = replace(raw, frame=raw.frame.assign(**{name: ids}))
@@ -112,30 +114,35 @@ def _as_text(raw: RawTable, column: str) -> pd.Series:
         ) from error
 
 
-def _ids_from_texts(keys: pd.DataFrame) -> pd.Series:
+def _ids_from_texts(texts: pd.DataFrame, keys: pd.DataFrame, *, exact: bool) -> pd.Series:
     """An id per distinct (text, text pair, responses): a hash of the contents, so equal across files."""
-    codes = keys.groupby(list(keys.columns), sort=False, dropna=False).ngroup().to_numpy()  # [J]
+    codes = keys.groupby(list(keys.columns), sort=False).ngroup().to_numpy()  # [J]
     first = np.unique(codes, return_index=True)[1]
-    contents = zip(*(keys[name].iloc[first] for name in keys.columns), strict=True)
-    ids = np.array(
-        [blake2b("\x1f".join(texts).encode(), digest_size=8).hexdigest() for texts in contents], dtype=object
-    )
-    return pd.Series(ids[codes], index=keys.index, dtype="str")
+    ids = np.empty(len(first), dtype="S16")
+    for start in range(0, len(first), ROWS):
+        part = texts.iloc[first[start : start + ROWS]]
+        contents = zip(*(_compared(part[name], exact=exact) for name in part), strict=True)
+        ids[start : start + ROWS] = [
+            blake2b("\x1f".join(each).encode(), digest_size=8).hexdigest() for each in contents
+        ]
+    parts = (codes[start : start + ROWS] for start in range(0, len(codes), ROWS))
+    return joined(pd.DataFrame({"id": ids[part].astype("U16")}).astype("str") for part in parts)["id"]
 
 
 def _with_one_spelling(raw: RawTable) -> RawTable:
     """All rows of an item have the text that its first row has, where they differ only in how it is written."""
     codes = pd.factorize(raw.frame["item_id"])[0]
     first = np.unique(codes, return_index=True)[1]
+    if len(first) == len(codes):
+        return raw
     changed = np.zeros(len(codes), dtype=bool)
     columns = {}
     for name in (name for name in ITEM_COLUMNS if name in raw.frame):
-        texts = raw.frame[name].to_numpy(dtype=object)
-        own = texts[first][codes]
-        differs = texts != own
+        written = fingerprints(raw.frame[[name]])
+        differs = written != written[first][codes]
         if differs.any():
             changed |= differs
-            columns[name] = pd.Series(own, dtype="str")
+            columns[name] = taken(raw.frame[[name]], first[codes])[name]
     if not columns:
         return raw
     return replace(raw, frame=raw.frame.assign(**columns)).with_notes(

@@ -73,11 +73,13 @@ def _structured(raw: RawTable, labels: pd.Series) -> list[object] | None:
     """The labels with what they hold, [J]; None where all of them are words and numbers."""
     if pd.api.types.is_numeric_dtype(labels.dtype) or pd.api.types.is_bool_dtype(labels.dtype):
         return None
+    if labels.dtype == "str" and not any(_may_open(value) for value in labels.dropna().unique()):
+        return None
     opens = [
         row
         for row, value in enumerate(labels)
         if isinstance(value, list | dict | tuple | np.ndarray)
-        or (isinstance(value, str) and value.lstrip()[:1] in ("[", "{", "a") and _opens(value))
+        or (isinstance(value, str) and _may_open(value))
     ]
     if not opens:
         return None
@@ -101,9 +103,8 @@ def _structured(raw: RawTable, labels: pd.Series) -> list[object] | None:
     return cells
 
 
-def _opens(value: str) -> bool:
-    value = value.lstrip()
-    return value[0] in "[{" or value.startswith("array(")
+def _may_open(value: str) -> bool:
+    return value.lstrip().startswith(("[", "{", "array("))
 
 
 def _says_twice(cell: object) -> bool:

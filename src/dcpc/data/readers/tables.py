@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dcpc.data.mapped import ROWS, joined
 from dcpc.data.raw import RawTable, count, numbered
 from dcpc.data.readers.dialect import Dialect, find_dialect
 from dcpc.data.readers.fields import (
@@ -77,12 +79,13 @@ def _parse_csv(path: Path, source: str, dialect: Dialect) -> pd.DataFrame:
             refuse_long_rows(path, source, dialect)
         with dialect.open(path) as file, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                file, sep=dialect.delimiter, dtype=str, keep_default_na=False, na_values=[""],
+            parts = pd.read_csv(
+                file, chunksize=ROWS, sep=dialect.delimiter, dtype=str, keep_default_na=False, na_values=[""],
                 skip_blank_lines=False, index_col=False, on_bad_lines="error",
                 quoting=csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE,
                 skipinitialspace=dialect.skip_space,
             )  # fmt: skip
+            frame = joined(parts)
         unnamed = _unnamed_at_the_end(frame)
         cut = any(issubclass(warning.category, pd.errors.ParserWarning) for warning in caught)
         if cut or frame[unnamed].notna().any(axis=None):
@@ -142,20 +145,22 @@ def records_to_table(records: Records, source: str) -> RawTable:
     Raises:
         DataError: if there are none.
     """
-    places: list[int] = []
-    frames: list[pd.DataFrame] = []
     entries = iter(records.entries)
-    while batch := list(
-        islice(entries, _BATCH)
-    ):  # batches keep a million dicts from standing in memory at once
-        places += [place for place, _ in batch]
-        frames.append(_with_whole_ids(pd.DataFrame([record for _, record in batch]), batch))
-    if not frames:
+    places: list[np.ndarray] = []
+
+    def frames() -> Iterator[pd.DataFrame]:
+        while batch := list(
+            islice(entries, _BATCH)
+        ):  # batches keep a million dicts from standing in memory at once
+            places.append(np.array([place for place, _ in batch], dtype=np.int64))
+            yield _with_whole_ids(pd.DataFrame([record for _, record in batch]), batch)
+
+    frame = joined(frames())
+    if not places:
         raise DataError("there are no records in it.", where=source, fix="Check the file or the export.")
-    frame = pd.concat(frames, ignore_index=True)
     if records.keys and not {"id", "item_id"} & set(frame):
         frame["id"] = pd.array(records.keys, dtype="str")  # of a document id → record
-    return RawTable(frame, source, np.array(places, dtype=np.int64), records.unit, records.notes)
+    return RawTable(frame, source, np.concatenate(places), records.unit, records.notes)
 
 
 def _with_whole_ids(frame: pd.DataFrame, batch: list[tuple[int, Any]]) -> pd.DataFrame:
@@ -180,10 +185,17 @@ def read_parquet(path: Path, source: str) -> RawTable:
         DataError: if the file is not whole.
     """
     try:
-        table = pq.ParquetFile(path).read()
-        _check_names(table.column_names, source)
-        # Floats would round long ids; what pandas wrote beside the columns is no part of the data.
-        frame = table.replace_schema_metadata().to_pandas(integer_object_nulls=True)
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_names(names, source)
+            texts = [field.name for field in file.schema_arrow if _is_text(field.type)]
+            if file.metadata.num_rows <= ROWS or not texts:
+                frame = _to_pandas(file.read())
+            else:  # texts are most of it, and pass through memory a part at a time
+                parts = file.iter_batches(ROWS, columns=texts)
+                frame = joined(_to_pandas(pa.Table.from_batches([part])) for part in parts)
+                others = _to_pandas(file.read([name for name in names if name not in texts]))
+                frame = pd.concat([frame, others], axis=1)[names]
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"not a whole Parquet file ({str(error).splitlines()[0]}).",
@@ -191,6 +203,15 @@ def read_parquet(path: Path, source: str) -> RawTable:
             fix="Export the file again.",
         ) from error
     return numbered(frame.reset_index(drop=True), source, first=1)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    # Floats would round long ids; what pandas wrote beside the columns is no part of the data.
+    return table.replace_schema_metadata().to_pandas(integer_object_nulls=True)
 
 
 def _check_names(names: list[str], source: str) -> None:

@@ -138,7 +138,7 @@ def _likelihoods(
     index = {name: number for number, name in enumerate(adapter.writers)}
     data = ReplyDataset(replies, format, index, last_only=True)
     pad_id = adapter.tokenizer.eos_token_id
-    collate, order = ReplyCollator(pad_id), list(LongestFirst([range(length) for length in data.lengths]))
+    collate, order = ReplyCollator(pad_id), list(LongestFirst(np.asarray(data.lengths)))
     own, dominant, tokens = np.zeros(len(data)), np.zeros(len(data)), np.zeros(len(data), dtype=int)
     for start in tqdm(range(0, len(order), batch_size), "Reading", leave=False, disable=not progress):
         places = order[start : start + batch_size]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
@@ -132,5 +133,5 @@ class WritingTrainer(DCPCTrainer):
 
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler | None:
         if isinstance(eval_dataset, ReplyDataset):
-            return LongestFirst([range(length) for length in eval_dataset.lengths])
+            return LongestFirst(np.asarray(eval_dataset.lengths))
         return super()._get_eval_sampler(eval_dataset)
