@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dcpc import train_adapter
+from preference.tiny_policy import tiny_llama, tiny_tokenizer
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -33,6 +34,7 @@ def test_every_example_has_a_test() -> None:
         "own_model",
         "best_of_n",
         "new_annotators",
+        "policy_with_raters",
     }
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
@@ -50,6 +52,22 @@ def test_reading_the_disagreement(tmp_path: Path, capsys: pytest.CaptureFixture[
     example["main"](example["small_table"](tmp_path), tmp_path)
     assert "24 items, 72 judgements" in capsys.readouterr().out
     assert "<html" in (tmp_path / "disagreement.html").read_text(encoding="utf-8")
+
+
+def test_a_policy_with_raters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("trl")
+    example = script("policy_with_raters")
+    texts = [*example["ASKED"], *example["ASKED"].values(), *example["MANNERS"].values()]
+    tokenizer = tiny_tokenizer(words=sorted({word for text in texts for word in text.split()}))
+    tiny_llama(tokenizer).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    quick = {"num_train_epochs": 12, "eval_steps": 36, "learning_rate": 1e-2, "bf16": False, "use_cpu": True}
+    policy = example["main"]("casual", str(tmp_path), **quick)
+    said = capsys.readouterr().out
+    assert "**Before**" in said
+    assert "KL to the reference per token" in said
+    share = example["disagreeing"](policy)
+    assert min(share["eva"], share["fay"]) > max(share[who] for who in ("ana", "ben", "cem", "dov"))
 
 
 def test_the_best_of_several_replies(base: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -322,6 +322,10 @@ def test_settings_and_tokenizers_that_do_not_fit_a_policy_are_refused(tmp_path: 
     for message, options in (
         ("no field `lerning_rate`", {"training": {"lerning_rate": 1e-3}}),
         ("learning_rate", {"training": {"learning_rate": "fast"}}),
+        (
+            "do not fit",
+            {"training": {"eval_strategy": "steps", "load_best_model_at_end": True, "eval_steps": 3}},
+        ),
         ("belongs to another model", {"tokenizer": other}),
         ("held-out votes are a, b, tie", {"validation": with_ties}),
     ):

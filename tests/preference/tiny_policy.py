@@ -20,9 +20,11 @@ CHAT_TEMPLATE = (
 )
 
 
-def tiny_tokenizer(*, chat: bool = False) -> PreTrainedTokenizerFast:
+def tiny_tokenizer(
+    *, chat: bool = False, words: Sequence[str] = (*ASKED, *POLITE, *CURT, "filler")
+) -> PreTrainedTokenizerFast:
     """Words, split at spaces."""
-    words = ["<pad>", "<unk>", "<s>", "</s>", "<user>", "<assistant>", *ASKED, *POLITE, *CURT, "filler"]
+    words = ["<pad>", "<unk>", "<s>", "</s>", "<user>", "<assistant>", *words]
     inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     inner.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])

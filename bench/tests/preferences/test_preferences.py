@@ -41,6 +41,21 @@ def test_thresholds_of_raters_pay_where_they_differ() -> None:
     assert losses["dcpc"] == losses["thresholds"]
 
 
+def test_raters_fitted_afterwards_are_found_as_those_fitted_with_the_reward() -> None:
+    train, _, test = split_units(simulated((2.0, -2.0, 0.0)), seed=0)
+    setting = {"ties": 1.2, "sides": 0.5}
+    losses = {
+        name: mean_loss(fitted(build(name, train, 1.0, setting), train), test)
+        for name in ("dcpc", "raters-afterwards", "sides-then-raters")
+    }
+    pool = mean_loss(fitted(build("bradley-terry", train, 1.0, {}), train), test)
+    assert max(losses.values()) < 0.95 * pool
+    assert max(losses.values()) - min(losses.values()) < 0.02
+    sided = build("sides-then-raters", train, 1.0, setting)
+    weights, _ = sided.stages()
+    assert [p is sided.weights for p in weights[0]] == [True], "ties say nothing to the reward"
+
+
 def test_no_unit_is_in_two_parts() -> None:
     parts = [set(part.unit[part.pair.numpy()]) for part in split_units(simulated((0.0, 0.0)), seed=1)]
     assert sum(map(len, parts)) == len(set.union(*parts))
@@ -76,11 +91,14 @@ def test_trained_cells_have_a_table_of_their_own() -> None:
             "method": name,
             "loss": loss,
             "unit_losses": {"u": [loss, 1], "v": [loss, 1]},
+            "plain_loss": loss / 2,
+            "plain_unit_losses": {"u": [loss / 2, 1], "v": [loss / 2, 1]},
         }
         for seed in (0, 1)
         for name, loss in (("dcpc", 0.9), ("dcpc-raters-off", 1.0))
     ]
     found = page(list(cells("simulated", simulated((1.0, 0.0)), seed=0)), lines)
+    assert "0.4500, 60.0 %; -10.00 %" in found
     assert "0.9000, 60.0 %; -10.00 %" in found
     assert "TRL RewardTrainer, majority | –" in found
 

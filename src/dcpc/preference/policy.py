@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -23,6 +24,9 @@ from dcpc.preference.raters import RaterConfig, RaterModel
 from dcpc.settings import checked
 from dcpc.tuner import DCPCConfig
 from dcpc.weights import check_weights
+
+if TYPE_CHECKING:
+    from trl import DPOConfig
 
 OWN = ("rater_learning_rate", "samples", "sample_tokens")
 """Settings of `RaterDPOTrainer` itself."""
@@ -137,15 +141,13 @@ def train_policy(
         DataError: the pairs cannot be used as they are.
         TrainingError: the loss stops being a number.
     """
-    from trl import DPOConfig
-
     from dcpc.preference.dpo import RaterDPOTrainer
 
     _check_votes(train, validation)
     _check_tokenizer(model, tokenizer)
     settings = dict(training or {})
     own = {name: settings.pop(name) for name in OWN if name in settings}
-    arguments = DPOConfig(**checked(DPOConfig, settings))
+    arguments = _arguments(settings)
     who = RaterModel(
         list(train.annotators),
         vote_scale(train),
@@ -171,6 +173,20 @@ def train_policy(
     about.more = {what: Figure(value=last[name]) for name, what in FIGURES.items() if name in last}
     notes = (*pair_notes(train), *trainer.cut_notes)
     return TrainedPolicy(trainer.model.eval(), tokenizer, who.eval(), history, about, notes)
+
+
+def _arguments(settings: Mapping[str, Any]) -> DPOConfig:
+    """TRL's arguments, on the CPU where there is no accelerator, which TRL's bf16 has to be told."""
+    from trl import DPOConfig
+
+    here = {} if torch.accelerator.is_available() else {"use_cpu": True}
+    try:
+        return DPOConfig(**{**here, **checked(DPOConfig, settings)})
+    except (TypeError, ValueError, ImportError, OSError) as error:
+        raise UsageError(
+            f"the training arguments do not fit: {error}",
+            fix="Look at `training`, the fields of trl.DPOConfig.",
+        ) from error
 
 
 def _check_votes(train: Annotations, validation: Annotations | None) -> None:

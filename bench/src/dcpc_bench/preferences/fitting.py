@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,23 +17,31 @@ STEPS = 60
 
 
 def fitted(method: VoteMethod, votes: Votes, parameters: Sequence[nn.Parameter] | None = None) -> VoteMethod:
-    """The method at the maximum of its posterior, by L-BFGS; only `parameters` move where they are given."""
-    moving = [p for p in method.parameters() if p.requires_grad] if parameters is None else list(parameters)
-    if not moving:
-        return method
+    """The method at the maximum of its posterior, by L-BFGS, stage by stage; or only `parameters`, in one."""
+    stages = method.stages() if parameters is None else [(list(parameters), method.log_likelihood)]
+    for moving, log_likelihood in stages:
+        if moving:
+            _maximise(method, votes, moving, log_likelihood)
+    return method
+
+
+def _maximise(
+    method: VoteMethod,
+    votes: Votes,
+    moving: list[nn.Parameter],
+    log_likelihood: Callable[[Votes], Tensor],
+) -> None:
     optimizer = torch.optim.LBFGS(
         moving, max_iter=STEPS, line_search_fn="strong_wolfe", tolerance_change=1e-7
     )
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        chosen = method(votes).gather(1, votes.vote[:, None])
-        loss = (method.penalty() - chosen.sum()) / max(len(votes), 1)
+        loss = (method.penalty() - log_likelihood(votes)) / max(len(votes), 1)
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    return method
 
 
 @torch.no_grad()

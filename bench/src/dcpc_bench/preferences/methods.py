@@ -1,7 +1,8 @@
 """Methods that predict votes from the features of two responses and from who votes.
 
 Each is a module with `forward(votes)` → log-probabilities [J, C] and `penalty()`, its negative log-prior in nats; all
-are fitted alike (`dcpc_bench.preferences.fitting`). `personal` are the parameters that a new rater brings.
+are fitted alike (`dcpc_bench.preferences.fitting`), in one stage or in several. `personal` are the parameters that a
+new rater brings.
 
 To add one, write a subclass of `VoteMethod` and enter it in `METHODS` with the settings that its search tries.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +21,8 @@ from dcpc.preference import Comparison, PreferenceScale, RaterConfig, RaterModel
 from dcpc_bench.preferences.data import Votes
 
 N_STYLES = 4
+Stage = tuple[list[nn.Parameter], Callable[[Votes], Tensor]]
+"""Parameters that move, and the log-likelihood that they move along."""
 
 
 class VoteMethod(nn.Module):
@@ -48,6 +52,14 @@ class VoteMethod(nn.Module):
     def penalty(self) -> Tensor:
         """Negative log-prior, up to a constant."""
         return self.ridge / 2 * self.weights.square().sum()
+
+    def log_likelihood(self, votes: Votes) -> Tensor:
+        """Of the votes, summed: a scalar in nats."""
+        return self(votes).gather(1, votes.vote[:, None]).sum()
+
+    def stages(self) -> list[Stage]:
+        """What is fitted, one after the other, and to what; by default everything at once to all votes."""
+        return [([p for p in self.parameters() if p.requires_grad], self.log_likelihood)]
 
     def personal(self) -> list[nn.Parameter]:
         """Parameters [A, …] of single raters."""
@@ -86,6 +98,31 @@ class RaterEffects(VoteMethod):
     def personal(self) -> list[nn.Parameter]:
         """The raters' effects."""
         return [] if self.raters.effects is None else [self.raters.effects.mean]
+
+
+class RatersAfterwards(RaterEffects):
+    """The pool's reward and thresholds first, as if raters were all alike, and then their effects on it."""
+
+    def stages(self) -> list[Stage]:
+        """The reward by all votes with ties, then raters."""
+        return [
+            ([self.weights, self.thresholds], self.log_likelihood),
+            ([*self.personal(), self.thresholds], self.log_likelihood),
+        ]
+
+
+class SidesThenRaters(RatersAfterwards):
+    """As TRL's trainer has it: the reward by votes for a side alone, `−log σ(±m)`; ties and raters afterwards."""
+
+    def stages(self) -> list[Stage]:
+        """The reward by votes for a side, then raters and ties."""
+        return [([self.weights], self.of_sides), *super().stages()[1:]]
+
+    def of_sides(self, votes: Votes) -> Tensor:
+        """Bradley and Terry's log-likelihood of the votes for a side."""
+        sign = torch.tensor(self.scale.sign)[votes.vote]
+        towards = (votes.features @ self.weights)[votes.pair] * sign
+        return nn.functional.logsigmoid(towards[sign != 0]).sum()
 
 
 class ShrunkSlopes(VoteMethod):
@@ -207,11 +244,15 @@ class Entry:
     settings: tuple[Mapping[str, Any], ...] = ({},)
 
 
-def _effects(votes: Votes, ridge: float, **config: Any) -> VoteMethod:
-    return RaterEffects(votes, ridge, RaterConfig.none(dropout=0.0, styles=N_STYLES, **config))
+def _effects(
+    votes: Votes, ridge: float, kind: type[RaterEffects] = RaterEffects, **config: Any
+) -> VoteMethod:
+    return kind(votes, ridge, RaterConfig.none(dropout=0.0, styles=N_STYLES, **config))
 
 
 _STDS = ({"std": 0.03}, {"std": 0.1}, {"std": 0.3})
+
+_TIES_AND_SIDES = ({"ties": 0.3}, {"ties": 0.7, "sides": 0.2}, {"ties": 1.2, "sides": 0.5})
 
 METHODS: dict[str, Entry] = {
     "longer-answer": Entry("Longer answer", "floor", LongerAnswer),
@@ -230,14 +271,24 @@ METHODS: dict[str, Entry] = {
     "reward-basis": Entry(
         "Reward basis", "LoRe-like", RewardBasis, ({"std": 0.1}, {"std": 0.3}, {"std": 1.0})
     ),
+    "sides-then-raters": Entry(
+        "Votes for a side, then raters",
+        "as TRL's trainer",
+        partial(_effects, kind=SidesThenRaters),
+        _TIES_AND_SIDES,
+    ),
+    "raters-afterwards": Entry(
+        "Bradley-Terry with ties, then raters",
+        "",
+        partial(_effects, kind=RatersAfterwards),
+        _TIES_AND_SIDES,
+    ),
     "dcpc": Entry(
         "DCPC: ties, sides, tastes",
         "this library",
         _effects,
         (
-            {"ties": 0.3},
-            {"ties": 0.7, "sides": 0.2},
-            {"ties": 1.2, "sides": 0.5},
+            *_TIES_AND_SIDES,
             {"ties": 0.7, "sides": 0.2, "tastes": 0.5},
             {"ties": 1.2, "sides": 0.5, "tastes": 1.0},
         ),

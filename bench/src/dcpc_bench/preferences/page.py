@@ -16,11 +16,6 @@ from dcpc_bench.statistics.significance import Comparison, compare_over_seeds, d
 
 REFERENCE = "bradley-terry"
 REPLICATES = 1000
-FORMS = {
-    500: "The first form of `--task prefer`, one seed: the base model's dropout on in DCPC's rows (TRL switches it "
-    "off), standard deviations of 1.0 (ties) and 0.5 (sides). What is shipped has no such dropout, and 0.5 and 0.2.\n"
-}
-"""What is said before the table of a number of pairs."""
 HEAD = """\
 # Votes between two responses: what knowing the raters is worth
 
@@ -62,19 +57,40 @@ def page(
     if trained:
         parts.append("\n## Trained reward models\n")
         for pairs in sorted({cell["pairs"] for cell in trained}):
-            parts += [
-                FORMS.get(pairs, ""),
-                _trained([cell for cell in trained if cell["pairs"] == pairs]) + "\n",
-            ]
+            parts += [_trained_part([cell for cell in trained if cell["pairs"] == pairs]) + "\n"]
     if policies:
         parts += ["\n## Policies: two tastes, and flipped votes\n", policy_table(policies)]
     return "\n".join(parts) + "\n"
 
 
-def _trained(cells: Sequence[dict[str, Any]]) -> str:
-    """Losses per set, their difference to raters who are all alike, and accuracies."""
+def _trained_part(cells: Sequence[dict[str, Any]]) -> str:
+    """Both tables of trained reward models, and what was done."""
     sets = list(dict.fromkeys(cell["set"] for cell in cells))
     seeds = {name: len({cell["seed"] for cell in cells if cell["set"] == name}) for name in sets}
+    of_sets = ", ".join(f"{name} {n}" for name, n in seeds.items())
+    n_pairs = cells[0]["pairs"]
+    as_they_are = [
+        {**cell, "loss": cell["plain_loss"], "unit_losses": cell["plain_unit_losses"]} for cell in cells
+    ]
+    return "\n\n".join(
+        [
+            f"On `minilm`, {n_pairs} pairs drawn of each set, split by prompt, one pass (seeds: {of_sets}). "
+            "Cross-entropy of held-out votes in nats and accuracy of votes for a side; then the relative difference "
+            "of the cross-entropy to raters who are all alike, with 95 % intervals over seeds and prompts, not "
+            "corrected for many comparisons. All methods train the same tensors with the same steps. TRL 1.16's "
+            "`RewardTrainer` has no label smoothing. Regenerate with `dcpc-bench preferences --trained --seeds 3 "
+            "--data FOLDER --output results/preferences`.",
+            "Rewards as they are, ties and raters as the training votes say:",
+            _trained(as_they_are, sets),
+            "With a factor of the margins and the pool's threshold of ties fitted on validation votes, which takes "
+            "the scale of rewards out of the comparison and adds the noise of some eighty votes:",
+            _trained(cells, sets),
+        ]
+    )
+
+
+def _trained(cells: Sequence[dict[str, Any]], sets: list[str]) -> str:
+    """Losses per set, their difference to raters who are all alike, and accuracies."""
     rows = []
     for method, title in REWARDS.items():
         row = [title]
@@ -96,17 +112,7 @@ def _trained(cells: Sequence[dict[str, Any]]) -> str:
                 )
             row.append(text)
         rows.append(row)
-    votes = cells[0]["pairs"]
-    of_sets = ", ".join(f"{name} {n}" for name, n in seeds.items())
-    note = (
-        f"\nOn `minilm`, {votes} pairs drawn of each set, split by prompt, one pass (seeds: {of_sets}). "
-        "Cross-entropy of held-out votes in nats and accuracy of votes for a side; then the relative difference of "
-        "the cross-entropy to raters who are all alike, with 95 % intervals over seeds and prompts, not corrected "
-        "for many comparisons. All methods train the same tensors with the same steps. TRL 1.16's `RewardTrainer` "
-        "has no label smoothing. Regenerate with `dcpc-bench preferences --trained --seeds 3 --data FOLDER --output "
-        "results/preferences`."
-    )
-    return _markdown(rows, ["method", *sets]) + "\n" + note
+    return _markdown(rows, ["method", *sets])
 
 
 def _seeds(cells: Sequence[dict[str, Any]]) -> set[int]:

@@ -53,8 +53,13 @@ def run(data: Path, output: Path, sets: Sequence[str], seeds: int = SEEDS) -> No
     """
     output.mkdir(parents=True, exist_ok=True)
     store = output / CELLS
-    done = {(cell["set"], cell["seed"]) for cell in read_cells(store)}
-    wanted = [(name, seed) for name in sets for seed in range(seeds) if (name, seed) not in done]
+    done = {(cell["set"], cell["seed"], cell["method"]) for cell in read_cells(store)}
+    missing = {
+        (name, seed): [method for method in METHODS if (name, seed, method) not in done]
+        for name in sets
+        for seed in range(seeds)
+    }
+    wanted = [each for each, methods in missing.items() if methods]
     loaded: dict[str, Votes] = {}
     for name, seed in tqdm(wanted, "preferences", leave=False):
         if not (data / SETS[name].folder).is_dir():
@@ -63,9 +68,9 @@ def run(data: Path, output: Path, sets: Sequence[str], seeds: int = SEEDS) -> No
             )
         if name not in loaded:
             loaded = {name: load_votes(name, data)}
-        lines = "".join(json.dumps(cell) + "\n" for cell in cells(name, loaded[name], seed))
-        with store.open("a", encoding="utf-8") as file:  # a set and seed is there whole or not at all
-            file.write(lines)
+        for cell in cells(name, loaded[name], seed, missing[name, seed]):
+            with store.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(cell) + "\n")
 
 
 def read_cells(store: Path) -> list[dict[str, Any]]:
@@ -76,12 +81,14 @@ def read_cells(store: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
-def cells(name: str, votes: Votes, seed: int) -> Iterator[dict[str, Any]]:
-    """The cells of all methods on one split."""
+def cells(
+    name: str, votes: Votes, seed: int, methods: Sequence[str] = tuple(METHODS)
+) -> Iterator[dict[str, Any]]:
+    """The cells of methods on one split."""
     train, validation, test = split_units(votes, seed)
     ridge = choose_ridge(train, validation)
     both = _joined(train, validation)
-    for method in METHODS:
+    for method in methods:
         started = time.process_time()
         setting = choose_setting(method, train, validation, ridge)
         model = fitted(build(method, both, ridge, setting), both)

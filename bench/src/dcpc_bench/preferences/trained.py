@@ -2,8 +2,10 @@
 
 All methods train the same tensors (DCPC's bottlenecks and a head with one output) for as many steps of as many rows
 on the same tokens, so that only what is made of the votes differs. TRL's trainer has one chosen and one rejected
-response per row: a row per vote for a side, or one per majority; ties have no place. What a margin says about votes,
-a factor and the pool's threshold of ties, is fitted on validation votes for every method alike.
+response per row: a row per vote for a side, or one per majority; ties have no place. Test votes are predicted twice:
+by rewards as they are, with what the training votes say of raters and ties; and with a factor of the margins and the
+pool's threshold of ties fitted on validation votes, for every method alike. The first is what a user gets, the second
+leaves the scale of rewards out of the comparison, and adds the noise of few votes.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -43,13 +46,17 @@ SHARES = (0.6, 0.15)
 """Of the units, for training and validation; the rest is the test's."""
 TITLES = {
     "dcpc": "DCPC reward: ties and sides of raters",
+    "dcpc-raters-again": "the same, raters fitted again afterwards",
     "dcpc-raters-off": "DCPC reward, raters alike",
+    "dcpc-off-raters": "the same, raters fitted afterwards",
     "trl-votes": "TRL RewardTrainer, a row per vote",
-    "trl-votes-raters": "the same, raters fitted afterwards",
+    "trl-votes-raters": "the same, ties and raters fitted afterwards",
     "trl-majority": "TRL RewardTrainer, majority",
 }
 """Methods by name, as tables call them."""
 REFERENCE = "dcpc-raters-off"
+AFTERWARDS = ("dcpc-raters-again", "dcpc-off-raters", "trl-votes-raters")
+"""Methods whose raters are fitted to the training votes when the rewards are there, with the shipped widths."""
 
 
 def run(data: Path, output: Path, sets: Sequence[str] = NAMES, seeds: int = 2, pairs: int = PAIRS) -> None:
@@ -79,8 +86,9 @@ def run(data: Path, output: Path, sets: Sequence[str] = NAMES, seeds: int = 2, p
                 continue
             started = time.process_time()
             found = train(parts, seed)
+            seen = [margins(found, part) for part in parts]
             for method in methods:
-                cell = _cell(found, method, parts, unit)
+                cell = _cell(found, seen, method, parts, unit)
                 seconds = round(time.process_time() - started, 1)
                 line = {
                     "set": name,
@@ -172,11 +180,8 @@ def _by_trl(*, majority: bool) -> Callable[[Parts, int], TrainedAdapter]:
             scale="preference",
             max_length=MAX_LENGTH,
         )
-        names = list(votes.annotators)
-        rule = PreferRule(RaterConfig(), shape.scale(votes), names, shape=shape)
-        # The raters of this rule are fitted to the margins that TRL's training has led to.
-        rule.raters = RaterModel(names, LABELS, None, RaterConfig())
-        rule.raters.start(votes.counts.sum(axis=0).tolist())
+        rule = PreferRule(RaterConfig.none(), shape.scale(votes), [], shape=shape)
+        rule.raters = _alike(votes)
         return TrainedAdapter(model.eval(), tokenizer, described, rule=rule)
 
     return train
@@ -202,8 +207,8 @@ def _chosen(votes: Annotations, shape: Prefer, tokenizer: Any, majority: bool) -
 
 
 ROUTES: tuple[tuple[tuple[str, ...], Callable[[Parts, int], TrainedAdapter]], ...] = (
-    (("dcpc",), _by_dcpc()),
-    (("dcpc-raters-off",), _by_dcpc(ties=0, sides=0)),
+    (("dcpc", "dcpc-raters-again"), _by_dcpc()),
+    (("dcpc-raters-off", "dcpc-off-raters"), _by_dcpc(ties=0, sides=0)),
     (("trl-votes", "trl-votes-raters"), _by_trl(majority=False)),
     (("trl-majority",), _by_trl(majority=True)),
 )
@@ -220,36 +225,55 @@ def margins(adapter: TrainedAdapter, votes: Annotations) -> Tensor:
     return torch.from_numpy(ends[0] - ends[1]).float()
 
 
-def _cell(adapter: TrainedAdapter, method: str, parts: Parts, unit: pd.Series) -> dict[str, Any]:
-    """Figures of the test votes."""
+def _cell(
+    adapter: TrainedAdapter, seen: Sequence[Tensor], method: str, parts: Parts, unit: pd.Series
+) -> dict[str, Any]:
+    """Figures of the test votes, from the margins of all three parts."""
     rule = adapter.rule
     assert isinstance(rule, PreferRule)
     assert rule.raters is not None
     train, validation, test = parts
-    raters = rule.raters
-    known = [margins(adapter, part) for part in (validation, test)]
-    if method == "trl-votes-raters":
-        fit_raters(raters, Comparison(margins(adapter, train)), *_of(train, raters))
-    elif method.startswith("trl"):
-        raters = RaterModel([], LABELS, None, RaterConfig.none())
+    raters = deepcopy(rule.raters)  # several methods take the same training's
+    if method in AFTERWARDS:
+        raters = RaterModel(list(train.annotators), LABELS, None, Prefer().raters)
         raters.start(train.counts.sum(axis=0).tolist())
-    factor = calibrate(raters, known[0], validation)
+        fit_raters(raters, Comparison(seen[0]), *_of(train, raters))
+    units = unit[test.table["item_id"]].to_numpy()
+    plain = _losses(raters, seen[2], test)
+    factor = calibrate(raters, seen[1], validation)
+    loss = _losses(raters, seen[2] * factor, test)
     votes, who, pair = _of(test, raters)
     with torch.no_grad():
-        log_p = raters.eval()(Comparison(known[1] * factor), who, pair)
-    figures = vote_figures(log_p.exp().numpy(), votes.numpy(), raters.scale.sign)
-    loss = -log_p.gather(1, votes[:, None])[:, 0].numpy()
+        p = raters(Comparison(seen[2] * factor), who, pair).exp()
+    figures = vote_figures(p.numpy(), votes.numpy(), raters.scale.sign)
     return {
         "votes": {"train": train.n_judgements, "validation": validation.n_judgements, "test": len(votes)},
         "factor": round(factor, 3),
         "loss": float(loss.mean()),
+        "plain_loss": float(plain.mean()),
         **{
             name: figures[name]
             for name in ("vote_accuracy", "side_accuracy", "tie_share", "predicted_tie_share")
         },
         "loss_by_rater": mean_by(loss, test.annotator_codes),
-        "unit_losses": by_unit(loss, unit[test.table["item_id"]].to_numpy()),
+        "unit_losses": by_unit(loss, units),
+        "plain_unit_losses": by_unit(plain, units),
     }
+
+
+def _alike(votes: Annotations) -> RaterModel:
+    """Raters who are all alike, with the pool's threshold at what the votes' shares say."""
+    raters = RaterModel([], LABELS, None, RaterConfig.none())
+    raters.start(votes.counts.sum(axis=0).tolist())
+    return raters
+
+
+@torch.no_grad()
+def _losses(raters: RaterModel, margin: Tensor, test: Annotations) -> np.ndarray:
+    """Cross-entropy of every vote [J] in nats."""
+    votes, who, pair = _of(test, raters)
+    log_p = raters.eval()(Comparison(margin), who, pair)
+    return -log_p.gather(1, votes[:, None])[:, 0].numpy()
 
 
 def _of(votes: Annotations, raters: RaterModel) -> tuple[Tensor, Tensor, Tensor]:
