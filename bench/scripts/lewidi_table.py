@@ -22,6 +22,7 @@ SETS = {"paraphrase_par": "Paraphrase", "varierr_nli": "VariErrNLI"}
 NAMES = {
     "most frequent": "the task's baseline: mean distribution, each annotator's most frequent label",
     "linear-probe-annotators": "all-layer probe with annotators (MiniLM, 22 M)",
+    "rater-icl": "`rater-icl`: examples of the annotator in the prompt (SmolLM2, 135 M, not trained)",
     "dcpc": "DCPC `default` (MiniLM, 22 M)",
     "dcpc-paper": "DCPC `paper` (MiniLM, 22 M)",
     "lora": "LoRA (MiniLM, 22 M)",
@@ -60,9 +61,9 @@ test items of each, so that two systems must be far apart to differ.{unmeasured}
 
 {chr(10).join(markdown_table(["", *columns], body, left=1))}
 
-Means of {n_seeds} training seeds, ± the standard deviation over them. Settings were searched on the task's dev split,
-for all methods alike; the test split was measured once. The published figures are of other and mostly much larger
-models: the table says how far this encoder carries, not which method is better.
+Means of up to {n_seeds} training seeds, ± the standard deviation over them where there are several. Settings were
+searched on the task's dev split, for all methods alike; the test split was measured once. The published figures are of other and mostly much larger
+models: the table says how far these small ones carry, not which method is better.
 
 `python bench/benchmarks/lewidi_2025.py --data-folder DATA` measures,
 `python bench/scripts/lewidi_table.py` writes this page.
