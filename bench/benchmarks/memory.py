@@ -62,10 +62,11 @@ class Peak:
         """Note peak and seconds of a part under its name."""
         self.anonymous = self.resident = 0.0
         self._look()
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         yield
         self._look()
         row |= {f"{name}_s": round(time.perf_counter() - started, 1)}
+        row |= {f"{name}_cpu_s": round(time.process_time() - worked, 1)}
         row |= {f"{name}_anonymous": round(self.anonymous), f"{name}_resident": round(self.resident)}
 
 
@@ -128,11 +129,12 @@ def measure(table: Path, model: Path, number: int, predicted: int) -> dict[str, 
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     row: dict[str, Any] = {"rows": number, "kind": table.suffix[1:], "bytes": table.stat().st_size}
-    peak, begun = Peak(), time.perf_counter()
+    peak, begun, worked = Peak(), time.perf_counter(), time.process_time()
 
     class FirstStep(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             row.setdefault("first_step_s", round(time.perf_counter() - begun, 1))
+            row.setdefault("first_step_cpu_s", round(time.process_time() - worked, 1))
 
     with peak.of(row, "start"):
         pass
