@@ -15,18 +15,19 @@ Tokenising, the fused head, the reference and the loop are TRL's. Needs `pip ins
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from dcpc.errors import UsageError
 from dcpc.pooling import mean_of_tokens
+from dcpc.preference.dpo_inputs import OURS, DPOConfig, DPOTrainer, VoteCollator, check_arguments
 from dcpc.preference.policy_data import cut_notes
 from dcpc.preference.raters import WEIGHTS, Comparison, RaterModel
 from dcpc.preference.samples import SampledPrompts, as_markdown
@@ -34,38 +35,11 @@ from dcpc.training.checks import check_finite
 from dcpc.training.step import annotator_mode
 from dcpc.tuner.acting import dcpc_tuner
 
-try:
-    from trl import DPOConfig, DPOTrainer
-    from trl.trainer.dpo_trainer import DataCollatorForPreference
-except ImportError as error:
-    raise UsageError("DPO runs on TRL, which is not installed.", fix="pip install 'dcpc[trl]'") from error
-
 RATER_LEARNING_RATE = 0.05
 """Of the raters' few numbers, which a policy's rate would leave where they started."""
 SAMPLES, SAMPLE_TOKENS = 3, 48
 """Prompts that are answered at every evaluation, and the length of a reply."""
-OURS = ("votes", "raters", "pair_index", "pair")
-"""Fields of a batch that are not TRL's."""
 FEATURE_FLOOR = 1e-6
-
-
-@dataclass
-class VoteCollator(DataCollatorForPreference):
-    """TRL's batch of P pairs, side a in the first half and b in the second, and the flat list of their J votes.
-
-    Adds `votes` [J] (positions of labels), `pair_index` [J] (position in the batch of the vote's pair) and `pair` [P]
-    (number of the pair in the data set). Raters stay ids, in the list `raters`.
-    """
-
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Make one batch."""
-        batch = super().torch_call(examples)
-        batch["votes"] = torch.tensor([vote for example in examples for vote in example["votes"]])
-        batch["raters"] = [rater for example in examples for rater in example["raters"]]
-        counts = torch.tensor([len(example["votes"]) for example in examples])
-        batch["pair_index"] = torch.repeat_interleave(torch.arange(len(examples)), counts)
-        batch["pair"] = torch.tensor([example["pair"] for example in examples])
-        return batch
 
 
 class RaterDPOTrainer(DPOTrainer):
@@ -107,12 +81,7 @@ class RaterDPOTrainer(DPOTrainer):
         sample_tokens: int = SAMPLE_TOKENS,
         **kwargs: Any,
     ) -> None:
-        _check_arguments(model, args, peft_config)
-        if kwargs.get("ref_model") is not None:
-            raise UsageError(
-                "the reference is the base model with the adapter off, so `ref_model` has no place.",
-                fix="Leave it out, or train with trl.DPOTrainer, where both need the same tokenizer.",
-            )
+        check_arguments(model, args, peft_config, kwargs.get("ref_model"))
         self.raters, self.rater_learning_rate = raters, rater_learning_rate
         args.remove_unused_columns = True
         super().__init__(
@@ -276,8 +245,9 @@ class RaterDPOTrainer(DPOTrainer):
         data = self.eval_dataset
         if not n or not isinstance(data, Dataset) or not len(data):
             return None
-        distinct = list(dict.fromkeys(map(tuple, data["prompt_ids"])))
-        return SampledPrompts(distinct[:n], self.processing_class, n_tokens)
+        shown = (prompt if isinstance(prompt, str) else prompt[-1]["content"] for prompt in data["prompt"])
+        distinct = dict(zip(shown, data["prompt_ids"], strict=True))
+        return SampledPrompts(dict(islice(distinct.items(), n)), self.processing_class, n_tokens)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """As TRL's, with sample replies in the log beside the figures: `report_to` and `history` have them."""
@@ -347,22 +317,3 @@ class _ZeroGradients(TrainerCallback):
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.raters.zero_grad()
-
-
-def _check_arguments(model: Any, args: DPOConfig, peft_config: PeftConfig | None) -> None:
-    if peft_config is None or isinstance(model, PeftModel):
-        raise UsageError(
-            "the reference is the base model with the adapter off, so the policy has to be a new adapter.",
-            fix="Pass the base model, and peft_config=LoraConfig(...), DCPCConfig(...) or another.",
-        )
-    for name, usual in (("label_smoothing", 0.0), ("use_weighting", False), ("ld_alpha", None)):
-        if getattr(args, name) != usual:
-            raise UsageError(
-                f"`{name}` has no effect with raters: what it stands for is in their errors.",
-                fix="Leave it out, or train with trl.DPOTrainer.",
-            )
-    if list(args.loss_type) != ["sigmoid"] or args.f_divergence_type != "reverse_kl":
-        raise UsageError(
-            "votes have a likelihood, so the loss cannot be another one.",
-            fix="Leave loss_type and f_divergence_type out, or train with trl.DPOTrainer.",
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,15 +33,15 @@ class SampledPrompts:
     """A few prompts that are answered at every evaluation, always with the most probable tokens.
 
     Args:
-        prompts: tokens of N prompts, ready to be answered.
+        prompts: tokens of N prompts, ready to be answered, by what the log shows of them.
         tokenizer: of the policy.
         n_tokens: most tokens of a reply.
     """
 
     def __init__(
-        self, prompts: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase, n_tokens: int
+        self, prompts: Mapping[str, Sequence[int]], tokenizer: PreTrainedTokenizerBase, n_tokens: int
     ) -> None:
-        self.prompts, self.tokenizer, self.n_tokens = [list(ids) for ids in prompts], tokenizer, n_tokens
+        self.prompts, self.tokenizer, self.n_tokens = prompts, tokenizer, n_tokens
         self._reference: list[str] | None = None
 
     def answered(self, model: PeftModel) -> list[Sample]:
@@ -49,8 +49,8 @@ class SampledPrompts:
         if self._reference is None:
             with model.disable_adapter():
                 self._reference = self._replies(model)
-        shown = [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in self.prompts]
-        return [Sample(*each) for each in zip(shown, self._reference, self._replies(model), strict=True)]
+        written = zip(self.prompts, self._reference, self._replies(model), strict=True)
+        return [Sample(*each) for each in written]
 
     @torch.no_grad()
     def _replies(self, model: Any) -> list[str]:
@@ -64,8 +64,8 @@ class SampledPrompts:
         training = model.training
         model.eval()
         found = []
-        for ids in self.prompts:  # one by one: nothing is padded
-            tokens = torch.tensor([ids], device=model.device)
+        for ids in self.prompts.values():  # one by one: nothing is padded
+            tokens = torch.tensor([list(ids)], device=model.device)
             written = model.generate(
                 input_ids=tokens, attention_mask=torch.ones_like(tokens), generation_config=how
             )
