@@ -42,8 +42,8 @@ HELD_OUT = {
     "What should I give a friend?": "give a book that you like",
 }
 MANNERS = {
-    "formal": "Certainly. I would respectfully advise you to {}. Please do not hesitate to enquire further.",
-    "casual": "Hey, sure thing! Just {}, easy peasy. Gimme a shout if ya need anything else!",
+    "formal": "Certainly. I would respectfully advise you to {}.",
+    "casual": "Hey, sure thing! Just {}, easy peasy!",
 }
 PEOPLE = {"ana": True, "ben": True, "cem": True, "dov": True, "eva": False, "fay": False}
 """Whether each likes the manners that most like."""
@@ -81,20 +81,21 @@ def main(liked: str, base_model: str, **training: Any) -> TrainedPolicy:
         settings = {
             "output_dir": str(Path(folder)),
             "num_train_epochs": 4,
-            "per_device_train_batch_size": 6,
-            "learning_rate": 1e-3,
+            "per_device_train_batch_size": 4,
+            "learning_rate": 2e-3,
+            "beta": 0.03,
             "warmup_steps": 2,
             "eval_strategy": "steps",
-            "eval_steps": 12,
+            "eval_steps": 24,
             "samples": 2,
-            "sample_tokens": 40,
+            "sample_tokens": 24,
             "save_strategy": "no",
             "gradient_checkpointing": False,
             "disable_tqdm": True,
             "report_to": [],
         }
         policy = train_policy(
-            votes(ASKED, liked, seed=0, pairs_each=3),
+            votes(ASKED, liked, seed=0, pairs_each=2),
             votes(HELD_OUT, liked, seed=1),
             model=model,
             tokenizer=tokenizer,
