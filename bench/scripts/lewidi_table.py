@@ -62,8 +62,10 @@ test items of each, so that two systems must be far apart to differ.{unmeasured}
 {chr(10).join(markdown_table(["", *columns], body, left=1))}
 
 Means of up to {n_seeds} training seeds, ± the standard deviation over them where there are several. Settings were
-searched on the task's dev split, for all methods alike; the test split was measured once. The published figures are of other and mostly much larger
-models: the table says how far these small ones carry, not which method is better.
+searched on the task's dev split, for all methods alike; the test split was measured once. The published figures are
+of other and mostly much larger models: the table says how far these small ones carry, not which method is better.
+`rater-icl` has nothing to train: the dev split chooses how many examples (64, drawn at random, against 16 and the 8
+nearest) and the calibration of its label words. Its one seed took 20 minutes of CPU time.
 
 `python bench/benchmarks/lewidi_2025.py --data-folder DATA` measures,
 `python bench/scripts/lewidi_table.py` writes this page.
