@@ -83,7 +83,7 @@ def _trained_part(cells: Sequence[dict[str, Any]]) -> str:
             "Rewards as they are, ties and raters as the training votes say:",
             _trained(as_they_are, sets),
             "With a factor of the margins and the pool's threshold of ties fitted on validation votes, which takes "
-            "the scale of rewards out of the comparison and adds the noise of some eighty votes:",
+            "the scale of rewards out of the comparison and adds the noise of a few dozen votes:",
             _trained(cells, sets),
         ]
     )
