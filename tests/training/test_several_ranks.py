@@ -13,7 +13,9 @@ from transformers import TrainerCallback
 
 from dcpc import fit, launcher, ranks
 from dcpc.data.pairs import JudgementPairs
+from dcpc.errors import UsageError
 from dcpc.fit import train_adapter
+from dcpc.training.arguments import made_arguments
 from dcpc.tuner.annotators import AnnotatorEffects
 from several_ranks import on_ranks
 from tiny_models import save_tiny_bert, sentiment_judgements
@@ -204,3 +206,14 @@ def test_a_training_goes_on_with_more_or_fewer_processes(both, base, tmp_path, f
     adapter = "adapter/adapter_model.safetensors"
     ours, theirs = load_file(tmp_path / adapter), load_file(both / "two" / "paper" / adapter)
     assert max((ours[name] - theirs[name]).abs().max() for name in ours) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "given", [{"deepspeed": "zero3.json"}, {"fsdp": "full_shard"}, "ACCELERATE_USE_FSDP"]
+)
+def test_engines_that_split_the_weights_are_refused(tmp_path, monkeypatch, given) -> None:
+    if isinstance(given, str):  # as accelerate launch says it
+        monkeypatch.setenv(given, "true")
+        given = {}
+    with pytest.raises(UsageError, match="splits the weights among the processes"):
+        made_arguments({"output_dir": str(tmp_path), **given})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,6 +68,7 @@ def made_arguments(settings: dict[str, Any]) -> DCPCTrainingArguments:
     Raises:
         UsageError: the settings do not fit together, or the machine.
     """
+    _check_engine(settings)
     several = launcher.processes() > 1
     if (settings.get("bf16") or several) and not torch.accelerator.is_available():
         settings = {**settings, "use_cpu": True}  # else bf16 is refused there, and processes stay alone
@@ -80,6 +82,22 @@ def made_arguments(settings: dict[str, Any]) -> DCPCTrainingArguments:
     if several:
         _check_divides(arguments)
     return arguments
+
+
+def _check_engine(settings: Mapping[str, Any]) -> None:
+    """Raises UsageError for engines that split the weights: the first process passes items through them alone."""
+    engines = {
+        "DeepSpeed": ("deepspeed", "ACCELERATE_USE_DEEPSPEED"),
+        "FSDP": ("fsdp", "ACCELERATE_USE_FSDP"),
+    }
+    for engine, (field_name, variable) in engines.items():
+        if settings.get(field_name) or os.environ.get(variable, "false").lower() in ("1", "true", "yes"):
+            raise UsageError(
+                f"{engine} splits the weights among the processes, and here every process needs all of them: "
+                "the first one fits the readout, and weighs it, alone.",
+                fix="Start it with torchrun, or accelerate launch --multi_gpu without an engine (DDP). A base that "
+                "is too large: --set dtype=bfloat16 --set gradient_checkpointing=true.",
+            )
 
 
 def items_per_batch(arguments: TrainingArguments) -> int:
