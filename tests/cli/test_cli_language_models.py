@@ -72,6 +72,17 @@ def test_the_recipe_of_label_words_trains(dcpc, reviews, tiny_llama, tmp_path) -
     assert (shares.sum(axis=1) - 1).abs().max() < 1e-3
 
 
+@pytest.mark.parametrize(("flags", "shape"), [((), "label-words"), (("--head",), "classify")])
+def test_a_causal_model_answers_with_its_own_words_unless_a_head_is_asked_for(
+    dcpc, reviews, tiny_llama, tmp_path, flags, shape
+) -> None:
+    adapter = tmp_path / "adapter"
+    result = dcpc("train", reviews, "--model", tiny_llama, *flags, "--output", adapter, *QUICK)
+    assert result.code == 0, result.err
+    assert json.loads((adapter / "task.json").read_text())["shape"]["name"] == shape
+    assert ("--head a new head" in result.err.replace("\n", " ")) == (not flags)
+
+
 def test_words_and_template_are_kept_in_the_adapter(dcpc, reviews, tiny_llama, tmp_path) -> None:
     adapter, words = tmp_path / "adapter", "no=no|never so,yes=yes|indeed"
     flags = ("--words", words, "--template", r"Good? {text}\n({labels})")

@@ -48,7 +48,8 @@ def command(
         bool | None,
         typer.Option(
             "--head/--label-words",
-            help="Classify with a new head, or with the language model's own words for the labels.",
+            help="Classify with a new head, or with the language model's own words for the labels (default of causal "
+            "models whose labels are words).",
         ),
     ] = None,
     words: Annotated[
@@ -109,6 +110,7 @@ def command(
     """
     from dcpc import ranks
     from dcpc.cli.training_summary import print_notes, print_summary
+    from dcpc.tasks.usual import usual_task
     from dcpc.training.checkpoints import Checkpoints
     from dcpc.training.groups import annotator_groups
     from dcpc.training.holdout import hold_out
@@ -160,6 +162,11 @@ def command(
     checkpoints = Checkpoints(output)
     ranks.once(lambda: _check_output(output, checkpoints, resume, force))
     annotations = reading.annotations(data)
+    if not settings.task and not settings.adapter.get("readout"):  # a readout is of a head
+        settings.task, told = usual_task(
+            settings.model or "", annotations, trust_remote_code=trust_remote_code
+        )
+        options.show_notes(told)
     division = hold_out(annotations, settings.validation_share, settings.training["seed"])
     if group_column is not None:
         settings.adapter["annotator_groups"] = annotator_groups(division.train, group_column)

@@ -113,15 +113,21 @@ def peft_task_type(model: PreTrainedModel) -> str | None:
     return None if isinstance(model, SentenceClassifier) else "SEQ_CLS"
 
 
-def is_language_model(name: str, *, trust_remote_code: bool = False) -> bool:
-    """Whether a base model writes text, so that label words can be read from it; False where it cannot be told."""
+def is_language_model(name: str, *, causal: bool = False, trust_remote_code: bool = False) -> bool:
+    """Whether a base model writes text, so that label words can be read from it; False where it cannot be told.
+
+    Args:
+        name: of the base model.
+        causal: whether encoder-decoders count as none.
+        trust_remote_code: see `load_base_model`.
+    """
     try:
         with quiet_transformers():
             config = AutoConfig.from_pretrained(_path_of(located(name)), trust_remote_code=trust_remote_code)
-        _language_class(name, config)
+        kind = _language_class(name, config)
     except (ModelError, OSError, ValueError, ImportError):
         return False
-    return True
+    return kind is AutoModelForCausalLM or not causal
 
 
 def _language_class(name: str, config: PretrainedConfig) -> Any:
