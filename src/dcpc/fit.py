@@ -93,7 +93,8 @@ def train_adapter(
         adapter: settings of the carrier: fields of the adapter's PEFT configuration.
         training: fields of `DCPCTrainingArguments`; with `bf16` predictions are made under the same autocast.
         rule: how judgements become a loss; None for the objective in `training`.
-        base_options: for the base model's `from_pretrained`, e.g. `{"attn_implementation": "eager"}`.
+        base_options: for the base model's `from_pretrained`, e.g. `{"attn_implementation": "eager"}`; and
+            `{"quantise": "bnb-4bit"}`, see `dcpc.models.quantised`.
         max_length: tokens after which texts are cut.
         checkpoints: folder for checkpoints; None writes none and keeps the best epoch in memory.
         resume: go on from this checkpoint; True for the last one in `checkpoints`.
@@ -168,6 +169,7 @@ def train_adapter(
         base_sha256=fingerprint,
         shape=shape.model_dump(mode="json"),
         dtype=_dtype_name(options.get("dtype")),
+        quantise=options.get("quantise"),
     )
     trained = TrainedAdapter(
         # With bf16 the Trainer has put its autocast around `forward`, and predictions shall be made under the same.

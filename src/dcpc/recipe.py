@@ -46,6 +46,7 @@ class Recipe(BaseModel):
         model: base model.
         task: what is trained, as `{name: label-words, template: …}` (`dcpc.tasks`); empty classifies with a head.
         dtype: number type of the base model; None is what it was saved in.
+        quantise: quantise the base model's weights while it is loaded; None leaves them as they are saved.
         method: dcpc, lora or p-tuning-v2.
         preset: objective preset.
         max_length: tokens after which texts are cut.
@@ -60,6 +61,7 @@ class Recipe(BaseModel):
     model: str | None = None
     task: dict[str, Any] = Field(default_factory=dict)
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    quantise: Literal["bnb-4bit", "bnb-8bit", "torchao-int8"] | None = None
     method: str = "dcpc"
     preset: str = "default"
     max_length: int = Field(default=256, gt=0)

@@ -37,6 +37,7 @@ class Task(BaseModel):
             `response_b`); None where nobody wrote them down.
         range: lowest and highest value of the slider that the labels are steps of; None for other labels.
         shape: settings of the task shape (`dcpc.tasks`); None for a classification head.
+        quantise: how the base model's weights were quantised while it was loaded (`dcpc.models.quantised`).
         dtype: number type in which the base model was loaded; None is what it was saved in.
         group_column: column with the group of annotators, to which unknown ones fall back; None for none.
         decision: how labels are decided for macro-F1, fitted on held-out judgements; None where there were none.
@@ -57,6 +58,7 @@ class Task(BaseModel):
     range: tuple[float, float] | None = None
     shape: dict[str, Any] | None = None
     dtype: str | None = None
+    quantise: str | None = None
     group_column: str | None = None
     decision: DecisionRule | None = None
     about: About | None = None
@@ -113,7 +115,8 @@ class Task(BaseModel):
     def base_options(self, trust_remote_code: bool = False) -> dict[str, Any]:
         """How the base model was loaded: arguments of its `from_pretrained`."""
         dtype = {} if self.dtype is None else {"dtype": self.dtype}
-        return {"trust_remote_code": trust_remote_code, **dtype}
+        quantise = {} if self.quantise is None else {"quantise": self.quantise}
+        return {"trust_remote_code": trust_remote_code, **dtype, **quantise}
 
     def check_inputs(self, columns: Collection[str]) -> None:
         """Items are made of the columns that training saw: a missing one would be read as empty, one more joined on.

@@ -122,7 +122,7 @@ def base_fingerprint(model: PreTrainedModel) -> str | None:
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.base_model.named_parameters()):
-        if not tensor.is_floating_point() or tensor.is_meta:
+        if not tensor.is_floating_point() or tensor.is_meta or type(tensor.data) is not torch.Tensor:
             return None
         step = max(1, math.ceil(tensor.numel() / SAMPLE))
         numbers = tensor.detach().reshape(-1)[::step].to("cpu", torch.bfloat16).view(torch.int16)

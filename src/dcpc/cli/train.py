@@ -246,7 +246,11 @@ def _train(
         division.validation,
         base_model=settings.model or "",
         task=settings.task,
-        base_options={} if settings.dtype is None else {"dtype": settings.dtype},
+        base_options={
+            name: value
+            for name, value in (("dtype", settings.dtype), ("quantise", settings.quantise))
+            if value is not None
+        },
         method=settings.method,
         adapter=settings.adapter,
         training=settings.training_arguments(),

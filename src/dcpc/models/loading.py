@@ -28,6 +28,7 @@ from transformers import (
 from dcpc.errors import ModelError
 from dcpc.models.gguf import SUFFIX, converted, sha256_of
 from dcpc.models.minilm import MINILM, minilm_path
+from dcpc.models.quantised import keep_trainable, quantising
 from dcpc.models.quiet import quiet_transformers
 from dcpc.models.sentence_classifier import SentenceClassifier
 from dcpc.models.smollm2 import SMOLLM2, smollm2_path
@@ -50,11 +51,13 @@ def load_base_model(
         name: `minilm`, `smollm2`, a Hugging Face id, or a local path (a folder or a GGUF file).
         labels: the label names in their order.
         trust_remote_code: run modelling code that the model's repository brings; only on the user's word.
-        **kwargs: passed to `from_pretrained` (`dtype`, `device_map`, …).
+        **kwargs: passed to `from_pretrained` (`dtype`, `device_map`, …), but for `quantise`: see
+            `dcpc.models.quantised`.
 
     Raises:
         ModelError: if there is no such model, or it cannot be loaded.
     """
+    kwargs |= quantising(kwargs.pop("quantise", None))
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
 
     def load(path: str, config: PretrainedConfig) -> PreTrainedModel:
@@ -84,11 +87,14 @@ def load_language_model(
     Args:
         name: `smollm2`, a Hugging Face id, or a local path (a folder or a GGUF file).
         trust_remote_code: run modelling code that the model's repository brings; only on the user's word.
-        **kwargs: passed to `from_pretrained` (`dtype`, `device_map`, …).
+        **kwargs: passed to `from_pretrained` (`dtype`, `device_map`, …), but for `quantise`: see
+            `dcpc.models.quantised`.
 
     Raises:
         ModelError: if there is no such model, it cannot be loaded, or it has no trained language head.
     """
+
+    kwargs |= quantising(kwargs.pop("quantise", None))
 
     def load(path: str, config: PretrainedConfig) -> PreTrainedModel:
         kind = _language_class(name, config)
@@ -175,6 +181,7 @@ def _loaded(
     if name != path:  # adapters must not name a folder of this machine
         model.name_or_path = model.config._name_or_path = name
     _ensure_padding(model, tokenizer)
+    keep_trainable(model)
     return model, tokenizer
 
 

@@ -19,6 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from dcpc import ranks
 from dcpc.errors import TrainingError
+from dcpc.models.quantised import refuse_full_training
 from dcpc.training.arguments import DCPCTrainingArguments, items_per_batch
 from dcpc.training.averaging import AveragedWeights
 from dcpc.training.best import BestWeights
@@ -68,6 +69,7 @@ class DCPCTrainer(Trainer):
         carrier: Carrier | None = None,
         **kwargs: Any,
     ) -> None:
+        refuse_full_training(model)
         self.rule = DCPCRule(args.objective_config()) if rule is None else rule
         shape = getattr(train_dataset, "shape", None)  # data of written replies have a loss of their own
         if shape is not None:

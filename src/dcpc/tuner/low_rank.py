@@ -87,7 +87,11 @@ class LowRankLayer(UpdateLayer):
             if name not in self.adapters:
                 continue
             weight = self.base_layer.weight
-            if not isinstance(weight, Tensor) or not weight.is_floating_point():
+            if (
+                not isinstance(weight, Tensor)
+                or type(weight.data) is not Tensor
+                or not weight.is_floating_point()
+            ):
                 raise ModelError(
                     "the base weights are quantised, so an update cannot be added to them exactly.",
                     fix="Load the base model unquantised to merge.",

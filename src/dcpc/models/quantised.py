@@ -1,0 +1,80 @@
+"""Base models whose weights are quantised while they are loaded: a fraction of the memory, for a slower pass.
+
+Models that were saved quantised (GPTQ, AWQ, FP8, …) need nothing of this: their configuration says so, and
+transformers loads them with the package that it names.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any, Literal, get_args
+
+import torch
+from transformers import BitsAndBytesConfig, TorchAoConfig
+
+from dcpc.errors import UsageError
+from dcpc.names import check_name
+
+Quantise = Literal["bnb-4bit", "bnb-8bit", "torchao-int8"]
+"""bitsandbytes' NF4 with double quantisation and LLM.int8, and torchao's weights of eight bits."""
+
+_HEADS = ["classifier", "score", "lm_head", "pre_classifier"]
+"""Layers that stay as they are: those that are trained, and language heads."""
+
+
+def quantising(how: str | None) -> dict[str, Any]:
+    """Arguments of `from_pretrained` that quantise a base model; none for None.
+
+    Raises:
+        UsageError: an unknown way, or its package is not installed.
+    """
+    if how is None:
+        return {}
+    check_name(how, get_args(Quantise), "way to quantise")
+    package = "torchao" if how == "torchao-int8" else "bitsandbytes"
+    if find_spec(package) is None:
+        raise UsageError(
+            f"quantise={how} needs the package {package}, which is not installed.",
+            fix="pip install 'dcpc[quantised]'",
+        )
+    return {"quantization_config": _config(how)}
+
+
+def _config(how: str) -> Any:
+    if how == "bnb-8bit":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=_HEADS)
+    if how == "bnb-4bit":
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+            llm_int8_skip_modules=_HEADS,
+        )
+    from torchao.quantization import Int8WeightOnlyConfig
+
+    return TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=_HEADS)
+
+
+def keep_trainable(model: torch.nn.Module) -> None:
+    """Keep bitsandbytes from packing four-bit weights anew in the first pass without gradients.
+
+    On processors with AVX-512 it would, for a kernel that has no gradient and wants widths that 64 divides; and what
+    it has packed is not unpacked for training.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def refuse_full_training(model: torch.nn.Module) -> None:
+    """Refuse to train a quantised model itself: rounded weights take no gradient.
+
+    Raises:
+        UsageError: the model is quantised and has no adapter.
+    """
+    if getattr(model, "is_quantized", False) and not hasattr(model, "peft_config"):
+        raise UsageError(
+            "the base model is quantised, so its own weights cannot be trained.",
+            fix="Train an adapter (--method dcpc or lora), or load the base model unquantised.",
+        )
