@@ -61,7 +61,14 @@ def test_a_policy_with_raters(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     tokenizer = tiny_tokenizer(words=sorted({word for text in texts for word in text.split()}))
     tiny_llama(tokenizer).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    quick = {"num_train_epochs": 12, "eval_steps": 24, "learning_rate": 1e-2, "beta": 0.1, "bf16": False, "use_cpu": True}
+    quick = {
+        "num_train_epochs": 12,
+        "eval_steps": 24,
+        "learning_rate": 1e-2,
+        "beta": 0.1,
+        "bf16": False,
+        "use_cpu": True,
+    }
     policy = example["main"]("casual", str(tmp_path), **quick)
     said = capsys.readouterr().out
     assert "**Before**" in said

@@ -35,7 +35,7 @@ from dcpc.task import Task
 from dcpc.tasks import TaskShape, task_shape
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments, made_arguments
 from dcpc.training.best import BestWeights
-from dcpc.training.carriers import Carrier, DCPCCarrier, carrier_of
+from dcpc.training.carriers import FEW_ITEMS, Carrier, DCPCCarrier, carrier_of
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.holdout import hold_out
 from dcpc.training.rule import LearningRule
@@ -139,6 +139,8 @@ def train_adapter(
         model, tokenizer, fingerprint = build()
         if rule is not None:
             rule.make_peer = lambda: build()[0]
+        if "learning_rate" not in (training or {}):
+            arguments.learning_rate = carrier.rate_for(model, train.n_items)
         shape = shape.bound(train, tokenizer)
         index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
         check_correction(model, arguments.objective_config())  # mining takes long
@@ -183,6 +185,7 @@ def train_adapter(
         notes=[
             *dict.fromkeys(
                 [
+                    *_rate_note(carrier, arguments, training or {}),
                     *shape.notes(train),
                     *items.notes,
                     *(validates.notes if validates else []),
@@ -261,6 +264,17 @@ def run_trainer(trainer: DCPCTrainer, resume: bool | str, progress: bool) -> flo
     with quiet_libraries(), closing(bars):
         trainer.train(resume_from_checkpoint=resume)
     return time.perf_counter() - started
+
+
+def _rate_note(carrier: Carrier, arguments: DCPCTrainingArguments, training: Mapping[str, Any]) -> list[str]:
+    """What was picked by size, where it is not the carrier's usual rate."""
+    rate = arguments.learning_rate
+    if "learning_rate" in training or rate == carrier.learning_rate:
+        return []
+    return [
+        f"learning_rate is {rate:g}, which suits few items; from {FEW_ITEMS:,} on it would be "
+        f"{carrier.learning_rate:g}. --set learning_rate=... names another."
+    ]
 
 
 def _arguments(

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import TrainerCallback
 
+from dcpc import fit
 from dcpc.errors import UsageError
 from dcpc.fit import train_adapter
 from dcpc.objective import ObjectiveConfig
+from dcpc.training import carriers
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 
@@ -92,3 +95,41 @@ def test_an_objective_written_in_words_is_the_same_one() -> None:
 def test_checkpointed_gradients_train_both_presets(tmp_path: Path, preset: str) -> None:
     """Recomputing has to save what the first pass saved, or torch stops the training."""
     config_of(tmp_path, preset=preset, gradient_checkpointing=True)
+
+
+@pytest.mark.parametrize(
+    ("few", "settings", "rate"),
+    [
+        (1_000, {}, 6e-3),
+        (10, {}, 3e-3),  # from so many items on
+        (1_000, {"learning_rate": 1e-4}, 1e-4),
+        (1_000, {"preset": "paper"}, 3e-3),
+    ],
+)
+def test_few_items_learn_at_a_higher_rate_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int, settings: dict[str, Any], rate: float
+) -> None:
+    for module in (carriers, fit):
+        monkeypatch.setattr(module, "FEW_ITEMS", few)
+    data = sentiment_judgements(12)
+    seen: list[float] = []
+    trained = fit.train_adapter(
+        data,
+        None,
+        base_model=save_tiny_bert(tmp_path / "base", mean_pooling=True),
+        training={"max_steps": 1, **settings},
+        progress=False,
+        callbacks=[RateOf(seen)],
+    )
+    assert seen == [rate]
+    assert any("learning_rate is 0.006" in note for note in trained.notes) == (rate == 6e-3)
+
+
+class RateOf(TrainerCallback):
+    """Notes the learning rate that a training was begun with."""
+
+    def __init__(self, seen: list[float]) -> None:
+        self.seen = seen
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.seen.append(args.learning_rate)

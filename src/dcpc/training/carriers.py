@@ -64,6 +64,15 @@ class Carrier(ABC):
             UsageError, ValueError, TypeError: settings that do not fit together or do not fit the base model.
         """
 
+    def rate_for(self, model: nn.Module, n_items: int) -> float:
+        """The learning rate of a training that names none.
+
+        Args:
+            model: what `attach` gave.
+            n_items: training items.
+        """
+        return self.learning_rate
+
     def callbacks(self, model: nn.Module) -> list[TrainerCallback]:
         """What has to happen during a training of the attached model, beside the steps; by default nothing."""
         return []
@@ -95,10 +104,24 @@ def adapter_fields(preset: str, objective: ObjectiveConfig, changes: Mapping[str
     return preset_fields(preset if preset in PRESETS else "default", {**correction, **changes})
 
 
+FEW_ITEMS, RATE_OF_FEW = 1_000, 6e-3
+"""Below so many items a training takes few steps, and wants larger ones (docs/research.md, rows 38 and 41)."""
+SMALL_BASE = 100_000_000
+"""Parameters of base models on which that was measured; larger ones want lower rates."""
+
+
 class DCPCCarrier(Carrier):
     """DCPC's adapter, of the preset that the objective is of."""
 
     name, learning_rate, preset = "dcpc", 3e-3, "default"
+
+    def rate_for(self, model: nn.Module, n_items: int) -> float:
+        """Twice as high for bottlenecks in a small classifier that sees few items."""
+        assert isinstance(model, peft.PeftModel)  # what `attach` gives
+        base = model.get_base_model()
+        small = sum(each.numel() for each in base.parameters()) < SMALL_BASE
+        measured = bool(model.active_peft_config.bottleneck) and small and not gives_rewards(base)
+        return RATE_OF_FEW if measured and n_items < FEW_ITEMS else self.learning_rate
 
     def attach(
         self,
