@@ -227,8 +227,8 @@ def at_sizes() -> list[str]:
 CLAIMS = (
     Claim(
         README,
-        "DCPC's macro-F1 is ahead of LoRA's by {} points at 500 items (two seeds) and level at 2,000 (one seed: {}, {} "
-        "to {}), with {} % of judgements predicted wrong against {} %",
+        "DCPC's macro-F1 is ahead of LoRA's by {} points at 500 items (two seeds) and level at 2,000 (one seed: {}, "
+        "{} to {}), with {} % of judgements predicted wrong against {} %",
         at_sizes,
         "sizes",
         "dcpc-bench run sizes --datasets md_agreement --seeds 2",

@@ -101,7 +101,8 @@ def speed_table() -> str:
     )
     missed = rows[rows["ratio"] < rows["aim"]]
     said = "Bold ratios do not reach what was aimed at." if len(missed) else "All reach what was aimed at."
-    where = f"Measured on {rows['device'].iloc[0]} ({rows['processor'].iloc[0]}), {rows['threads'].iloc[0]} thread, beside other programs."
+    first = rows.iloc[0]
+    where = f"Measured on {first['device']} ({first['processor']}), {first['threads']} thread, beside other programs."
     return f"{_table(shown)}\n\n{where} {said}\n"
 
 
