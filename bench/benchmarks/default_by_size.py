@@ -64,7 +64,10 @@ def table(rows: Rows) -> pd.DataFrame:
         base = of_size.xs((RATES[0], EPOCHS[0]), level=("rate", "epochs"))
         for (rate, epochs), figures in of_size.groupby(level=("rate", "epochs")):
             off = (figures.droplevel(("rate", "epochs")) / base - 1).dropna() * 100
-            error = {name: f" ± {off[name].sem():.1f}" if len(off) > 1 else "" for name in FIGURES}
+            error = {
+                name: f" ± {off[name].to_numpy().std(ddof=1) / len(off) ** 0.5:.1f}" if len(off) > 1 else ""
+                for name in FIGURES
+            }
             said = {name: f"{off[name].mean():+.1f}{error[name]}" for name in FIGURES}
             lines.append({"items": size, "rate": rate, "epochs": epochs, "runs": len(off)} | said)
     return pd.DataFrame(lines)

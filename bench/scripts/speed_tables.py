@@ -74,7 +74,9 @@ three ways are tested on a CPU; on a GPU they were not tried.
 
 
 def _table(shown: pd.DataFrame) -> str:
-    return "\n".join(markdown_table(list(shown), shown.astype(str).to_numpy().tolist(), left=2))
+    return "\n".join(
+        markdown_table([str(name) for name in shown], shown.astype(str).to_numpy().tolist(), left=2)
+    )
 
 
 def speed_table() -> str:
@@ -83,8 +85,8 @@ def speed_table() -> str:
     order = {name: number for number, name in enumerate(rows["model"].unique())}
     rows = rows.sort_values("model", key=lambda names: names.map(order), kind="stable")
     half = [
-        "" if pd.isna(row.quarter) else f"{row.quarter:.2f} to {row.three_quarters:.2f}"
-        for row in rows.itertuples()
+        "" if pd.isna(low) else f"{low:.2f} to {high:.2f}"
+        for low, high in zip(rows["quarter"], rows["three_quarters"], strict=True)
     ]
     shown = pd.DataFrame(
         {

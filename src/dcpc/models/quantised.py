@@ -18,6 +18,8 @@ from dcpc.names import check_name
 Quantise = Literal["bnb-4bit", "bnb-8bit", "torchao-int8"]
 """bitsandbytes' NF4 with double quantisation and LLM.int8, and torchao's weights of eight bits."""
 
+KERNEL_SWITCH = "support_avx512bf16_for_cpu"
+"""Of a four-bit layer of bitsandbytes: whether its weights are packed for a kernel without a gradient."""
 _HEADS = ["classifier", "score", "lm_head", "pre_classifier"]
 """Layers that stay as they are: those that are trained, and language heads."""
 
@@ -63,8 +65,8 @@ def keep_trainable(model: torch.nn.Module) -> None:
     it has packed is not unpacked for training.
     """
     for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+        if hasattr(module, KERNEL_SWITCH):
+            setattr(module, KERNEL_SWITCH, False)
 
 
 def refuse_full_training(model: torch.nn.Module) -> None:
