@@ -22,7 +22,7 @@ from dcpc.errors import DataError, UsageError
 from dcpc.evaluation.decision import decide, fit_offsets
 from dcpc.evaluation.measure import evaluate_distribution
 from dcpc.tuner.config import PRESETS as ADAPTERS
-from dcpc_bench.rig import runner, workers
+from dcpc_bench.rig import workers
 from dcpc_bench.rig.jobs import jobs
 from dcpc_bench.rig.rerun import begin_rerun, end_rerun, unfinished_rerun
 from dcpc_bench.rig.runner import run_suite
@@ -359,7 +359,7 @@ def test_running_workers_have_different_numbers(tmp_path: Path, monkeypatch: pyt
             running.remove(self.number)
             super().close()
 
-    monkeypatch.setattr(runner, "Worker", Numbered)
+    monkeypatch.setattr(workers, "Worker", Numbered)
     install(monkeypatch, FakeMethod("a"), FakeMethod("b"))
     run(tmp_path, workers=2)
     assert running == []

@@ -51,7 +51,20 @@ def command(
         str | None, typer.Option(help="Base model: Hugging Face id, local path, or `minilm`.")
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Epochs of a full training.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Cells at a time, each on one thread.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Cells at a time, each on one thread; by default 1, or with --ray all that it has room for.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run the cells on Ray: `local` starts one on this machine, `auto` or an address joins a cluster.",
+        ),
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     rerun: Annotated[
         str | None, typer.Option(metavar="METHOD", help="Drop all records of a method and run it again.")
@@ -92,6 +105,7 @@ def command(
         output,
         data_folder=data_folder,
         workers=workers,
+        ray=ray,
         retry_failed=retry_failed,
         rerun=options.parse_list(rerun) or (),
     )

@@ -6,9 +6,8 @@ import os
 import subprocess
 import time
 from collections.abc import Collection
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tqdm import tqdm
 
@@ -22,7 +21,10 @@ from dcpc_bench.rig.run_job import failure, run_job
 from dcpc_bench.rig.sources import load_source
 from dcpc_bench.rig.store import Key, Record, Store
 from dcpc_bench.rig.suite import Suite, check_names
-from dcpc_bench.rig.workers import Worker
+from dcpc_bench.rig.workers import ProcessPool, Worker
+
+if TYPE_CHECKING:
+    from dcpc_bench.rig.ray_workers import RayJob, RayPool
 
 _PATIENCE = 0.5
 """Seconds between looks at the store while others do what is left."""
@@ -33,7 +35,8 @@ def run_suite(
     output: Path,
     *,
     data_folder: Path | None = None,
-    workers: int = 1,
+    workers: int | None = 1,
+    ray: str | None = None,
     retry_failed: bool = False,
     rerun: Collection[str] = (),
     progress: bool = True,
@@ -46,7 +49,9 @@ def run_suite(
         suite: what to compare.
         output: the store's folder.
         data_folder: where the suite's data sets lie.
-        workers: cells at a time, each in a process of its own; 0 runs them in this process, one at a time.
+        workers: cells at a time, each in a process of its own; 0 runs them in this process, one at a time. None is
+            one, or with `ray` as many as the cluster has room for.
+        ray: run the processes on Ray, `local` or the address of a cluster; see `dcpc_bench.rig.ray_workers`.
         retry_failed: run failed searches and cells again.
         rerun: methods of which all records are dropped first; not again where such a command was stopped.
         progress: show a progress bar.
@@ -55,7 +60,7 @@ def run_suite(
         All records of the store, by key.
 
     Raises:
-        UsageError: an unknown name, a data set that is not there, or a folder with another benchmark.
+        UsageError: an unknown name, a data set that is not there, a folder with another benchmark, or no Ray.
         DataError: a data set that cannot be read or is too small to split.
         TrainingError: the disk is full.
     """
@@ -68,13 +73,25 @@ def run_suite(
     begin_rerun(store, rerun)
     if retry_failed:
         store.drop(lambda record: record.get("status") == "failed")
-    run = _Run(store, suite, data_folder, workers)
+    pool = _pool(suite, data_folder, store.folder / "workers.log", workers, ray)
+    run = _Run(store, suite, data_folder, pool)
     try:
         run.finish(progress)
     finally:
         run.stop()
     end_rerun(store, rerun)
     return store.records()
+
+
+def _pool(
+    suite: Suite, data_folder: Path | None, log: Path, workers: int | None, ray: str | None
+) -> ProcessPool | RayPool | None:
+    """Where jobs run; None for this process."""
+    if ray is not None:
+        from dcpc_bench.rig.ray_workers import RayPool
+
+        return RayPool(ray, suite, data_folder, workers)
+    return None if workers == 0 else ProcessPool(suite, data_folder, log, workers or 1)
 
 
 def check_suite(suite: Suite, data_folder: Path | None) -> None:
@@ -92,11 +109,13 @@ def check_suite(suite: Suite, data_folder: Path | None) -> None:
 class _Run:
     """The work of one command: which jobs are left, and which run right now."""
 
-    def __init__(self, store: Store, suite: Suite, data_folder: Path | None, workers: int) -> None:
-        self._store, self._suite, self._folder, self._workers = store, suite, data_folder, workers
+    def __init__(
+        self, store: Store, suite: Suite, data_folder: Path | None, pool: ProcessPool | RayPool | None
+    ) -> None:
+        self._store, self._suite, self._folder, self._pool = store, suite, data_folder, pool
         self._commit = commit()
         self._pending = jobs(suite)
-        self._running: dict[Job, Worker] = {}
+        self._running: dict[Job, Worker | RayJob] = {}
 
     def finish(self, progress: bool) -> None:
         """Work until every cell has a record, whoever made it."""
@@ -123,13 +142,15 @@ class _Run:
         """End what still runs; its jobs are free for the next command."""
         for worker in self._running.values():
             worker.close()
+        if self._pool is not None:
+            self._pool.close()
 
     def _start(self) -> bool:
         """Claim and start jobs while there are free workers; whether any was started."""
         any_started = False
         refused: set[Job] = set()
         for cell in self._pending:
-            if len(self._running) >= max(1, self._workers):
+            if len(self._running) >= (1 if self._pool is None else self._pool.slots):
                 break
             records = self._store.records()
             search = records.get(cell.search.key)
@@ -153,12 +174,8 @@ class _Run:
             failed = search["reason"]
             if search["condition"] != job.condition:
                 failed = f"no setting was found in {search['condition']}: {failed}"
-        if self._workers and failed is None:
-            log = self._store.folder / "workers.log"
-            number = min(set(range(self._workers)) - {worker.number for worker in self._running.values()})
-            self._running[job] = Worker(
-                job, self._suite, self._folder, setting, log=log, claim=claim, number=number
-            )
+        if self._pool is not None and failed is None:
+            self._running[job] = self._pool.launch(job, setting, claim)
             return
         try:
             if failed is None:
@@ -169,10 +186,10 @@ class _Run:
             os.close(claim)  # however it ended: the next command of this process may take it
 
     def _collect(self, bar: tqdm) -> None:
-        outputs = {worker.output: job for job, worker in self._running.items()}
-        for output in wait(list(outputs), timeout=5):
-            job = outputs[cast(Any, output)]
-            self._keep(self._running[job].result())
+        assert self._pool is not None  # else nothing runs beside this process
+        for worker in self._pool.ready(cast(Any, self._running.values()), timeout=5):
+            job = worker.job
+            self._keep(worker.result())
             self._running.pop(job).close()
             bar.set_postfix_str(f"{job.kind} {job.dataset} {job.condition} {job.method}", refresh=False)
 

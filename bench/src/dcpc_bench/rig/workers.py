@@ -11,11 +11,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tqdm import tqdm
 
@@ -36,6 +37,50 @@ _ORPHAN_CHECK = 0.5
 """Seconds between looks at whether the starting command is still there."""
 
 
+class ProcessPool:
+    """Processes of this machine.
+
+    Args:
+        suite, data_folder: as for `run_job`.
+        log: file that takes what libraries print.
+        slots: how many run at once.
+    """
+
+    def __init__(self, suite: Suite, data_folder: Path | None, log: Path, slots: int) -> None:
+        self.slots = slots
+        self._suite, self._folder, self._log = suite, data_folder, log
+        self._numbers: set[int] = set()
+
+    def launch(self, job: Job, setting: dict[str, Any] | None, claim: int) -> Worker:
+        """Start a job.
+
+        Args:
+            job: to be run.
+            setting: what the search chose, for a cell.
+            claim: file descriptor of the job's claim, closed when the job is done.
+        """
+        number = min(set(range(self.slots)) - self._numbers)
+        self._numbers.add(number)
+        return Worker(
+            job,
+            self._suite,
+            self._folder,
+            setting,
+            log=self._log,
+            claim=claim,
+            number=number,
+            ended=self._numbers.discard,
+        )
+
+    def ready(self, running: Iterable[Worker], timeout: float) -> list[Worker]:
+        """Those of some jobs that have ended, after a wait for the first."""
+        by_output = {worker.output: worker for worker in running}
+        return [by_output[cast(Any, output)] for output in wait(list(by_output), timeout=timeout)]
+
+    def close(self) -> None:
+        """Nothing stays."""
+
+
 class Worker:
     """One job in a process of its own.
 
@@ -44,6 +89,7 @@ class Worker:
         log: file that takes what libraries print.
         claim: file descriptor of the job's claim, closed when the job is done.
         number: none that another running worker of the command has; chooses the GPU where there are several.
+        ended: told the number when it is free again.
     """
 
     def __init__(
@@ -56,8 +102,9 @@ class Worker:
         log: Path,
         claim: int,
         number: int,
+        ended: Callable[[int], None] = lambda number: None,
     ) -> None:
-        self.job, self.number = job, number
+        self.job, self.number, self._ended = job, number, ended
         self._suite, self._claim, self._started = suite, claim, time.perf_counter()
         method = "forkserver" if sys.platform == "linux" else "spawn"
         context: Any = get_context(method)
@@ -95,6 +142,7 @@ class Worker:
         self._process.join()
         self.output.close()
         os.close(self._claim)
+        self._ended(self.number)
 
 
 def _work(
@@ -140,15 +188,20 @@ def _runs(process: int) -> bool:
     return True
 
 
+def thread_settings(threads: int) -> dict[str, str]:
+    """Environment of processes that share the cores: so many threads each, whatever library they use."""
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
 class _single_threaded:
-    """Environment for processes that share the cores: so many threads each, whatever library they use."""
+    """The environment of `thread_settings` for the length of a block."""
 
     def __init__(self, threads: int) -> None:
-        self._new = {
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            "TOKENIZERS_PARALLELISM": "false",
-        }
+        self._new = thread_settings(threads)
 
     def __enter__(self) -> None:
         self._old = {name: os.environ.get(name) for name in self._new}
