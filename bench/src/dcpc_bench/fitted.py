@@ -22,8 +22,8 @@ class Fitted(ABC):
 
     Attributes:
         validation_loss: cross-entropy in nats of the predicted distribution against the validation judgements,
-            averaged within items and then over them; of DCPC with adapter and readout at one half each, as epochs
-            are compared, since the two are weighed on these judgements afterwards.
+            averaged within items and then over them; of DCPC with adapter and the readout of the frozen model at one
+            half each, as epochs are compared, since the two are weighed on these judgements afterwards.
         parameters: numbers that were trained.
         steps: optimizer steps.
         history: log entries of the training, with `epoch`, `loss`, `eval_loss`.
