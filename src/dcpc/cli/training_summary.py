@@ -50,26 +50,30 @@ def print_summary(
     annotations: Annotations, division: Division, trained: TrainedAdapter, output: Path
 ) -> None:
     """The table."""
+    print_rows(_rows(annotations, division, trained, output))
+
+
+def print_rows(rows: dict[str, str]) -> None:
+    """A table of names and values."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False, box=None)
-    for name, value in _rows(annotations, division, trained, output).items():
-        table.add_row(name, value)
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
     Console(highlight=False).print(table)
 
 
 def _rows(
     annotations: Annotations, division: Division, trained: TrainedAdapter, output: Path
 ) -> dict[str, str]:
-    from rich.markup import escape
-
     from dcpc.inspection.agreement import krippendorff_alpha
 
     alpha = krippendorff_alpha(annotations.counts, ordinal=annotations.scale == "ordinal")
     held, left = division.validation, sum(division.left_out.values())
     few = len(annotations.labels) <= 12
-    rows = {
+    return {
         "Items": f"{division.train.n_items:,} to train on, {held.n_items if held else 0:,} for validation"
         + (f", {left:,} left out" if left else ""),
         "Judgements": f"{annotations.n_judgements:,} in {annotations.source}"
@@ -90,7 +94,6 @@ def _rows(
         "Training time": f"{trained.seconds:.0f} s",
         "Adapter": str(output),
     }
-    return {name: escape(value) for name, value in rows.items()}
 
 
 def _loss_shown(division: Division, trained: TrainedAdapter) -> str:

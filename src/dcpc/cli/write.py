@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcpc.cli import options
+from dcpc.cli.writing_summary import as_json, print_scores, print_training
 from dcpc.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dcpc.recipe import Recipe
-    from dcpc.tasks.write import Generation, Replies, WritingAdapter, WritingScores
-    from dcpc.tasks.write.evaluation import WriterScores
+    from dcpc.tasks.write import Generation, Replies, WritingAdapter
     from dcpc.training.checkpoints import Checkpoints
 
 TASK = "write"
@@ -59,17 +57,6 @@ GenerationSeed = Annotated[
 
 LARGEST_CROSS = 100_000
 """Replies above which writing every writer's reply to every prompt is refused."""
-
-FIGURES = {
-    "n_replies": ("replies", "{:,}"),
-    "nll": ("NLL", "{:.4f}"),
-    "nll_dominant": ("nobody's", "{:.4f}"),
-    "chrf": ("chrF", "{:.1f}"),
-    "rouge1": ("R-1", "{:.3f}"),
-    "rouge_l": ("R-L", "{:.3f}"),
-    "style_accuracy": ("style", "{:.1%}"),
-}
-"""How figures are called in the table, and written."""
 
 
 def taken_apart(
@@ -162,7 +149,7 @@ def train(
         settings: checked, with a base model and a seed; its `task` from `taken_apart`.
         system, packing: from the command line, in place of the recipe's; see `train_writers`.
     """
-    from dcpc.cli.train import _kept
+    from dcpc.cli.keeping import kept
     from dcpc.files import check_output_folder
     from dcpc.tasks.write import hold_out_replies, read_replies
     from dcpc.tasks.write.fit import MAX_LENGTH
@@ -185,11 +172,11 @@ def train(
             output, "train", force=force
         )  # another training may have ended while this one read
         adapter = _trained(parts, settings, own, checkpoints, resume, force, trust_remote_code)
-        with _kept(checkpoints):
+        with kept(checkpoints):
             adapter.save(output, force=force)
         checkpoints.remove()
     options.show_notes(adapter.notes)
-    _print_training(replies, parts, adapter, output)
+    print_training(replies, parts, adapter, output)
 
 
 def _trained(
@@ -201,7 +188,7 @@ def _trained(
     force: bool,
     trust_remote_code: bool,
 ) -> WritingAdapter:
-    from dcpc.cli.train import _kept
+    from dcpc.cli.keeping import kept
     from dcpc.tasks.write import train_writers
     from dcpc.training.checkpoints import given_settings
 
@@ -210,7 +197,7 @@ def _trained(
         "validation": parts[1] and parts[1].fingerprint,
         **given_settings({**settings.model_dump(), **own}),
     }
-    with _kept(checkpoints):
+    with kept(checkpoints):
         checkpoint, notes = checkpoints.begin(run, resume=resume, force=force)
         options.show_notes(notes)
         return train_writers(
@@ -224,23 +211,6 @@ def _trained(
             trust_remote_code=trust_remote_code,
             **own,
         )
-
-
-def _print_training(
-    replies: Replies, parts: tuple[Replies, Replies | None], adapter: WritingAdapter, output: Path
-) -> None:
-    held_out = [entry["eval_loss"] for entry in adapter.history if "eval_loss" in entry]
-    rows = {
-        "data": f"{len(replies.table):,} replies to {replies.n_items:,} prompts by {len(replies.writers):,} writers",
-        "base model": adapter.task.base_model,
-        "method": adapter.task.method,
-        "trained": f"{adapter.trainable_parameters:,} numbers on {len(parts[0].table):,} replies "
-        f"in {adapter.seconds:.0f} s",
-    }
-    if held_out and parts[1] is not None:
-        rows["validation"] = f"NLL per token {min(held_out):.4f} on {len(parts[1].table):,} held-out replies"
-    rows["adapter"] = str(output)
-    _print_rows(rows)
 
 
 def predict(
@@ -349,59 +319,8 @@ def evaluate(
     trained = load_writing_adapter(adapter, trust_remote_code=trust_remote_code)
     scores = evaluate_writing(trained, replies, generation=how, batch_size=batch_size, progress=True)
     if output is not None:
-        content = {"adapter": str(adapter), "data": data, "split": split, **_as_json(scores)}
+        content = {"adapter": str(adapter), "data": data, "split": split, **as_json(scores)}
         with atomic_file(output) as path:
             path.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
     options.show_notes(scores.notes)
-    _print_scores(f"{adapter} on {len(replies.table):,} replies of {replies.source}", scores)
-
-
-def _as_json(scores: WritingScores) -> dict[str, Any]:
-    def known(figures: WriterScores) -> dict[str, Any]:
-        # JSON has no word for a number that does not exist.
-        return {
-            name: value if value is None or isfinite(value) else None
-            for name, value in asdict(figures).items()
-        }
-
-    return {
-        **known(scores.overall),
-        "style_ceiling": scores.style_ceiling,
-        "writers": {name: known(figures) for name, figures in scores.writers.items()},
-    }
-
-
-def _print_scores(title: str, scores: WritingScores) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    shown = {name: how for name, how in FIGURES.items() if getattr(scores.overall, name) is not None}
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(escape(title))
-    table = Table(box=None)
-    table.add_column("", overflow="fold")
-    for label, _ in shown.values():
-        table.add_column(label, justify="right")
-    for who, figures in {"all": scores.overall, **scores.writers}.items():
-        values = [(getattr(figures, name), how) for name, (_, how) in shown.items()]
-        table.add_row(escape(who), *("-" if value is None else how.format(value) for value, how in values))
-    console.print(table)
-    console.print(
-        "NLL: per token, as the writer's and as nobody's. R-1, R-L: ROUGE. style: right by a classifier."
-    )
-    if scores.style_ceiling is not None:
-        console.print(
-            f"The classifier of styles is right about {scores.style_ceiling:.1%} of the held-out replies themselves."
-        )
-
-
-def _print_rows(rows: dict[str, str]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None)
-    for name, value in rows.items():
-        table.add_row(name, escape(value))
-    Console(highlight=False).print(table)
+    print_scores(f"{adapter} on {len(replies.table):,} replies of {replies.source}", scores)
