@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from dcpc.data.annotations import Annotations
-from dcpc.inspection import annotators
+from dcpc.inspection import annotators, attributes
 from dcpc.inspection import groups as grouping
 from dcpc.inspection.annotators import AnnotatorBias, Decomposition
-from dcpc.inspection.groups import ColumnTest, Groups, annotator_columns, connected_parts, sampled_pairs
+from dcpc.inspection.attributes import ColumnTest, annotator_columns
+from dcpc.inspection.groups import Groups, connected_parts, sampled_pairs
 from dcpc.inspection.items import same_item_conflicts as conflicts_of
 from dcpc.inspection.judgements import shared_judgements, shuffled_within_items
 
@@ -25,7 +26,7 @@ def find_groups(annotations: Annotations) -> Groups:
 
 def compare_columns(annotations: Annotations) -> list[ColumnTest]:
     shared = shared_judgements(annotations)
-    return grouping.compare_columns(
+    return attributes.compare_columns(
         sampled_pairs(shared, connected_parts(shared)), annotator_columns(annotations)
     )
 

@@ -11,7 +11,8 @@ import pytest
 
 from dcpc.data.annotations import Annotations
 from dcpc.data.readers import read_annotations
-from dcpc.inspection.preferences import measure_preferences, wilson
+from dcpc.inspection.preferences import measure_preferences
+from dcpc.inspection.shares import wilson
 from dcpc.inspection.wording import preference_sentences
 
 

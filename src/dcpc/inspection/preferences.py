@@ -11,6 +11,7 @@ from scipy.stats import binom
 from dcpc.data.annotations import Annotations
 from dcpc.data.raw import count
 from dcpc.evaluation.multiplicity import holm
+from dcpc.inspection.shares import Share, clustered, mean, share_of_sums, wilson
 
 FIRST_COLUMNS = ("shown_first", "first_shown")
 """Columns that say which side, `a` or `b`, a rater saw first (or left)."""
@@ -20,24 +21,6 @@ COIN_FLIPS = 0.25
 
 _ALWAYS = 10
 """Votes from which on one that never changes is worth a remark."""
-
-_Z = 1.959964
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share with its 95 % interval; `share`, `low` and `high` are None where `n` is 0.
-
-    Attributes:
-        n: what it is a share of.
-        share: between 0 and 1.
-        low, high: of a rater, Wilson's interval (1927); of the pool, linearised with items (or prompts) as clusters.
-    """
-
-    n: int
-    share: float | None
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -108,17 +91,17 @@ def measure_preferences(annotations: Annotations) -> Preferences | None:
     own_cyclic, own_triples = _triangles_of_raters(votes, named)
     raters = _raters(annotations, votes, own_cyclic, own_triples)
     return Preferences(
-        ties=_clustered(~decided, np.ones(len(decided), dtype=bool), items, n_items),
-        longer=_clustered(votes.for_longer, votes.unequal & decided, items, n_items),
-        first=_clustered(votes.for_first, decided, items, n_items),
+        ties=clustered(~decided, np.ones(len(decided), dtype=bool), items, n_items),
+        longer=clustered(votes.for_longer, votes.unequal & decided, items, n_items),
+        first=clustered(votes.for_first, decided, items, n_items),
         position=votes.position,
-        same_vote=_mean(_pair_agreement(three)),
-        same_side=_mean(_pair_agreement(sided)),
-        cycles=_ratio(
+        same_vote=mean(_pair_agreement(three)),
+        same_side=mean(_pair_agreement(sided)),
+        cycles=share_of_sums(
             np.bincount(votes.prompt_of_response, pool_cyclic / 3),
             np.bincount(votes.prompt_of_response, pool_triples / 3),
         ),
-        rater_cycles=_ratio(own_cyclic, own_triples),
+        rater_cycles=share_of_sums(own_cyclic, own_triples),
         swapped=_swapped(votes),
         raters=raters,
         notes=(*_odd_items(annotations), *_always(raters)),
@@ -284,43 +267,11 @@ def _unlike_pool(hits: np.ndarray, of: np.ndarray) -> np.ndarray:
     return result
 
 
-def wilson(hits: int, n: int) -> Share:
-    """A binomial share with Wilson's 95 % interval."""
-    if n == 0:
-        return Share(0, None, None, None)
-    p = hits / n
-    centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * np.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-    return Share(n, p, float(max(centre - half, 0.0)), float(min(centre + half, 1.0)))
-
-
-def _ratio(x: np.ndarray, y: np.ndarray) -> Share:
-    """Σ x / Σ y over clusters, its variance linearised: Σ (x − r y)² / (Σ y)²; no interval from a single cluster."""
-    there = y > 0
-    x, y = x[there], y[there]
-    if not len(y):
-        return Share(0, None, None, None)
-    r = float(x.sum() / y.sum())
-    if len(y) < 2:
-        return Share(round(y.sum()), r, None, None)
-    half = _Z * float(np.sqrt(((x - r * y) ** 2).sum() * len(y) / (len(y) - 1))) / float(y.sum())
-    return Share(round(y.sum()), r, max(r - half, 0.0), min(r + half, 1.0))
-
-
-def _clustered(hits: np.ndarray, of: np.ndarray, items: np.ndarray, n_items: int) -> Share:
-    """The share of `hits` among `of`, masks over votes [J], with items as clusters."""
-    return _ratio(np.bincount(items[hits & of], minlength=n_items), np.bincount(items[of], minlength=n_items))
-
-
 def _pair_agreement(counts: np.ndarray) -> np.ndarray:
     """The share of alike pairs of votes of each item that has two, [I'], see `pairwise_agreement`."""
     sizes = counts.sum(axis=1)
     counts, sizes = counts[sizes >= 2], sizes[sizes >= 2]
     return (counts * (counts - 1)).sum(axis=1) / (sizes * (sizes - 1))
-
-
-def _mean(values: np.ndarray) -> Share:
-    return _ratio(values, np.ones(len(values)))
 
 
 def _swapped(votes: _Votes) -> Share:

@@ -25,16 +25,9 @@ from dcpc.inspection.agreement import (
     measure_overlap,
 )
 from dcpc.inspection.annotators import AnnotatorBias, Decomposition, decompose, measure_bias
+from dcpc.inspection.attributes import ColumnTest, annotator_columns, compare_columns
 from dcpc.inspection.explorer import Explorer, make_explorer
-from dcpc.inspection.groups import (
-    ColumnTest,
-    Groups,
-    annotator_columns,
-    compare_columns,
-    connected_parts,
-    find_groups,
-    sampled_pairs,
-)
+from dcpc.inspection.groups import Groups, connected_parts, find_groups, sampled_pairs
 from dcpc.inspection.items import (
     Consensus,
     measure_consensus,

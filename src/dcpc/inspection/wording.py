@@ -13,7 +13,8 @@ from dcpc.data.raw import count
 from dcpc.inspection.agreement import FEWEST_FOR_INTERVAL, Agreement, Overlap
 from dcpc.inspection.annotators import AnnotatorBias, Decomposition
 from dcpc.inspection.groups import Groups
-from dcpc.inspection.preferences import COIN_FLIPS, Preferences, Share
+from dcpc.inspection.preferences import COIN_FLIPS, Preferences
+from dcpc.inspection.shares import Share
 from dcpc.report.page import format_number, format_percent
 
 MOST_EXAMPLE_LABELS = 6
