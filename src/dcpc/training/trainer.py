@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm.auto import tqdm
-from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
+from transformers import PreTrainedTokenizerBase, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from dcpc import ranks
@@ -23,8 +23,9 @@ from dcpc.models.quantised import refuse_full_training
 from dcpc.training.arguments import DCPCTrainingArguments, items_per_batch
 from dcpc.training.averaging import AveragedWeights
 from dcpc.training.best import BestWeights
+from dcpc.training.callbacks import Average, CheckGradients, OwnNoise, StartEpoch
 from dcpc.training.carriers import Carrier
-from dcpc.training.checks import check_finite, check_gradients, gradient_norm
+from dcpc.training.checks import check_finite, check_gradients
 from dcpc.training.collator import ItemCollator
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.dcpc_rule import DCPCRule
@@ -100,13 +101,13 @@ class DCPCTrainer(Trainer):
         self._validation = [0.0, 0.0]  # sums over this rank's items: of the loss, and of 1
         self._sums: dict[str, float] = defaultdict(float)
         self._steps = 0
-        self.add_callback(_CheckGradients())
-        self.add_callback(_StartEpoch(self))
-        self.add_callback(_OwnNoise())
+        self.add_callback(CheckGradients())
+        self.add_callback(StartEpoch(self))
+        self.add_callback(OwnNoise())
         for callback in () if carrier is None else carrier.callbacks(model):
             self.add_callback(callback)
         if self._averaged is not None:
-            self.add_callback(_Average(self._averaged))
+            self.add_callback(Average(self._averaged))
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """As in transformers, without the tensors that the carrier keeps from decaying."""
@@ -313,43 +314,3 @@ class DCPCTrainer(Trainer):
         if self._averaged is not None:
             self._averaged.load_state_dict(averaged)
         self.rule.load_state({k: v for k, v in state.items() if not k.startswith("averaged.")})
-
-
-class _CheckGradients(TrainerCallback):
-    """Stops at gradients that are no numbers: a checkpoint of the weights they lead to would not be good."""
-
-    def on_pre_optimizer_step(
-        self, args: Any, state: Any, control: Any, model: torch.nn.Module, **kwargs: Any
-    ) -> None:
-        if not args.fp16:  # loss scaling in fp16 skips such steps by itself, and lowers its scale
-            check_finite(gradient_norm(model), "gradient", state.global_step, args.output_dir)
-
-
-class _OwnNoise(TrainerCallback):
-    """Dropout of the ranks must not be alike; the first rank's is that of a training in one process."""
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if not ranks.is_first():
-            torch.manual_seed(args.seed + ranks.number())
-
-
-class _StartEpoch(TrainerCallback):
-    """Lets the rule look at the training items before every epoch."""
-
-    def __init__(self, trainer: DCPCTrainer) -> None:
-        self.trainer = trainer
-
-    def on_epoch_begin(
-        self, args: Any, state: Any, control: Any, model: torch.nn.Module, **kwargs: Any
-    ) -> None:
-        self.trainer.rule.start_epoch(model, self.trainer.training_items, state.epoch or 0.0)
-
-
-class _Average(TrainerCallback):
-    """Updates the averaged weights after every optimizer step."""
-
-    def __init__(self, averaged: AveragedWeights) -> None:
-        self.averaged = averaged
-
-    def on_step_end(self, args: Any, state: Any, control: Any, model: torch.nn.Module, **kwargs: Any) -> None:
-        self.averaged.update(model)
