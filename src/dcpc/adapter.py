@@ -227,10 +227,7 @@ class TrainedAdapter:
                 f"what {self.task.method} trained cannot be saved as an adapter.",
                 fix="Train with dcpc, or with one of PEFT's methods.",
             )
-        check_weights(self.model)
-        with atomic_folder(folder, "train", force=force) as unfinished:
-            with quiet_libraries():
-                self.model.save_pretrained(str(unfinished))
+        with saved_adapter(self.model, folder, force=force) as unfinished:
             self.rule.save(unfinished)
             self.task.write(unfinished)
             card = self.shape.card or MODEL_CARD
@@ -283,6 +280,29 @@ def front_matter(card: str, base_model: str) -> str:
     local = Path(base_model).is_absolute()
     kept = [line for line in fields.splitlines() if not (local and base_model in line)]
     return "\n".join(["---", *kept, "---", ""])
+
+
+@contextmanager
+def saved_adapter(model: PeftModel, folder: str | Path, *, force: bool) -> Iterator[Path]:
+    """Write a trained model as PEFT does, and within the block what belongs to it; all or nothing.
+
+    Args:
+        model: with its adapter.
+        folder: new or empty, unless `force`.
+        force: replace an adapter that was written so.
+
+    Yields:
+        The folder in which the adapter lies until the block ends well.
+
+    Raises:
+        UsageError: the folder holds something, or cannot be written to.
+        TrainingError: a weight is no number: the training has diverged.
+    """
+    check_weights(model)
+    with atomic_folder(folder, "train", force=force) as unfinished:
+        with quiet_libraries():
+            model.save_pretrained(str(unfinished))
+        yield unfinished
 
 
 @contextmanager

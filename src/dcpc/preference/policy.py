@@ -13,17 +13,15 @@ from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dcpc.about import About, Figure
-from dcpc.adapter import front_matter, quiet_libraries
+from dcpc.adapter import front_matter, saved_adapter
 from dcpc.data import Annotations
 from dcpc.errors import UsageError
-from dcpc.files import atomic_folder
 from dcpc.preference.fitting import start_raters
 from dcpc.preference.pairs import check_votes, pair_notes, vote_scale
 from dcpc.preference.policy_data import vote_dataset
 from dcpc.preference.raters import RaterConfig, RaterModel
 from dcpc.settings import checked
 from dcpc.tuner import DCPCConfig
-from dcpc.weights import check_weights
 
 if TYPE_CHECKING:
     from trl import DPOConfig
@@ -94,10 +92,7 @@ class TrainedPolicy:
             UsageError: the folder holds something, or cannot be written to.
             TrainingError: a weight is no number.
         """
-        check_weights(self.model)
-        with atomic_folder(folder, "train", force=force) as unfinished:
-            with quiet_libraries():
-                self.model.save_pretrained(str(unfinished))
+        with saved_adapter(self.model, folder, force=force) as unfinished:
             self.raters.save(unfinished)
             readme = unfinished / "README.md"
             readme.write_text(self._card(readme.read_text(encoding="utf-8")), encoding="utf-8")

@@ -13,15 +13,14 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
 
-from dcpc.adapter import quiet_libraries
+from dcpc.adapter import quiet_libraries, saved_adapter
 from dcpc.errors import ModelError
-from dcpc.files import atomic_folder
 from dcpc.models import load_language_model
 from dcpc.settings import first_problem
 from dcpc.task import CONFIG_FILE, TASK_FILE, WEIGHTS_FILE, read_config, sha256
 from dcpc.tasks.write.loss import writers_act, writers_of
 from dcpc.tasks.write.prompts import PromptFormat
-from dcpc.weights import check_base, check_file, check_weights, check_whole
+from dcpc.weights import check_base, check_file, check_whole
 
 MODEL_CARD = """
 ## Loading
@@ -123,10 +122,7 @@ class WritingAdapter:
             UsageError: the folder holds something, or cannot be written to.
             TrainingError: a weight is no number: the training has diverged.
         """
-        check_weights(self.model)
-        with atomic_folder(folder, "train", force=force) as unfinished:
-            with quiet_libraries():
-                self.model.save_pretrained(str(unfinished))
+        with saved_adapter(self.model, folder, force=force) as unfinished:
             sealed = self.task.model_copy(
                 update={name: sha256(unfinished / file) for name, file in SEALED.items()}
             )
