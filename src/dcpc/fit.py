@@ -139,8 +139,10 @@ def train_adapter(
         model, tokenizer, fingerprint = build()
         if rule is not None:
             rule.make_peer = lambda: build()[0]
+        picked = []
         if "learning_rate" not in (training or {}):
             arguments.learning_rate = carrier.rate_for(model, train.n_items)
+            picked = _rate_note(carrier, arguments.learning_rate)
         shape = shape.bound(train, tokenizer)
         index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
         check_correction(model, arguments.objective_config())  # mining takes long
@@ -185,7 +187,7 @@ def train_adapter(
         notes=[
             *dict.fromkeys(
                 [
-                    *_rate_note(carrier, arguments, training or {}),
+                    *picked,
                     *shape.notes(train),
                     *items.notes,
                     *(validates.notes if validates else []),
@@ -266,10 +268,9 @@ def run_trainer(trainer: DCPCTrainer, resume: bool | str, progress: bool) -> flo
     return time.perf_counter() - started
 
 
-def _rate_note(carrier: Carrier, arguments: DCPCTrainingArguments, training: Mapping[str, Any]) -> list[str]:
+def _rate_note(carrier: Carrier, rate: float) -> list[str]:
     """What was picked by size, where it is not the carrier's usual rate."""
-    rate = arguments.learning_rate
-    if "learning_rate" in training or rate == carrier.learning_rate:
+    if rate == carrier.learning_rate:
         return []
     return [
         f"learning_rate is {rate:g}, which suits few items; from {FEW_ITEMS:,} on it would be "
