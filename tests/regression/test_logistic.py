@@ -7,7 +7,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from dcpc.regression.logistic import Judged, fit_logistic
+from dcpc.regression.logistic import Judged, Logistic, fit_logistic
 from strict_and_lenient import ITEMS, A, H, judged, simulated
 
 
@@ -68,3 +68,10 @@ def test_the_consensus_is_the_mean_over_training_judgements() -> None:
     item = features[:1]
     each = softmax(item @ model.weights + model.bias + model.effects[a], axis=-1)  # [J, C]
     np.testing.assert_allclose(model.consensus(item)[0], each.mean(axis=0))
+
+
+def test_effects_that_contradict_an_item_beyond_any_float_still_give_a_distribution() -> None:
+    model = Logistic(np.eye(2), np.zeros(2), np.array([[0.0, 900.0]]), np.ones(1))
+    found = model.consensus(np.array([[900.0, 0.0], [1.0, 0.0]]))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[1], [0.0, 1.0], atol=1e-12)

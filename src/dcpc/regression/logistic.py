@@ -21,6 +21,7 @@ from scipy.special import log_softmax, softmax
 
 BIAS_RIDGE = 1e-3
 MAX_ITERATIONS = 500
+LEAST_LOGIT = -300.0
 MOST_AT_ONCE = 2**22
 """Numbers, of items by annotators, that are held at once."""
 
@@ -117,8 +118,8 @@ class Logistic:
 
 
 def _unnormalised(logits: np.ndarray) -> np.ndarray:
-    """exp of logits [n, C], the largest of each row as 1."""
-    return np.exp(logits - logits.max(axis=1, keepdims=True))
+    """exp of logits [n, C], the largest of each row as 1, and none so small that a product of two is 0."""
+    return np.exp(np.maximum(logits - logits.max(axis=1, keepdims=True), LEAST_LOGIT))
 
 
 def fit_logistic(judged: Judged, ridge: float, effect_ridge: float | None = None) -> Logistic:
