@@ -1,10 +1,11 @@
-"""Write docs/paper-llm.md: the paper's LLaMA-2 figures beside those of the committed store of `paper-llm-cut`.
+"""Write docs/paper-llm.md: the paper's LLaMA-2 figures beside those of the committed stores `paper-llm-…`.
 
 Run: python bench/scripts/paper_llm_table.py
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from dcpc_bench.rig.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE, TARGET = ROOT / "results" / "paper-llm-cut", ROOT / "docs" / "paper-llm.md"
+LONGER = ROOT / "results" / "paper-llm-longer"
+Cells = dict[tuple[str, str, str], list[dict[str, Any]]]
+"""Finished cells by data set, condition and method."""
 PAPER: dict[str, dict[str, float]] = {
     "full": {"boolq-ps": 82.4, "copa-bs": 88.5},
     "lora": {"boolq-ps": 79.1, "copa-bs": 86.9},
@@ -25,8 +29,10 @@ COLUMNS = {
     "SST-2-P": ("sst-2-p", "sst2", "pool=sst-2-p@0.2"),
     "COPA-BS": ("copa-bs", "copa", "pool=copa-bs@0.1"),
     "BoolQ-PS": ("boolq-ps", "boolq-ps", "written=boolq-ps"),
+    "SST-2": ("sst-2", "sst2", "clean"),
+    "COPA": ("copa", "copa", "clean"),
 }
-"""Twin → its name in the paper's figures, and data set and condition of the store."""
+"""Task or twin → its name in the paper's figures, and data set and condition of the store."""
 METHODS = {
     "full": "full fine-tuning",
     "lora": "LoRA",
@@ -55,16 +61,36 @@ items; training sees {train} items with one label each from twelve simulated ann
 beforehand and not searched.
 
 """
+LONGER_SAID = """\
+"Longer" is the suite [`paper-llm-longer`](results/paper-llm-longer.md): 288 training items, four epochs, 300 test
+items, bf16, six times as many steps.
+
+"""
 
 
-def cells() -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    """The finished cells of the store by data set, condition and method."""
-    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for record in Store(STORE).records().values():
+def cells(store: Path = STORE) -> Cells:
+    """The finished cells of a store."""
+    found: Cells = {}
+    for record in Store(store).records().values():
         if record["kind"] == "cell" and record["status"] == "done":
             key = record["dataset"], record["condition"], record["method"]
             found.setdefault(key, []).append(record)
     return found
+
+
+def compared(
+    found: Cells, dataset: str, condition: str, methods: Collection[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Cells of those methods that were run, each of the same seeds."""
+    ran = {
+        method: found[dataset, condition, method]
+        for method in methods
+        if (dataset, condition, method) in found
+    }
+    if not ran:
+        return {}
+    shared = set.intersection(*({record["seed"] for record in records} for records in ran.values()))
+    return {method: [r for r in records if r["seed"] in shared] for method, records in ran.items()}
 
 
 def page() -> str:
@@ -72,45 +98,61 @@ def page() -> str:
     found, plan = cells(), Store(STORE).plan
     assert plan is not None, "the store has a plan"
     caps = plan["suite"]["caps"]
+    columns = {name: compared(found, *key[1:], METHODS) for name, key in COLUMNS.items()}
     head = ["method"]
-    for name in COLUMNS:
-        head += [f"{name}, paper", f"{name}, here", "cross-entropy"]
+    for name in columns:
+        theirs = any(COLUMNS[name][0] in figures for figures in PAPER.values())
+        head += [*([f"{name}, paper"] if theirs else []), f"{name}, here", "cross-entropy"]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for method, title in METHODS.items():
         row = [title]
-        for paper, dataset, condition in COLUMNS.values():
-            theirs = PAPER.get(method, {}).get(paper)
-            ours = found.get((dataset, condition, method), [])
-            row += ["–" if theirs is None else f"{theirs:.1f}", _mean(ours, "accuracy", 100, 1)]
-            row.append(_mean(ours, "cross_entropy", 1, 3))
+        for name, ours in columns.items():
+            if f"{name}, paper" in head:
+                figure = PAPER.get(method, {}).get(COLUMNS[name][0])
+                row.append("–" if figure is None else f"{figure:.1f}")
+            records = ours.get(method, [])
+            row += [_mean(records, "accuracy", 100, 1), _mean(records, "cross_entropy", 1, 3)]
         lines.append(row)
+    seeds = {name: len(next(iter(ours.values()), [])) for name, ours in columns.items()}
+    lines.append(
+        ["seeds", *(str(seeds[n.removesuffix(", here")]) if n.endswith(", here") else "" for n in head[1:])]
+    )
     table = "\n".join(f"| {' | '.join(row)} |" for row in lines)
-    n_seeds = max(len(each) for each in found.values())
     planned = len(plan["suite"]["methods"]) * sum(
         len(d["conditions"] or plan["suite"]["conditions"]) for d in plan["suite"]["datasets"]
     )
-    done = len(found)
-    return HEAD.format(**caps) + table + "\n\n" + _parts(found) + _read(found, n_seeds, done, planned)
+    done = sum((*key[1:], method) in found for key in COLUMNS.values() for method in plan["suite"]["methods"])
+    longer = cells(LONGER) if LONGER.exists() else {}
+    return HEAD.format(**caps) + table + "\n\n" + _parts(found, longer) + _read(columns, done, planned)
 
 
-def _parts(found: dict[tuple[str, str, str], list[dict[str, Any]]]) -> str:
-    """What the published form is without each of its parts, as far as that was run."""
-    columns = {n: (d, c) for n, (_, d, c) in COLUMNS.items() if (d, c, "dcpc-paper-no-pcm") in found}
-    if not columns:
+def _parts(found: Cells, longer: Cells) -> str:
+    """What the published form is without each of its parts, as far as that was run; on SST-2-P."""
+    _, dataset, condition = COLUMNS["SST-2-P"]
+    ran = {
+        "": compared(found, dataset, condition, ABLATION),
+        ", longer": compared(longer, dataset, condition, [*ABLATION, "p-tuning-v2", "lora", "dcpc"]),
+    }
+    ran = {name: methods for name, methods in ran.items() if len(methods) > 1}
+    if not ran:
         return ""
     head = [
-        "",
+        "on SST-2-P",
         "trained",
-        *(f"{name}{what}" for name in columns for what in (", accuracy", ", cross-entropy")),
+        *(f"{what}{name}" for name in ran for what in ("accuracy", "cross-entropy")),
     ]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for method, title in ABLATION.items():
-        cells = [found.get((*key, method), []) for key in columns.values()]
-        size = next((f"{each[0]['parameters']:,}" for each in cells if each), "–")
-        figures = [(_mean(each, "accuracy", 100, 1), _mean(each, "cross_entropy", 1, 3)) for each in cells]
+    for method, title in (ABLATION | METHODS).items():
+        of = [methods.get(method, []) for methods in ran.values()]
+        if not any(of) and method not in ABLATION:
+            continue
+        figures = [(_mean(each, "accuracy", 100, 1), _mean(each, "cross_entropy", 1, 3)) for each in of]
+        size = next((f"{each[0]['parameters']:,}" for each in of if each), "–")
         lines.append([title, size, *(figure for pair in figures for figure in pair)])
+    seeds = [str(len(next(iter(methods.values())))) for methods in ran.values()]
+    lines.append(["seeds", "", *(cell for n in seeds for cell in (n, ""))])
     table = "\n".join(f"| {' | '.join(row)} |" for row in lines)
-    return f"## Do the parts earn their place?\n\n{table}\n\n"
+    return f"## Do the parts earn their place?\n\n{table}\n\n" + (LONGER_SAID if ", longer" in ran else "")
 
 
 def _mean(records: list[dict[str, Any]], metric: str, factor: float, digits: int) -> str:
@@ -119,17 +161,11 @@ def _mean(records: list[dict[str, Any]], metric: str, factor: float, digits: int
     return f"{factor * sum(r['metrics'][metric] for r in records) / len(records):.{digits}f}"
 
 
-def _read(
-    found: dict[tuple[str, str, str], list[dict[str, Any]]], seeds: int, done: int, planned: int
-) -> str:
+def _read(columns: dict[str, dict[str, list[dict[str, Any]]]], done: int, planned: int) -> str:
     """What the table says and what was cut short."""
-    _, dataset, condition = COLUMNS["SST-2-P"]
+    here = columns["SST-2-P"]
     ranked = sorted(
-        (
-            (float(_mean(records, "accuracy", 100, 1)), method)
-            for (d, c, method), records in found.items()
-            if (d, c) == (dataset, condition) and method in METHODS
-        ),
+        ((float(_mean(records, "accuracy", 100, 1)), method) for method, records in here.items()),
         reverse=True,
     )
     place = [method for _, method in ranked].index("dcpc-paper") + 1
@@ -137,25 +173,22 @@ def _read(
     return f"""\
 On SST-2-P the order here is: {order}.
 
-The paper's form trains {_parameters(found, "dcpc-paper")} numbers, LoRA {_parameters(found, "lora")}.
+The paper's form trains {here["dcpc-paper"][0]["parameters"]:,} numbers, LoRA {here["lora"][0]["parameters"]:,}.
 In the paper it leads; here its place is {place} of {len(ranked)}, {_apart(ranked)} points below the preset `default`.
 
-**What was cut.** {done} of {planned} cells per seed of the suite `paper-llm-cut` were run, with {seeds} seed: nothing
-here is called better or worse, and intervals ([the store's page](results/paper-llm-cut.md)) speak of the test items
-only. Missing are full fine-tuning, DoRA, prompt tuning and DCPC on low-rank updates, and RTE and ReCoRD: the
-suite `paper-llm` has them and ReCoRD-R, with a search, for about half a day of two idle cores. Alpaca-IS has replies
-and no labels, and is measured in [writing](write.md).
+**What was cut.** {done} of {planned} cells of a seed of the suite `paper-llm-cut` were run, with as many seeds as the
+table says: with one or two nothing here is called better or worse, and intervals ([the store's
+page](results/paper-llm-cut.md)) speak of the test items and not of trainings. Missing are full fine-tuning, DoRA,
+prompt tuning and DCPC on low-rank updates, and RTE and ReCoRD: the suite `paper-llm` has them and ReCoRD-R, with a
+search, for about half a day of two idle cores. Alpaca-IS has replies and no labels, and is measured in
+[writing](write.md).
 
 ```sh
 dcpc-bench run paper-llm-cut --data-folder DATA --output runs/paper-llm-cut   # goes on where it was stopped
+dcpc-bench run paper-llm-longer --data-folder DATA --output runs/paper-llm-longer
 dcpc-bench run paper-llm --data-folder DATA --output runs/paper-llm --workers 2
 ```
 """
-
-
-def _parameters(found: dict[tuple[str, str, str], list[dict[str, Any]]], method: str) -> str:
-    _, dataset, condition = COLUMNS["SST-2-P"]
-    return f"{found[dataset, condition, method][0]['parameters']:,}"
 
 
 def _apart(ranked: list[tuple[float, str]]) -> str:

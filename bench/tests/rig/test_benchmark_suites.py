@@ -30,7 +30,7 @@ def test_the_suites_of_the_package_name_known_methods_and_pools() -> None:
             "shift-rte",
             "shift-full",
         ),
-        *("ablation", "paper-llm", "paper-llm-cut", "head-or-words"),
+        *("ablation", "paper-llm", "paper-llm-cut", "paper-llm-longer", "head-or-words"),
     ]
     for name in suite_names():
         check_names(load_suite(name))

@@ -11,7 +11,7 @@ def test_the_page_is_what_the_script_writes() -> None:
 
 def test_a_column_that_was_not_run_says_so(monkeypatch) -> None:
     kept = {key: cells for key, cells in paper_llm_table.cells().items() if key[0] == "sst2"}
-    monkeypatch.setattr(paper_llm_table, "cells", lambda: kept)
+    monkeypatch.setattr(paper_llm_table, "cells", lambda *_: kept)
     row = next(line for line in paper_llm_table.page().splitlines() if line.startswith("| LoRA"))
     assert "| 86.9 | not run | not run |" in row
 
@@ -22,7 +22,7 @@ def test_parts_are_shown_once_they_were_run(monkeypatch) -> None:
     monkeypatch.setattr(
         paper_llm_table,
         "cells",
-        lambda: {**kept, ("sst2", "pool=sst-2-p@0.2", "dcpc-paper-no-pcm"): of_whole},
+        lambda *_: {**kept, ("sst2", "pool=sst-2-p@0.2", "dcpc-paper-no-pcm"): of_whole},
     )
     lines = paper_llm_table.page().splitlines()
     row = next(line for line in lines if line.startswith("| without the correction module"))

@@ -24,7 +24,7 @@ def command(
         typer.Argument(
             metavar="SUITE",
             help="smoke, real-small, real-full, sizes, shift-small, shift-rte, shift-full, ablation, paper-llm, "
-            "paper-llm-cut, head-or-words, or a YAML file.",
+            "paper-llm-cut, paper-llm-longer, head-or-words, or a YAML file.",
         ),
     ] = None,
     data: Annotated[

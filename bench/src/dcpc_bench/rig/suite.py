@@ -234,6 +234,7 @@ def suite_names() -> list[str]:
         "ablation",
         "paper-llm",
         "paper-llm-cut",
+        "paper-llm-longer",
         "head-or-words",
     )
     found = {entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
