@@ -57,8 +57,9 @@ def adapt(
 
     Args:
         adapter: trained by DCPC with annotators, mode `output`; or on votes between responses with raters.
-        few: judgements of new annotators, any number each. Those of annotators whom the training knew are left out,
-            and counted. Judgements that an earlier adaptation had must not come again: they would count twice.
+        few: judgements of new annotators, any number each, with their registers where the adapter has any. Those of
+            annotators whom the training knew are left out, and counted. Judgements that an earlier adaptation had
+            must not come again: they would count twice.
         exact: an annotator is known only where the id is written as in training; else `1.0` is also `1`.
         batch_size: items per forward pass.
         progress: show a progress bar.
@@ -66,6 +67,7 @@ def adapt(
     Raises:
         UsageError: the adapter knows no annotators, or in another way; the judgements name none, or only known ones.
         LabelError: a label that the adapter does not know.
+        DataError: a judgement does not say its register.
     """
     if adapter.shape.name == "prefer":
         from dcpc.preference.adapting import add_raters, trained_raters
@@ -78,6 +80,7 @@ def adapt(
     assert config is not None  # `_adaptable`
     few, notes = _of_new_annotators(adapter, few, exact, config.annotators or [], config.known_annotators)
     logits, means = _pass(adapter, few, batch_size, progress)
+    judged = torch.from_numpy(adapter.shape.judged(few).astype(np.int64))  # [J]
     names = list(few.annotators)
     earlier = config.adapted_annotators or []
     prior = Prior.of(effects)
@@ -93,8 +96,7 @@ def adapt(
         chosen = torch.from_numpy(np.flatnonzero(few.annotator_codes == number))
         own = prior.after(points[name]) if name in points else prior.around(effects, groups.get(name))
         items = torch.from_numpy(few.item_codes)[chosen]
-        labels = torch.from_numpy(few.label_codes)[chosen]
-        points[name] = posterior_points(effects, own, logits[items], means[items], labels)
+        points[name] = posterior_points(effects, own, logits[items], means[items], judged[chosen])
     ids = list(points)
     config.adapted_annotators, config.adapted_points = ids, 2 * prior.rank
     effects.adapt(ids, torch.stack([points[name] for name in ids]))
@@ -104,11 +106,6 @@ def adapt(
 
 def _adaptable(adapter: TrainedAdapter) -> DCPCModel:
     """The tuner, where new annotators can be told from judgements alone."""
-    if adapter.task.logit_names != adapter.task.labels:
-        raise UsageError(
-            "this adapter's annotators have registers, in which new ones cannot be learned yet.",
-            fix="Train again with the new annotators' judgements.",
-        )
     tuner = dcpc_tuner(adapter.model)
     mode = "none" if tuner is None else annotator_mode(tuner)
     if tuner is None or mode == "none":
@@ -175,11 +172,14 @@ def _of_new_annotators(
 def _pass(
     adapter: TrainedAdapter, few: Annotations, batch_size: int, progress: bool
 ) -> tuple[Tensor, Tensor]:
-    """Logits [I,C] and style logits [I,K] of the items, on the CPU in double precision."""
+    """Logits [I,C] and style logits [I,K] of the items, on the CPU in double precision.
+
+    With G registers C is the number of labels in registers.
+    """
     tuner = dcpc_tuner(adapter.model)
     assert tuner is not None
     n_styles = tuner.annotators.mean.shape[1]
-    logits = torch.zeros(few.n_items, len(adapter.task.labels), dtype=torch.double)
+    logits = torch.zeros(few.n_items, len(adapter.task.logit_names), dtype=torch.double)
     means = torch.zeros(few.n_items, n_styles, dtype=torch.double)
     for rows, tokens in batches(adapter, few.items, batch_size, progress):
         scored = adapter.rule.scored(adapter.model, tokens)

@@ -159,6 +159,7 @@ class TrainedAdapter:
         self,
         prompts: Sequence[str | list[dict[str, str]]],
         responses: Sequence[str],
+        as_: str = "consensus",
         *,
         batch_size: int = 64,
         progress: bool = False,
@@ -168,19 +169,23 @@ class TrainedAdapter:
         Args:
             prompts: of each response, R texts or chats (lists of turns with `role` and `content`).
             responses: R texts.
+            as_: `consensus`, or `annotators` for the reward that each known rater's own taste gives.
             batch_size: responses per forward pass; it changes the speed, not the result.
             progress: show a progress bar.
 
         Returns:
-            Rewards, float [R]: of two responses to one prompt the higher is the better.
+            Rewards, float [R]: of two responses to one prompt the higher is the better. Of annotators [R, A], in the
+            order of `annotators`.
 
         Raises:
-            UsageError: the adapter gives no rewards, or there are not as many prompts as responses.
+            UsageError: the adapter gives no rewards, its raters have no tastes, or there are not as many prompts as
+                responses.
             DataError: no response, or an empty one.
         """
         from dcpc.preference.reward import score_responses
 
-        return score_responses(self, prompts, responses, batch_size=batch_size, progress=progress)[0]
+        found, _ = score_responses(self, prompts, responses, as_, batch_size=batch_size, progress=progress)
+        return found
 
     def adapt(
         self, few: Annotations, *, exact: bool = False, batch_size: int = 64, progress: bool = False

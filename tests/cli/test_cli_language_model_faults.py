@@ -145,3 +145,13 @@ def gguf_file(folder: Path) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def test_a_template_alone_means_label_words_and_needs_its_slot(dcpc, reviews, tmp_path) -> None:
+    base = save_tiny_language_model(tmp_path / "lm")
+    given = (reviews, "--model", base, "--template")
+    said = refused(dcpc, *given, "What is it?", output=tmp_path / "a")
+    assert "{text}" in said
+    trained = dcpc("train", *given, "{text} It was", "--output", tmp_path / "b", *QUICK)
+    assert trained.code == 0, trained.err
+    assert '"template": "{text} It was"' in (tmp_path / "b" / "task.json").read_text()

@@ -62,6 +62,35 @@ def test_a_reward_model_from_votes_to_the_best_of_n(
     assert best["reward"].tolist() == scored.groupby("item_id", sort=False)["reward"].max().tolist()
 
 
+def test_rewards_of_each_rater_where_they_have_tastes(
+    dcpc: Callable[..., Any], base: str, votes: Path, tmp_path: Path
+) -> None:
+    given = ["--task", "prefer", "--model", base, "--method", "lora", "--set", "num_train_epochs=1"]
+    assert dcpc("train", votes, "--output", tmp_path / "a", *given, "--set", "tastes=0.5").code == 0
+    rows = [(f"ask{i}", reply, "me") for i in range(2) for reply in ("please0", "nope0", "nope1")]
+    pd.DataFrame(rows, columns=["prompt", "completion", "annotator_id"]).to_csv(
+        tmp_path / "r.csv", index=False
+    )
+    asked = ["reward", tmp_path / "a", tmp_path / "r.csv", "--as", "annotators"]
+    run = dcpc(*asked, "--output", tmp_path / "s.csv")
+    assert run.code == 0, run.err
+    assert "Rewards of 6 responses to 2 prompts by 3 raters" in run.out
+    assert "annotator_id was left out" in " ".join(run.err.split())
+    scored = pd.read_csv(tmp_path / "s.csv")
+    assert scored["annotator_id"].tolist() == sorted(TASTE) * 6
+    ranks = scored.groupby(["item_id", "annotator_id"])["rank"].apply(sorted)
+    assert ranks.tolist() == [[1, 2, 3]] * 6
+    run = dcpc(*asked, "--output", tmp_path / "b.csv", "--best")
+    assert len(pd.read_csv(tmp_path / "b.csv")) == 6
+    assert dcpc("train", votes, "--output", tmp_path / "plain", *given).code == 0
+    run = dcpc(
+        "reward", tmp_path / "plain", tmp_path / "r.csv", "--as", "annotators", "--output", tmp_path / "x.csv"
+    )
+    assert run.code == 2
+    assert "--set tastes=0.5" in run.err
+    assert not (tmp_path / "x.csv").exists()
+
+
 def test_a_classifier_gives_no_rewards(dcpc: Callable[..., Any], adapter: Path, tmp_path: Path) -> None:
     pd.DataFrame({"text": ["x"], "response": ["y"]}).to_csv(tmp_path / "r.csv", index=False)
     run = dcpc("reward", adapter, tmp_path / "r.csv", "--output", tmp_path / "s.csv")

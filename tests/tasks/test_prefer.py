@@ -115,6 +115,32 @@ def test_a_response_in_several_pairs_is_encoded_once_and_scored_as_if_alone(llam
     assert float(together[3, 0] - together[3, 1]) == 0.0
 
 
+def test_each_raters_rewards_differ_by_the_margin_that_their_votes_have(adapter: TrainedAdapter) -> None:
+    votes, rule = some_votes(6, seed=3), adapter.rule
+    assert isinstance(rule, PreferRule)
+    assert rule.raters is not None
+    with torch.no_grad():  # as after a long training
+        rule.raters.effects.mean.normal_(std=2, generator=torch.Generator().manual_seed(0))
+    data = ItemDataset(votes, adapter.tokenizer, shape=adapter.shape)
+    batch = ItemCollator(adapter.tokenizer, adapter.shape)([data[i] for i in range(6)])
+    tokens = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        pairs = rule.compared(adapter.model.eval(), tokens)
+        rater, pair = torch.arange(3).repeat(6), torch.arange(6).repeat_interleave(3)
+        log_p = rule.raters(pairs, rater, pair, sides=False).view(6, 3, -1)
+    items = votes.items
+    sides = [
+        adapter.reward(items["text"].tolist(), items[side].tolist(), "annotators")
+        for side in ("response_a", "response_b")
+    ]
+    assert sides[0].shape == (6, 3)
+    margins = sides[0] - sides[1]
+    assert np.ptp(margins, axis=1).max() > 0.01, "tastes differ"
+    a, b = (votes.labels.index(label) for label in ("a", "b"))
+    np.testing.assert_allclose(margins, log_p[:, :, a] - log_p[:, :, b], atol=1e-4)
+    assert adapter.annotators == rule.raters.raters
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_the_tokenizers_padding_side_does_not_matter(adapter: TrainedAdapter, side: str) -> None:
     prompts, responses = ["ask1", "ask1 ask2 ask3", "ask5"], ["please0", "nope1 nope2 nope1", "please1 nope1"]

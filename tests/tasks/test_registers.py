@@ -87,10 +87,24 @@ def test_annotators_inside_the_model_have_registers_as_well(llama: str) -> None:
     assert set(table["register"]) <= set(REGISTERS)
 
 
-def test_new_annotators_are_refused(adapter: TrainedAdapter) -> None:
-    new = judged().table.assign(annotator_id="carl")
-    with pytest.raises(UsageError, match="registers"):
-        adapter.adapt(Annotations(new, ("no", "yes")))
+def test_a_new_annotators_register_is_learned_from_a_few_answers(
+    adapter: TrainedAdapter, tmp_path: Path
+) -> None:
+    adapter.save(tmp_path / "adapter")
+    again, data = load_adapter(tmp_path / "adapter"), judged()
+    before = again.predict(data, "annotators")
+    rows = data.table[data.table["annotator_id"] == "bob"]
+    new = pd.concat([rows.iloc[:6].assign(annotator_id="carl"), rows.iloc[6:8].assign(annotator_id="dora")])
+    with pytest.raises(DataError, match="no column `register`"):
+        again.adapt(Annotations(new.drop(columns="register"), ("no", "yes")))
+    assert again.adapt(Annotations(new, ("no", "yes"))).judgements == [6, 2]
+    again.save(tmp_path / "more")
+    found = load_adapter(tmp_path / "more").predict(data, "annotators")
+    kept = found[found["annotator_id"].isin(list(OWN))].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, before, atol=1e-5, rtol=1e-4)
+    shares = found[found["register"] == "formal"].groupby("annotator_id")["register_probability"].mean()
+    assert (found.loc[found["annotator_id"] == "carl", "register"] == "formal").all()
+    assert shares["carl"] >= shares["dora"] > 0.5, "more answers, surer"
 
 
 def without_formal_yes() -> dict:

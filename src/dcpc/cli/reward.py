@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dcpc.cli import options
+
+
+class Form(StrEnum):
+    """Whose rewards."""
+
+    consensus = "consensus"
+    annotators = "annotators"
 
 
 def command(
@@ -22,9 +30,20 @@ def command(
         ),
     ],
     output: Annotated[Path, typer.Option(help="File to write: .csv, .tsv, .jsonl or .parquet.")],
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--as",
+            help="`consensus`: one reward per response. `annotators`: each rater's own, where the adapter was "
+            "trained with tastes.",
+        ),
+    ] = Form.consensus,
     best: Annotated[
         bool,
-        typer.Option("--best", help="Keep only the best response to each prompt; the first of equal ones."),
+        typer.Option(
+            "--best",
+            help="Keep only the best response to each prompt (for each rater); the first of equal ones.",
+        ),
     ] = False,
     columns: Annotated[
         str | None,
@@ -55,10 +74,11 @@ def command(
         responses, format=format, columns=options.parse_columns(columns), with_writers=False
     )
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
-    table, notes = reward_table(trained, replies, best=best, batch_size=batch_size, progress=True)
+    table, notes = reward_table(trained, replies, form.value, best=best, batch_size=batch_size, progress=True)
     options.show_notes([*replies.notes, *notes])
     write_table(table, output)
     n = count(len(replies.table), "response")
     what = f"The best of {n}" if best else f"Rewards of {n}"
-    said = f"{what} to {count(replies.n_items, 'prompt')} are in {output}."
+    by = f" by {count(len(trained.annotators), 'rater')}" if form is Form.annotators else ""
+    said = f"{what} to {count(replies.n_items, 'prompt')}{by} are in {output}."
     Console(highlight=False).print(escape(said), soft_wrap=True)

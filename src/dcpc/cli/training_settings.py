@@ -39,6 +39,8 @@ def read_settings(
     if writing is None:
         # A shape that a flag names has none of another one's settings.
         kept = recipe.task if shape_name in (None, recipe.task.get("name")) else {}
+        if "template" in shape and not (shape_name or kept):
+            shape = {"name": "label-words", **shape}  # the only form of the default task that has a prompt
         recipe = recipe.model_copy(update={"task": {**kept, **shape}})
     recipe = override(recipe, assignments)
     if recipe.method not in CARRIERS:

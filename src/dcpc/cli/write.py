@@ -37,7 +37,11 @@ Packing = Annotated[
     ),
 ]
 MaxNewTokens = Annotated[
-    int | None, typer.Option(min=1, help="Writing: tokens of a reply at most; 256 by default.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Writing: tokens of a reply at most; 256 by default, less where the adapter has less room.",
+    ),
 ]
 Temperature = Annotated[
     float | None,

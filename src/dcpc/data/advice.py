@@ -31,11 +31,14 @@ OTHER_NAMES = {
     "item_id": (
         "item_id", "id", "task", "item", "idx", "text_id", "comment_id", "hitid", "_unit_id", "input.id", "uid",
     ),
-    "text_pair": ("text_pair", "hypothesis", "sentence2", "response", "reply"),
+    "text_pair": ("text_pair", "hypothesis", "sentence2", "response", "reply", "completion", "output", "answer"),
     "response_a": ("response_a", "response1", "answer_a", "completion_a", "chosen"),
     "response_b": ("response_b", "response2", "answer_b", "completion_b", "rejected"),
 }  # fmt: skip
 """Our column name → what others often call it."""
+
+PROMPTS = ("prompt", "question", "context", "instruction", "query", "premise", "sentence1")
+"""Names of texts that are judged together with what answers or follows them."""
 
 _WORDS = {
     "annotator_id": {"annotator", "worker", "rater", "coder", "judge", "labeler", "user"},

@@ -84,7 +84,7 @@ def fold_labels(
 
 
 def fold_ids(ids: pd.Series) -> Folded:
-    """Ids [J] in one spelling each; whole numbers without leading zeros where all are whole numbers."""
+    """Ids [J] in one spelling each; see `spellings_of_ids`."""
     if _are_plain(ids):
         return Folded(ids, {}, 0)
     return _folded(ids, spellings_of_ids)
@@ -104,11 +104,21 @@ def _are_plain(ids: pd.Series) -> bool:
 
 
 def spellings_of_ids(found: Sequence[str]) -> dict[str, str]:
-    """Of distinct ids: as written → in one spelling."""
+    """Of distinct ids: as written → in one spelling.
+
+    Where all are whole numbers, 1.0 is 1, and so is 01 beside a 1. Zeros in front stay where a number is written
+    with them throughout: 007 is how other tables of the user name it.
+    """
     plain = {written: _cell(written) for written in found}
-    if all(_WHOLE.fullmatch(value) for value in plain.values()):
-        return {written: _whole(value) for written, value in plain.items()}
-    return plain
+    if not all(_WHOLE.fullmatch(value) for value in plain.values()):
+        return plain
+    padded: dict[str, set[str]] = {}  # number → how it is written; 1.0 is what pandas makes of 1
+    for value in plain.values():
+        padded.setdefault(_whole(value), set()).add(_whole(value) if "." in value else value.lstrip("+"))
+    return {
+        written: next(iter(same)) if len(same := padded[_whole(value)]) == 1 else _whole(value)
+        for written, value in plain.items()
+    }
 
 
 def same_ids(found: Collection[str], known: Collection[str]) -> dict[str, str]:

@@ -43,7 +43,7 @@ _BETTER = {"better", "prefer", "prefers", "preferred", "wins", "win", "superior"
 _WORSE = {"worse", "inferior", "loses"}
 _TIE = {
     "tie", "tied", "equal", "equally", "same", "draw", "similar", "neither", "neutral", "comparable", "equivalent",
-    "indifferent",
+    "indifferent", "either", "even", "bothbad", "bothgood", "undecided", "par",
 }  # fmt: skip
 _NAMES = "response|answer|model|assistant|output|option|completion|candidate|text|summary|system|reply|side"
 _SIDE = {
@@ -53,7 +53,7 @@ _SIDE = {
 _FILLERS = {
     *_NAMES.split("|"), *(f"{name}s" for name in _NAMES.split("|")), "is", "are", "was", "the", "it", "i", "very",
     "of", "both", "about", "roughly", "they", "as", "no", "preference", "difference", "good", "bad", "or", "unsure",
-    "and", "quality", "in",
+    "and", "quality", "in", "on", "inconsistent",
 }  # fmt: skip
 
 Vote = tuple[str, int]
@@ -122,7 +122,7 @@ def vote(label: str) -> Vote | None:
     grade = next((_GRADE_WORDS[word] for word in words if word in _GRADE_WORDS), 2)
     better, worse = bool(_BETTER & set(words)), bool(_WORSE & set(words))
     no_choice = {"no", "preference"} <= set(words) or {"no", "difference"} <= set(words)
-    alike = "both" in words and bool({"good", "bad"} & set(words))
+    alike = "both" in words and (bool({"good", "bad"} & set(words)) or set(words) <= {"both", *_FILLERS})
     if "neither" in words or ((_TIE & set(words) or no_choice or alike) and not better and not worse):
         return "tie", 2
     if len(sides) > 1 or (better and worse) or not (sides or better or worse):

@@ -138,6 +138,12 @@ def canonical_preferences(labels: pd.Series, source: str) -> pd.Series | None:
             where=source,
             fix="Write the labels as a, b and tie.",
         )
+    if set(found) in ({"0", "0.5", "1"}, {"0", "0.5"}, {"0.5", "1"}):
+        raise DataError(
+            "the preference labels are 0, 0.5 and 1: is 1 a vote for the first response, or for the second?",
+            where=source,
+            fix="Write the labels as a, b and tie.",
+        )
     if not set(found) <= set(_PREFERENCE):
         return None
     cast = np.array([*(_PREFERENCE[value] for value in found), None], dtype=object)
@@ -159,7 +165,7 @@ def choose_scale(found: Sequence[str], *, has_responses: bool, declared: Scale |
         if declared not in SCALES:
             raise UsageError(f'"{declared}" is not a label scale.', fix=f"Choose one of {', '.join(SCALES)}.")
         return declared
-    degrees = are_numbers(found) and not set(found) <= set(_PREFERENCE)
+    degrees = are_numbers(found) and not set(found) <= {*_PREFERENCE, "0.5"}
     if has_responses and not degrees:  # −3 … 3 say by how much one response is better
         return "preference"
     return "ordinal" if (len(found) > 2 or has_responses) and are_numbers(found) else "nominal"

@@ -125,6 +125,8 @@ def _answer_of_mapping(value: Mapping[str, object]) -> object:
         (inner,) = value.values()
         if isinstance(inner, Mapping | list):
             return answer(inner)
+        if isinstance(inner, str):  # {"question": "yes"}; of a number it may be a count
+            return inner
     names = ", ".join(f'"{name}"' for name in list(value)[:5])
     raise NotALabel(f"an object with the keys {names}" if value else "an empty object")
 

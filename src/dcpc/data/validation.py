@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from dcpc.data.advice import (
+    PROMPTS,
     annotators_by_content,
     annotators_option,
+    candidates,
     columns_option,
     has_texts,
     likely_annotators,
@@ -103,6 +105,10 @@ def _others_missing(raw: RawTable, name: str, close: str) -> dict[str, str]:
         return {}
     taken = [close]
     named: dict[str, str] = {}
+    if close.strip().casefold() in PROMPTS and not {"text_pair", "response_a"} & set(raw.frame):
+        response = next(iter(candidates(raw.frame, "text_pair", taken)), None)
+        named |= {"text_pair": response} if response else {}
+        taken += named.values()
     if "label" not in raw.frame and not one_hot_columns(raw.frame) and not annotators_by_content(raw.frame):
         label = likely_column(raw.frame, "label", taken)
         named |= {"label": label} if label else {}
@@ -190,12 +196,13 @@ def check_present(raw: RawTable, column: str) -> None:
         )
 
 
-def check_one_text_per_item(raw: RawTable, keys: pd.DataFrame) -> None:
+def check_one_text_per_item(raw: RawTable, keys: pd.DataFrame, *, folded: bool = False) -> None:
     """All judgements of an item are of the same text, text pair and responses.
 
     Args:
         raw: rows with `item_id`.
         keys: what the texts are compared by, [J] in each of the item's columns.
+        folded: ids that are written in several ways were taken as one.
 
     Raises:
         DataError: naming the item and the two rows that differ.
@@ -211,7 +218,8 @@ def check_one_text_per_item(raw: RawTable, keys: pd.DataFrame) -> None:
                 f'item "{ids[items[row]]}" had another text in {raw.unit} {raw.places[first[items[row]]]} '
                 f"({count(int(differs.sum()), 'such row')}).",
                 where=raw.where(row, column),
-                fix="Give each text its own item_id, or leave item_id out: equal texts are then one item.",
+                fix="Give each text its own item_id, or leave item_id out: equal texts are then one item."
+                + (" --exact keeps ids apart that are written apart, as 1 and 01." if folded else ""),
             )
 
 

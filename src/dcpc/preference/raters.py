@@ -261,13 +261,45 @@ class RaterModel(nn.Module):
 
     def _taste(self, tastes: Tensor, pairs: Comparison) -> Tensor:
         """(softmax(μ + u_a) − softmax(μ)) · V Δh, [J]."""
-        assert self.styles is not None
-        assert self.mixture is not None
         if pairs.features is None:
             raise UsageError("tastes weigh features of the responses, and there are none.")
-        styles = (pairs.features.float() / self.feature_scale) @ self.styles.T  # [J, K]
-        shift = (self.mixture + tastes).softmax(dim=-1) - self.mixture.softmax(dim=-1)  # [J, K]
-        return (shift * styles).sum(dim=-1)
+        return (self._weights(tastes) * self._style_rewards(pairs.features)).sum(dim=-1)
+
+    def _weights(self, tastes: Tensor) -> Tensor:
+        """softmax(μ + u) − softmax(μ), [..., K]: how much more of each style a rater likes than the pool does."""
+        assert self.mixture is not None
+        return (self.mixture + tastes).softmax(dim=-1) - self.mixture.softmax(dim=-1)
+
+    def _style_rewards(self, features: Tensor) -> Tensor:
+        """V h, [..., K]: what each style gives responses."""
+        assert self.styles is not None
+        return (features.float() / self.feature_scale) @ self.styles.T
+
+    def tastes_of_responses(self, features: Tensor) -> Tensor:
+        """What each rater's own taste adds to the reward of single responses.
+
+            r_a(x) = r(x) + (softmax(μ + u_a) − softmax(μ)) · V h(x)
+
+        The difference between two responses is the rater's own margin, without what they give a side.
+
+        Args:
+            features: of R responses [R, H].
+
+        Returns:
+            [R, A], in the order of `raters`.
+
+        Raises:
+            UsageError: raters have no tastes here.
+        """
+        if self.effects is None or self.styles is None:
+            raise UsageError(
+                "raters have no tastes in this adapter: they differ in how soon they call a tie, or in the side they "
+                "lean to, and give every response the same reward.",
+                fix="Leave --as annotators out, or train on votes of two raters or more with --set tastes=0.5.",
+            )
+        own = self._effects(torch.arange(len(self.raters), device=features.device)).tastes  # [A, K]
+        assert own is not None  # as there are styles
+        return self._style_rewards(features) @ self._weights(own).T
 
     def save(self, folder: Path) -> None:
         """Write `raters.safetensors` and `raters.json`."""

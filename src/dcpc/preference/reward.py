@@ -1,4 +1,4 @@
-"""Rewards of single responses, as for choosing the best of several."""
+"""Rewards of single responses, as for choosing the best of several: anybody's, or each rater's own."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ import torch
 from tqdm.auto import tqdm
 
 from dcpc.errors import DataError, ModelError, UsageError
+from dcpc.names import check_name
 from dcpc.preference.pairs import Chat, Response
 from dcpc.preference.responses import padded
 from dcpc.tasks.prefer import Prefer
 
 if TYPE_CHECKING:
     from dcpc.adapter import TrainedAdapter
+    from dcpc.preference.raters import RaterModel
     from dcpc.tasks.write import Replies
+
+FORMS = ("consensus", "annotators")
+LARGEST_CROSS = 10_000_000
+"""Rewards above which scoring every response by every rater is refused."""
 
 
 @torch.no_grad()
@@ -26,6 +32,7 @@ def score_responses(
     adapter: TrainedAdapter,
     prompts: Sequence[str | Chat],
     responses: Sequence[str],
+    as_: str = "consensus",
     *,
     batch_size: int = 64,
     progress: bool = False,
@@ -33,8 +40,9 @@ def score_responses(
     """Rewards of responses to their prompts; see `TrainedAdapter.reward`.
 
     Returns:
-        Rewards [R], and what was cut, one sentence each.
+        Rewards [R], or those of each rater [R, A], and what was cut, one sentence each.
     """
+    check_name(as_, FORMS, "form of rewards")
     shape = adapter.shape
     if not isinstance(shape, Prefer):
         raise UsageError(
@@ -43,15 +51,19 @@ def score_responses(
         )
     limit = adapter.task.max_length
     fitted = shape.encode_responses(_responses(prompts, responses), adapter.tokenizer, limit)
-    rewards = np.zeros(len(fitted))
+    raters = _with_tastes(adapter, len(fitted)) if as_ == "annotators" else None
+    rewards = np.zeros(len(fitted) if raters is None else (len(fitted), len(raters.raters)))
     adapter.model.eval()
     order = sorted(range(len(fitted)), key=lambda row: -len(fitted[row].ids))
     steps = range(0, len(order), batch_size)
     for start in tqdm(steps, "Scoring", unit="batch", disable=not progress, leave=False):
         rows = order[start : start + batch_size]
         tokens = padded([fitted[row].ids for row in rows], adapter.tokenizer)
-        logits = adapter.model(**{name: value.to(adapter.device) for name, value in tokens.items()}).logits
-        rewards[rows] = logits.float().squeeze(-1).cpu().numpy()
+        inputs = {name: value.to(adapter.device) for name, value in tokens.items()}
+        found, features = shape.scored(adapter.model, inputs, features=raters is not None)
+        if raters is not None and features is not None:
+            found = found[:, None] + raters.tastes_of_responses(features)  # [R, A]
+        rewards[rows] = found.cpu().numpy()
     if not np.isfinite(rewards).all():
         raise ModelError(
             "rewards are not finite numbers: the training has diverged, or the weights were altered.",
@@ -64,9 +76,34 @@ def score_responses(
     return rewards, notes
 
 
+def _with_tastes(adapter: TrainedAdapter, n_responses: int) -> RaterModel:
+    """The raters, where each has a reward of their own.
+
+    Raises:
+        UsageError: nobody has a taste, or the table would be too large.
+    """
+    from dcpc.preference.rule import PreferRule
+
+    raters = adapter.rule.raters if isinstance(adapter.rule, PreferRule) else None
+    if raters is None or not raters.raters:
+        raise UsageError(
+            "the adapter knows no raters, so there is one reward only.",
+            fix="Leave --as annotators out, or train on votes of two raters or more (annotator_id).",
+        )
+    raters.tastes_of_responses(torch.zeros(0, raters.n_features or 0, device=adapter.device))  # or refuses
+    if n_responses * len(raters.raters) > LARGEST_CROSS:
+        raise UsageError(
+            f"{len(raters.raters):,} raters on {n_responses:,} responses are "
+            f"{n_responses * len(raters.raters):,} rewards.",
+            fix=f"Give fewer responses at a time: at most {LARGEST_CROSS // len(raters.raters):,}.",
+        )
+    return raters
+
+
 def reward_table(
     adapter: TrainedAdapter,
     replies: Replies,
+    as_: str = "consensus",
     *,
     best: bool = False,
     batch_size: int = 64,
@@ -77,16 +114,19 @@ def reward_table(
     Args:
         adapter: trained on votes between responses.
         replies: R rows.
-        best: keep only the row of the best response to each prompt; the first of equal ones.
+        as_: `consensus`: the reward of every response. `annotators`: a row for every response and rater, with the
+            rater's own reward of it.
+        best: keep only the row of the best response to each prompt (for each rater); the first of equal ones.
         batch_size: responses per forward pass.
         progress: show a progress bar.
 
     Returns:
         `item_id`, `text` (or `messages` as JSON, where a prompt has several turns), `response`, the file's other
-        columns, `reward`, and `rank` among the responses to the prompt, 1 for the best; and what was cut.
+        columns, of each rater `annotator_id`, `reward`, and `rank` among the responses to the prompt, 1 for the
+        best; and what was cut.
     """
     rewards, notes = score_responses(
-        adapter, replies.prompts, replies.responses, batch_size=batch_size, progress=progress
+        adapter, replies.prompts, replies.responses, as_, batch_size=batch_size, progress=progress
     )
     plain = all(len(prompt) == 1 for prompt in replies.prompts)
     shown = [
@@ -95,8 +135,21 @@ def reward_table(
     ]
     own = ["item_id", "text" if plain else "messages", "response"]
     table = replies.table.drop(columns="prompt").assign(**{own[1]: shown})
-    table = table[[*own, *(name for name in table if name not in own)]].assign(reward=rewards)
-    of_prompt = table.groupby("item_id", sort=False)["reward"]
+    table = table[[*own, *(name for name in table if name not in own)]]
+    judges = ["item_id"]
+    if as_ == "annotators":
+        if "annotator_id" in table:
+            table = table.drop(columns="annotator_id")
+            notes = [
+                *notes,
+                "The data's own annotator_id was left out: here it names who would give the reward.",
+            ]
+        names = adapter.annotators
+        table = table.loc[table.index.repeat(len(names))].reset_index(drop=True)
+        table["annotator_id"] = names * len(rewards)
+        judges.append("annotator_id")
+    table = table.assign(reward=rewards.reshape(-1))
+    of_prompt = table.groupby(judges, sort=False)["reward"]
     table["rank"] = of_prompt.rank(ascending=False, method="first").astype(int)
     return (table[table["rank"] == 1].reset_index(drop=True) if best else table), notes
 

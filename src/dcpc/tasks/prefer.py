@@ -269,14 +269,24 @@ class Prefer(TaskShape):
         inputs = {"input_ids": rows // 2, "attention_mask": rows % 2}
         if "noise" in preference:  # the same for the whole batch
             preference["noise"] = preference["noise"][:1].expand(len(rows), -1)
+        found, pooled = self.scored(model, inputs, features=features, **preference)
+        rewards = found[of_side].unflatten(0, (-1, 2))  # [B, 2]
+        if pooled is None:
+            return rewards, None
+        sides = pooled[of_side].unflatten(0, (-1, 2))  # [B, 2, H]
+        return rewards, sides[:, 0] - sides[:, 1]
+
+    def scored(
+        self, model: nn.Module, inputs: dict[str, Tensor], *, features: bool = False, **preference: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Rewards of R responses [R] in float32, and with `features` their pooled last states [R, H]."""
         output, _ = recorded_pass(model, inputs, output_hidden_states=features or None, **preference)
-        rewards = output.logits.float().squeeze(-1)[of_side].unflatten(0, (-1, 2))  # [B, 2]
+        rewards = output.logits.float().squeeze(-1)
         if not features:
             return rewards, None
         hidden = output.get("hidden_states")
         hidden = output.get("encoder_hidden_states") if hidden is None else hidden
-        pooled = mean_of_tokens(hidden[-1].float(), inputs["attention_mask"])[of_side].unflatten(0, (-1, 2))
-        return rewards, pooled[:, 0] - pooled[:, 1]
+        return rewards, mean_of_tokens(hidden[-1].float(), inputs["attention_mask"])
 
 
 def _check_template(template: str) -> None:

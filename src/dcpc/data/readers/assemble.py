@@ -36,7 +36,7 @@ from dcpc.data.readers.side_by_side import with_single_judgements
 from dcpc.data.reading import Reading
 from dcpc.data.repeats import without_repeats
 from dcpc.data.row_filter import where
-from dcpc.data.scales import canonical_preferences, check_size, order_labels
+from dcpc.data.scales import ABSENT, canonical_preferences, check_size, order_labels
 from dcpc.data.sliders import on_range
 from dcpc.errors import DataError, UsageError
 
@@ -82,7 +82,13 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
     found = list(pd.unique(raw.frame["label"]))
     declared = declared_labels(reading)
     if declared is None:
-        validation.check_classes(raw, found)
+        if scale == "preference" and found in (["a"], ["b"]):
+            raw = raw.with_notes(
+                f"All votes are for side {found[0]}: what that side is worth by itself cannot be told from what its "
+                "responses say."
+            )
+        else:
+            validation.check_classes(raw, found)
         ordered = order_labels(found, scale, raw.source)
         size_notes = check_size(found, len(raw.frame), scale, raw.source, combined=raw.combined > 0)
         raw = raw.with_notes(*size_notes, *label_notes(raw.frame["label"]))
@@ -285,7 +291,18 @@ def _annotator_notes(raw: RawTable) -> tuple[str, ...]:
     notes: tuple[str, ...] = (f"{count(unknown, 'judgement')} without an annotator id.",) if unknown else ()
     if frame["annotator_id"].nunique() == 1:
         notes += ("There is only one annotator: disagreement between annotators cannot be seen.",)
-    return notes + _spelling_note(frame["annotator_id"])
+    return notes + _spelling_note(frame["annotator_id"]) + _nobody_note(frame["annotator_id"])
+
+
+def _nobody_note(annotators: pd.Series) -> tuple[str, ...]:
+    """Ids that programs write where nobody is named: as one annotator they would be many persons."""
+    found = annotators[annotators.isin(ABSENT)].value_counts()
+    if found.empty:
+        return ()
+    which = ", ".join(f'"{name}" ({count(int(n), "judgement")})' for name, n in found.items())
+    return (
+        f"Kept as an annotator: {which}. If it means that nobody is named, leave these cells empty in the file.",
+    )
 
 
 def _who(frame: pd.DataFrame) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -72,7 +73,7 @@ def detect_format(source: str, columns: Mapping[str, str]) -> str:
         raise DataError(
             "this zip is not one that Doccano writes.",
             where=source,
-            fix="Unpack it and name the file in it.",
+            fix=f"Unpack it, unzip {shlex.quote(source)} -d unpacked, and name the file in it, or the folder.",
         )
     if peek.kind == "folder":
         return "long"
@@ -110,6 +111,15 @@ def _refuse_documents(peek: Peek, source: str) -> None:
 _SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers")
 
 
+_UNPACK = {
+    b"\x1f\x8b": "gunzip --keep",
+    b"BZh": "bunzip2 --keep",
+    b"\xfd7zXZ": "xz --decompress --keep",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+}
+"""How a compressed file begins, and the command that unpacks it beside itself."""
+
+
 def look_at(path: Path, source: str) -> Peek:
     """The first records or the header of a file, or what a zip or folder holds.
 
@@ -125,15 +135,29 @@ def look_at(path: Path, source: str) -> Peek:
         return Peek(path, "zip")
     if head.startswith(b"\xd0\xcf\x11\xe0"):
         raise DataError("this is an old Excel workbook.", where=source, fix="Save the sheet as CSV (UTF-8).")
-    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
-        raise DataError("the file is compressed.", where=source, fix="Unpack it first.")
+    if unpack := next((command for mark, command in _UNPACK.items() if head.startswith(mark)), None):
+        raise DataError(
+            "the file is compressed.", where=source, fix=f"Unpack it first: {unpack} {shlex.quote(source)}"
+        )
+    if first.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        raise DataError(
+            "this is UTF-32 text.",
+            where=source,
+            fix=f"Save it as UTF-8: iconv -f UTF-32 -t UTF-8 {shlex.quote(source)} > utf-8.csv",
+        )
     if head.startswith(b"PAR1") or head[:1] in (b"{", b"["):
         return _peek_at_records(path, source, is_parquet=head.startswith(b"PAR1"))
-    if head[:15].lower().startswith((b"<!doctype html", b"<html")):
+    if head[:15].lower().startswith((b"<!doctype html", b"<html")) and b"<table" not in first.lower():
         raise DataError(
             "this is a web page, such as one that asks to sign in, and no data.",
             where=source,
             fix="Download the file again.",
+        )
+    if head[:15].lower().startswith((b"<!doctype html", b"<html", b"<table", b"<?xml", b"<head", b"<meta")):
+        raise DataError(
+            "this is a table in HTML or XML, as some tools export for spreadsheets, named .xls or .csv.",
+            where=source,
+            fix="Open it in a spreadsheet program, and save the sheet as CSV (UTF-8).",
         )
     if (
         not first.startswith((b"\xff\xfe", b"\xfe\xff"))

@@ -36,11 +36,13 @@ def with_items(raw: RawTable, *, exact: bool, skip_blank: bool) -> RawTable:
     frame = raw.frame.assign(
         **{name: raw.frame[name].astype("str") for name in ITEM_COLUMNS if name in raw.frame}
     )
-    raw = _with_ids(replace(raw, frame=frame), exact=exact)
+    written = replace(raw, frame=frame)
+    raw = _with_ids(written, exact=exact)
     keys = pd.DataFrame({name: _key(frame[name], exact=exact) for name in ITEM_COLUMNS if name in frame})
     if "item_id" in raw.frame:
         validation.check_present(raw, "item_id")
-        validation.check_one_text_per_item(raw, keys)
+        folded = not raw.frame["item_id"].equals(_as_text(written, "item_id"))
+        validation.check_one_text_per_item(raw, keys, folded=folded)
     else:
         raw = replace(
             raw, frame=raw.frame.assign(item_id=_ids_from_texts(frame[list(keys)], keys, exact=exact))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from tqdm.auto import tqdm
@@ -15,13 +15,17 @@ from dcpc.tasks.write.adapter import WritingAdapter
 from dcpc.tasks.write.batches import ReplyCollator
 from dcpc.tasks.write.chats import Chat
 
+LONGEST = 256
+"""Tokens of a reply at most, where nobody says how many."""
+
 
 @dataclass(frozen=True)
 class Generation:
     """How replies are generated.
 
     Attributes:
-        max_new_tokens: tokens of a reply at most.
+        max_new_tokens: tokens of a reply at most; None for 256, or half of what prompt and reply may have
+            together where that is less.
         temperature: 0 takes the most likely token every time; above 0, tokens are drawn.
         top_p: of the tokens to draw from, the most likely ones that make up this probability.
         top_k: how many of the most likely tokens to draw from; 0 for all.
@@ -30,7 +34,7 @@ class Generation:
         seed: of the draws.
     """
 
-    max_new_tokens: int = 256
+    max_new_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
@@ -40,7 +44,7 @@ class Generation:
 
     def __post_init__(self) -> None:
         wrong = {
-            "max_new_tokens": self.max_new_tokens < 1,
+            "max_new_tokens": self.max_new_tokens is not None and self.max_new_tokens < 1,
             "temperature": self.temperature < 0,
             "top_p": not 0 < self.top_p <= 1,
             "top_k": self.top_k < 0,
@@ -99,17 +103,19 @@ def write_replies(
         DataError: a prompt cannot be written in the chat template.
     """
     settings = Generation() if settings is None else settings
+    longest = settings.max_new_tokens or min(LONGEST, adapter.task.max_length // 2)
+    settings = replace(settings, max_new_tokens=longest)
     writers = [None] * len(prompts) if writers is None else writers
     if len(writers) != len(prompts):
         raise UsageError(f"{len(prompts)} prompts were given with {len(writers)} writers.")
-    if settings.max_new_tokens >= adapter.task.max_length:
+    if longest >= adapter.task.max_length:
         raise UsageError(
-            f"a reply of {settings.max_new_tokens} tokens leaves no room for a prompt: the adapter was trained on "
+            f"a reply of {longest} tokens leaves no room for a prompt: the adapter was trained on "
             f"{adapter.task.max_length} tokens together.",
-            fix=f"Generate at most {adapter.task.max_length // 2} tokens.",
+            fix=f"Generate at most half as many: --max-new-tokens {adapter.task.max_length // 2}.",
         )
     format = adapter.format()
-    examples = [format.example(prompt, room=settings.max_new_tokens) for prompt in prompts]
+    examples = [format.example(prompt, room=longest) for prompt in prompts]
     numbers = adapter.writer_numbers(writers)
     # Anything can pad, as nothing attends to it.
     pad_id = adapter.tokenizer.pad_token_id

@@ -1,7 +1,8 @@
 """Written replies: who wrote what in answer to which instruction, read from a table and checked.
 
 One row is one reply: `text` (the instruction) and `response`; or `messages`, a chat that ends with the reply; or
-`messages` without the reply, and `response`. `annotator_id` is the writer.
+`messages` without the reply, and `response`. `annotator_id` is the writer. Other forms that are common are
+`dcpc.tasks.write.forms`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dcpc.data.advice import nearest
+from dcpc.data.advice import columns_option, likely_annotators, nearest
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers import FORMATS
 from dcpc.data.readers.detect import check_source, detect_format
@@ -24,6 +25,7 @@ from dcpc.data.splits import rows_of_split
 from dcpc.data.validation import listed
 from dcpc.errors import DataError, UsageError
 from dcpc.tasks.write.chats import Chat, read_chat, replies_in
+from dcpc.tasks.write.forms import RESPONSES, TEXTS, with_usual_names
 
 COLUMNS = ("item_id", "text", "messages", "response", "annotator_id", "split")
 """The columns that `--columns` can name for this task."""
@@ -126,7 +128,7 @@ def read_replies(
         DataError: if the data cannot be used as they are; says where and how to mend it.
         UsageError: if `format` or `columns` make no sense.
     """
-    raw = _renamed(_read(str(source), format), dict(columns or {}))
+    raw = with_usual_names(_renamed(_read(str(source), format), dict(columns or {})))
     if raw.frame.empty:
         raise DataError("there are no replies in it.", where=raw.source, fix="Check the file or the export.")
     raw = replace(raw, frame=raw.frame.astype(object).where(raw.frame.notna(), None))
@@ -186,20 +188,18 @@ def _rows(raw: RawTable, with_replies: bool) -> tuple[list[dict], list[int], lis
         raise DataError(
             f'there is neither a column "text" nor "messages"; found: {listed(frame.columns)}.',
             where=raw.source,
-            fix=f"Name the prompts: --columns text={nearest('text', list(frame.columns)) or 'YOUR_COLUMN'}.",
+            fix=f"Name the prompts: {_proposed(frame, 'text', *(['response'] if with_replies else []))}.",
         )
     if with_replies and "response" not in frame and "messages" not in frame:
         raise DataError(
             f'there is no column "response"; found: {listed(frame.columns)}.',
             where=raw.source,
-            fix="Name the replies: "
-            f"--columns response={nearest('response', list(frame.columns)) or 'YOUR_COLUMN'}.",
+            fix=f"Name the replies: {_proposed(frame, 'response')}.",
         )
     table, kept, empty, open_ended = [], [], 0, 0
     for row, cells in enumerate(frame.to_dict("records")):
         prompt = source(raw, row, {str(name): value for name, value in cells.items()})
-        response = cells.get("response")
-        response = None if response is None else str(response)
+        response = _reply(raw, row, cells.get("response"))
         if response is None and "response" not in frame:
             prompt, response, left = _divided(raw, row, prompt, with_replies)
             open_ended += left
@@ -216,8 +216,39 @@ def _rows(raw: RawTable, with_replies: bool) -> tuple[list[dict], list[int], lis
     return table, kept, notes
 
 
+def _proposed(frame: pd.DataFrame, *missing: str) -> str:
+    """What to type where columns of ours are missing."""
+    others = {"text": TEXTS, "response": RESPONSES}
+    names = [str(name) for name in frame.columns]
+    found: dict[str, str] = {}
+    for ours in (name for name in missing if name not in names):
+        free = [name for name in names if name not in found.values()]
+        known = [name for name in free if name.strip().casefold() in others[ours]]
+        found[ours] = known[0] if known else nearest(ours, free) or "YOUR_COLUMN"
+    return columns_option(found)
+
+
+def _reply(raw: RawTable, row: int, value: object) -> str | None:
+    """The reply in a cell: a text, or as TRL has it a chat of one turn."""
+    if value is None or isinstance(value, str | int | float):
+        return None if value is None else str(value)
+    try:
+        turns = read_chat(value)
+        if len(turns) > 1:
+            raise ValueError(f"has {len(turns)} turns, and a reply is one")
+    except ValueError as error:
+        raise DataError(
+            f"the reply {error}.",
+            where=raw.where(row, "response"),
+            fix="Write it as a text, or the whole chat into a column `messages`.",
+        ) from error
+    return turns[0]["content"]
+
+
 def _prompt_of_text(raw: RawTable, row: int, cells: Mapping[str, object]) -> Chat:
     text = cells.get("text")
+    if text is not None and not isinstance(text, str | int | float):
+        return _prompt_of_messages(raw, row, {"messages": text}, "text")
     if text is None or not str(text).strip():
         raise DataError(
             f"the prompt is {raw.missing(row, 'empty')}.",
@@ -227,13 +258,15 @@ def _prompt_of_text(raw: RawTable, row: int, cells: Mapping[str, object]) -> Cha
     return [{"role": "user", "content": str(text)}]
 
 
-def _prompt_of_messages(raw: RawTable, row: int, cells: Mapping[str, object]) -> Chat:
+def _prompt_of_messages(
+    raw: RawTable, row: int, cells: Mapping[str, object], column: str = "messages"
+) -> Chat:
     try:
         return read_chat(cells.get("messages"))
     except ValueError as error:
         raise DataError(
             f"the chat {error}.",
-            where=raw.where(row, "messages"),
+            where=raw.where(row, column),
             fix='Write chats as [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}].',
         ) from error
 
@@ -307,7 +340,13 @@ def _check_one_prompt_per_item(raw: RawTable, ids: list[str], texts: list[str], 
 
 def _writer_notes(replies: Replies) -> list[str]:
     if not replies.writers:
-        return ["No column says who wrote the replies: there are no styles of writers to learn."]
+        likely = likely_annotators(replies.table.drop(columns=["prompt"]))
+        named = (
+            f' Is it the column "{likely[0]}"? Then add {columns_option({"annotator_id": likely[0]})}.'
+            if likely and likely[0] != "annotator_id"
+            else ""
+        )
+        return [f"No column says who wrote the replies: there are no styles of writers to learn.{named}"]
     notes = []
     unknown = sum(name is None for name in replies.writer_ids)
     if len(replies.writers) == 1:

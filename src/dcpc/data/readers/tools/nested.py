@@ -35,6 +35,7 @@ _WHO_LISTS = (
     "annotators", "annotator_ids", "workers", "worker_ids", "raters", "rater_ids", "users", "user_ids", "judges",
     "annotator_id", "worker_id", "rater_id", "annotator", "worker", "rater",
 )  # fmt: skip
+_IDENTITY = ("id", "annotator_id", "worker_id", "user_id", "username", "email", "name")
 _ITEM = ("item_id", "id", "post_id", "uid", "example_id", "comment_id", "text_id")
 _PAIRS = (
     ("response1", "response2"), ("response_1", "response_2"), ("completion_a", "completion_b"),
@@ -76,7 +77,7 @@ def read_nested_records(records: Records, source: str, columns: Mapping[str, str
         for judgement in judgements:
             who, label = _name(judgement, columns, "annotator_id", _WHO), _label_name(judgement, columns)
             known = attributes(judgement, (who or "", label or ""))
-            annotator = judgement[who] if who else None
+            annotator = _identity(judgement[who]) if who else None
             rows.add(place, {**item, **known}, annotator, judgement[label] if label else None)
     return rows.table()
 
@@ -126,6 +127,13 @@ def _name(judgement: Judgement, columns: Mapping[str, str], ours: str, others: S
     if named is not None and named in judgement:
         return named
     return next((name for name in others if name in judgement), None)
+
+
+def _identity(annotator: Any) -> Any:
+    """The id of an annotator who is an object, `{"id": 7, "name": "anna"}`; anything else as it is."""
+    if not isinstance(annotator, Mapping):
+        return annotator
+    return next((annotator[name] for name in _IDENTITY if annotator.get(name) is not None), annotator)
 
 
 def _label_name(judgement: Judgement, columns: Mapping[str, str]) -> str | None:

@@ -3,6 +3,8 @@
 Which response becomes `response_a` is settled by a hash of the texts, so that judgements of one pair by several
 people are of one item, and neither side is always the better one. Without a `prompt`, it is what both begin with:
 whole turns of chats, and of texts up to the last "Assistant:". Where nothing is shared there is none.
+
+Its unpaired form, `prompt`, `completion` and a `label`, judges one response by itself: a text and its pair.
 """
 
 from __future__ import annotations
@@ -18,19 +20,23 @@ from dcpc.data.advice import OTHER_NAMES
 from dcpc.data.raw import RawTable
 from dcpc.data.readers.chats import as_turns, chat_text, is_chat, split_chats, text_of_turns
 from dcpc.data.readers.formats import Format, Peek
-from dcpc.data.readers.long import read_table
+from dcpc.data.readers.long import read_long, read_table
 from dcpc.data.readers.records import Records, read_records
 from dcpc.data.readers.rows import Rows, attributes
 from dcpc.data.structure import parsed
 
 _WHO = ("annotator_id", *OTHER_NAMES["annotator_id"], "judge")
 _OWN = ("prompt", "chosen", "rejected")
+_UNPAIRED = ("prompt", "completion", "label")
 
 
 def read_trl(records: Records, source: str, columns: Mapping[str, str]) -> RawTable:
     """Preference pairs; `columns` may name the `annotator_id` and the `item_id`."""
     rows = Rows(source, records.unit)
     for place, record in records.entries:
+        if "chosen" not in record and set(_UNPAIRED) <= record.keys():
+            _one_response(record, rows, place, columns)
+            continue
         prompt, chosen, rejected = _parts(record, rows, place)
         if chosen == rejected:
             rows.skip("pair of equal responses")
@@ -47,6 +53,19 @@ def read_trl(records: Records, source: str, columns: Mapping[str, str]) -> RawTa
         rows.record(place, lambda item=item: item, record)  # type: ignore[misc]
         rows.add(place, item, record.get(who), "a" if chosen_first else "b")
     return rows.table()
+
+
+def _one_response(record: Mapping[str, Any], rows: Rows, place: int, columns: Mapping[str, str]) -> None:
+    """A judgement of one response; its reply is the pair of the prompt's text."""
+    text, reply = (chat_text(record.get(name)) for name in _UNPAIRED[:2])
+    named = [columns.get("item_id", "item_id"), columns.get("annotator_id"), *_WHO]
+    own, *people = [name for name in named if name is not None]
+    who = next((name for name in people if name in record), "")
+    item = {} if record.get(own) is None else {"item_id": record[own]}
+    item |= {"text": text, "text_pair": reply} | attributes(record, (*_UNPAIRED, who, own))
+    rows.record(place, lambda: item, record)
+    rows.add(place, item, record.get(who), record["label"])
+    rows.note('"prompt" and "completion", TRL\'s unpaired form, were read as text and text_pair.')
 
 
 def _key(text: str) -> bytes:
@@ -80,6 +99,9 @@ def _parts(record: Mapping[str, Any], rows: Rows, place: int) -> tuple[str, str,
 
 def _recognises(peek: Peek) -> bool:
     names = peek.record.keys() | set(peek.columns)
+    unpaired = set(_UNPAIRED) <= names and not {"text", "chosen", "text_pair"} & names
+    if unpaired and peek.kind in ("json", "parquet", "table"):
+        return True
     if peek.kind == "table" and "label" in names:
         return False  # a long table whose other columns are called so
     return {"chosen", "rejected"} <= names and peek.kind in ("json", "parquet", "table")
@@ -87,6 +109,8 @@ def _recognises(peek: Peek) -> bool:
 
 def _read(source: str, columns: Mapping[str, str]) -> RawTable:
     path = Path(source)
+    if {"text", "label", "labels", "annotators"} & columns.keys():
+        return read_long(source, columns)  # what the user names comes before what a form means
     with path.open("rb") as file:
         first = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
     if first.startswith(b"PAR1") or first[:1] in (b"{", b"["):

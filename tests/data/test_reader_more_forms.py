@@ -1,0 +1,201 @@
+"""Forms in which people and tools also write judgements: by person, unpaired, compressed, votes in many words."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from reading import has_note, labels_of, save
+
+from dcpc.data.readers import read_annotations
+from dcpc.errors import DataError
+
+
+def csv(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / "table.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+VOTES = "text,response_a,response_b,annotator_id,label\n"
+
+
+def votes(folder: Path, *labels: str) -> Path:
+    return csv(
+        folder, VOTES + "".join(f"q {row},r{row},s{row},x,{label}\n" for row, label in enumerate(labels))
+    )
+
+
+# Ids
+
+
+def test_zeros_in_front_of_ids_stay_where_nothing_else_is_written_without_them(tmp_path: Path) -> None:
+    rows = "007,one,0012,yes\n007,one,0013,no\n008,two,0012,no\n"
+    found = read_annotations(csv(tmp_path, "item_id,text,annotator_id,label\n" + rows))
+    assert found.table["item_id"].tolist() == ["007", "007", "008"]
+    assert found.table["annotator_id"].tolist() == ["0012", "0013", "0012"]
+    assert not has_note(found, "written in another way")
+
+
+def test_the_same_id_with_and_without_zeros_is_one_and_others_keep_theirs(tmp_path: Path) -> None:
+    rows = "one,0012,yes\none,0013,no\ntwo,12,no\ntwo,7.0,yes\n"
+    found = read_annotations(csv(tmp_path, "text,annotator_id,label\n" + rows))
+    assert found.table["annotator_id"].tolist() == ["12", "0013", "12", "7"]
+    assert has_note(found, '"0012" as "12"')
+
+
+def test_two_items_that_folding_made_one_are_told_how_to_stay_apart(tmp_path: Path) -> None:
+    path = csv(tmp_path, "item_id,text,label\n001,one,yes\n1,two,no\n")
+    with pytest.raises(DataError, match="--exact"):
+        read_annotations(path)
+    assert read_annotations(path, exact=True).n_items == 2
+
+
+def test_what_programs_write_for_nobody_is_an_annotator_with_a_note(tmp_path: Path) -> None:
+    found = read_annotations(csv(tmp_path, "text,annotator_id,label\none,nan,yes\none,ann,no\ntwo,nan,no\n"))
+    assert tuple(found.annotators) == ("ann", "nan")
+    assert has_note(found, 'Kept as an annotator: "nan" (2 judgements)')
+
+
+# People as keys
+
+
+@pytest.mark.parametrize("column", ["ratings", "annotations", "Annotators"])
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_an_object_of_people_and_their_ratings_is_no_count_of_labels(
+    tmp_path: Path, column: str, form: str
+) -> None:
+    cells = [("one", {"ann": 3, "bob": 4}), ("two", {"ann": 1, "cem": 4})]
+    if form == "json":
+        path = save(tmp_path, [{"text": text, column: cell} for text, cell in cells])
+    else:
+        quoted = [(text, json.dumps(cell).replace('"', '""')) for text, cell in cells]
+        path = csv(tmp_path, f"text,{column}\n" + "".join(f'{text},"{cell}"\n' for text, cell in quoted))
+    found = read_annotations(path)
+    assert found.table[["annotator_id", "label"]].to_numpy().tolist() == [
+        ["ann", "3"], ["bob", "4"], ["ann", "1"], ["cem", "4"],
+    ]  # fmt: skip
+    assert has_note(found, "maps annotators to their labels")
+
+
+def test_counted_stars_stay_counts(tmp_path: Path) -> None:
+    found = read_annotations(
+        save(tmp_path, [{"text": "one", "ratings": {"1": 2, "5": 3}}, {"text": "two", "ratings": {"1": 1}}])
+    )
+    assert labels_of(found) == ["1", "1", "5", "5", "5", "1"]
+    assert not found.has_annotators
+
+
+def test_an_annotator_that_is_an_object_is_known_by_its_id(tmp_path: Path) -> None:
+    judgements = [{"worker": {"id": 3, "age": 20}, "answer": "yes"}, {"worker": {"id": 4}, "answer": "no"}]
+    found = read_annotations(save(tmp_path, [{"text": "one", "annotations": judgements}]))
+    assert tuple(found.annotators) == ("3", "4")
+
+
+def test_one_question_and_its_answer_in_an_object_is_the_answer(tmp_path: Path) -> None:
+    found = read_annotations(
+        csv(tmp_path, 'text,label\none,"{""tone"": ""rude""}"\ntwo,"{""tone"": ""kind""}"\n')
+    )
+    assert labels_of(found) == ["rude", "kind"]
+
+
+# Votes
+
+
+def test_ties_in_many_words_are_ties(tmp_path: Path) -> None:
+    said = [
+        "both bad",
+        "neither",
+        "both",
+        "Both are good",
+        "tie (bothbad)",
+        "even",
+        "no preference",
+        "on par",
+    ]
+    found = read_annotations(votes(tmp_path, "model_a", "model_b", *said))
+    assert labels_of(found) == ["a", "b", *["tie"] * len(said)]
+    assert has_note(found, '"both bad" as tie')
+
+
+def test_votes_of_0_and_a_half_are_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is 1 a vote for the first response"):
+        read_annotations(votes(tmp_path, "0", "0.5", "1"))
+
+
+def test_votes_for_one_side_alone_are_votes_and_said(tmp_path: Path) -> None:
+    found = read_annotations(votes(tmp_path, "a", "a", "a"))
+    assert (tuple(found.labels), found.scale) == (("a", "b"), "preference")
+    assert has_note(found, "All votes are for side a")
+    with pytest.raises(DataError, match="same label"):
+        read_annotations(votes(tmp_path, "tie", "tie"))
+
+
+# TRL's unpaired form
+
+
+def chat(role: str, said: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": said}]
+
+
+@pytest.mark.parametrize("chats", [False, True])
+def test_trls_unpaired_form_is_a_text_and_its_pair(tmp_path: Path, chats: bool) -> None:
+    rows = [("ask", "good", True, "x"), ("ask", "bad", False, "x"), ("ask", "bad", True, "y")]
+    records = [
+        {
+            "prompt": chat("user", prompt) if chats else prompt,
+            "completion": chat("assistant", reply) if chats else reply,
+            "label": label,
+            "annotator_id": who,
+        }
+        for prompt, reply, label, who in rows
+    ]
+    found = read_annotations(save(tmp_path, records, "kto.jsonl"))
+    assert found.table[["text", "text_pair", "label", "annotator_id"]].to_numpy().tolist() == [
+        [prompt, reply, str(label).lower(), who] for prompt, reply, label, who in rows
+    ]
+    assert found.n_items == 2
+
+
+def test_a_prompt_is_proposed_with_what_answers_it(tmp_path: Path) -> None:
+    rows = "".join(f"a question {row},a reply {row},x,{'yes' if row % 2 else 'no'}\n" for row in range(20))
+    path = csv(tmp_path, "prompt,response,annotator_id,verdict\n" + rows)
+    with pytest.raises(DataError) as caught:
+        read_annotations(path)
+    assert "--columns text=prompt,text_pair=response,label=verdict" in str(caught.value)
+
+
+# Files of another kind
+
+
+@pytest.mark.parametrize(
+    ("pack", "command"),
+    [(gzip.compress, "gunzip --keep"), (bz2.compress, "bunzip2 --keep"), (lzma.compress, "xz --decompress")],
+)
+def test_a_compressed_file_is_told_with_the_command(
+    tmp_path: Path, pack: Callable[[bytes], bytes], command: str
+) -> None:
+    path = tmp_path / "my judgements.csv.packed"
+    path.write_bytes(pack(b"text,label\none,yes\n"))
+    with pytest.raises(DataError) as caught:
+        read_annotations(path)
+    assert f"{command}" in str(caught.value.fix)
+    assert f"'{path}'" in str(caught.value.fix), "quoted for a shell"
+
+
+@pytest.mark.parametrize(
+    "start", ["<table><tr><th>text", "<html><body><table><tr><td>text", '<?xml version="1.0"?>']
+)
+def test_a_spreadsheet_in_html_is_told(tmp_path: Path, start: str) -> None:
+    with pytest.raises(DataError, match="table in HTML or XML"):
+        read_annotations(csv(tmp_path, f"{start}</td></tr></table>"))
+
+
+def test_utf_32_is_told_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="UTF-32"):
+        read_annotations(csv(tmp_path, "text,label\none,yes\ntwo,no\n", "utf-32"))
