@@ -62,6 +62,18 @@ def test_what_programs_write_for_nobody_is_an_annotator_with_a_note(tmp_path: Pa
     assert has_note(found, 'Kept as an annotator: "nan" (2 judgements)')
 
 
+def test_ids_that_a_spreadsheet_has_cut_short_are_told(tmp_path: Path) -> None:
+    rows = "one,1.23E+17,yes\none,1.24E+17,no\n"
+    found = read_annotations(csv(tmp_path, "text,annotator_id,label\n" + rows))
+    assert has_note(found, "2 annotator ids such as 1.23E+17")
+
+
+def test_merged_cells_are_told_how_to_be_saved(tmp_path: Path) -> None:
+    path = csv(tmp_path, "text,annotator_id,label\none,a,yes\n,b,no\ntwo,a,no\n")
+    with pytest.raises(DataError, match="unmerge them and fill each down"):
+        read_annotations(path)
+
+
 # People as keys
 
 
@@ -81,6 +93,18 @@ def test_an_object_of_people_and_their_ratings_is_no_count_of_labels(
         ["ann", "3"], ["bob", "4"], ["ann", "1"], ["cem", "4"],
     ]  # fmt: skip
     assert has_note(found, "maps annotators to their labels")
+
+
+def test_lists_of_each_annotator_or_split_are_records(tmp_path: Path) -> None:
+    records = [{"text": "one", "label": "x"}, {"text": "two", "label": "y"}]
+    found = read_annotations(save(tmp_path, {"ann": records, "bob": records[::-1]}))
+    assert found.table[["text", "annotator_id", "label"]].to_numpy().tolist() == [
+        ["one", "ann", "x"], ["two", "ann", "y"], ["two", "bob", "y"], ["one", "bob", "x"],
+    ]  # fmt: skip
+    assert has_note(found, "lists by annotator")
+    parts = read_annotations(save(tmp_path, {"train": records, "test": [{"text": "three", "label": "x"}]}))
+    assert parts.table["split"].tolist() == ["train", "train", "test"]
+    assert not parts.has_annotators
 
 
 def test_counted_stars_stay_counts(tmp_path: Path) -> None:

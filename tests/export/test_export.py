@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from dcpc import load_adapter, train_adapter
 from dcpc.adapter import TrainedAdapter
 from dcpc.cli import main
 from dcpc.data import Annotations
-from dcpc.errors import UsageError
+from dcpc.errors import OutputError, UsageError
 from dcpc.export import export_adapter
 from dcpc.export.lora import shortest_endings
 from dcpc.prediction import predict_annotators, predict_distribution
@@ -195,6 +196,29 @@ def test_what_cannot_be_exported_says_why_and_writes_nothing(
             export_adapter(folder, out, form, **options)
         assert not out.exists()
     assert {path.name: path.read_bytes() for path in low_rank.iterdir()} == before
+
+
+@pytest.mark.parametrize("form", ["merged", "onnx", "gguf-ready"])
+def test_a_quantised_base_is_refused_before_it_is_loaded(low_rank: Path, tmp_path: Path, form: str) -> None:
+    copied = shutil.copytree(low_rank, tmp_path / "adapter")
+    task = json.loads((copied / "task.json").read_text())
+    (copied / "task.json").write_text(json.dumps({**task, "quantise": "bnb-4bit"}))
+    with pytest.raises(UsageError, match=f"quantised to bnb-4bit, whose weights the form `{form}`"):
+        export_adapter(copied, tmp_path / "out", form)
+
+
+def test_a_full_disk_is_named_and_no_fault_of_the_model(
+    low_rank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+
+    def no_room(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch.onnx, "export", no_room)
+    with pytest.raises(OutputError, match="No space left"):
+        export_adapter(low_rank, tmp_path / "out", "onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command(low_rank: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

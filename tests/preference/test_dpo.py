@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftConfig
+from transformers import AutoModelForCausalLM
 
 from dcpc.data import Annotations
 from dcpc.errors import DCPCError, UsageError
@@ -312,6 +313,25 @@ def test_what_is_left_out_and_cut_of_a_policys_pairs_is_counted(tmp_path: Path) 
     assert "Left out: 1 pair whose prompt fills the tokens (max_length=48)" in notes
     assert "2 of 10 responses were too long" in notes
     assert "1 pair with responses that differ, but not in the tokens" in notes
+
+
+def test_a_smaller_tokenizer_of_another_model_is_refused_and_an_extended_one_is_not(tmp_path: Path) -> None:
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=4)
+    own = tiny_tokenizer(chat=True)
+    tiny_llama(own).save_pretrained(tmp_path / "base")
+    own.save_pretrained(tmp_path / "base")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    foreign = tiny_tokenizer(chat=True, words=["filler", "nope0", "please1", "ask2"])
+    training = {**QUICK, "output_dir": str(tmp_path / "runs"), "max_steps": 1}
+    with pytest.raises(
+        UsageError, match="not the base model's: 4 of 10 tokens have another number"
+    ) as caught:
+        train_policy(votes, model=model, tokenizer=foreign, training=training)
+    assert f"AutoTokenizer.from_pretrained('{tmp_path / 'base'}')" in str(caught.value)
+    model.resize_token_embeddings(len(own) + 1)
+    own.add_tokens(["more"])
+    lora = LoraConfig(**LORA)
+    assert train_policy(votes, model=model, tokenizer=own, adapter=lora, training=training).history
 
 
 def test_settings_and_tokenizers_that_do_not_fit_a_policy_are_refused(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def check_texts(raw: RawTable) -> tuple[str, ...]:
             raise DataError(
                 f"{raw.missing(row, 'the text is empty')} ({count(int(blank.sum()), 'such row')}).",
                 where=raw.where(row, column),
-                fix="Fill it in or remove the row.",
+                fix="Fill it in or remove the row." + _merged_cells(raw, column, np.asarray(blank)),
             )
         longest = int(by_parts(values, lambda part: part.str.len().to_numpy()).max())
         if longest > LONG_TEXT:
@@ -150,6 +150,18 @@ def check_texts(raw: RawTable) -> tuple[str, ...]:
                 f'The longest "{column}" has {longest:,} characters; training cuts it to fit the model.',
             )
     return notes
+
+
+def _merged_cells(raw: RawTable, column: str, blank: np.ndarray) -> str:
+    """What to do where blank texts, below others, have labels: a spreadsheet saves merged cells so."""
+    if "label" not in raw.frame or bool(blank[0]) or column != "text":
+        return ""
+    alone = raw.frame.loc[blank, "label"].notna().all() and raw.frame.loc[blank, "label"].ne("").all()
+    return (
+        " Where cells were merged in a spreadsheet, unmerge them and fill each down before saving."
+        if alone
+        else ""
+    )
 
 
 def _check_strings(raw: RawTable, column: str) -> None:

@@ -47,6 +47,17 @@ tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 
 The label words are scored at the end of the prompt that the training made, see `task.json` of the adapter.
 `convert_hf_to_gguf.py` of llama.cpp reads this folder.""",
+    "reward": """```python
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+model = AutoModelForSequenceClassification.from_pretrained("path/to/this/folder"{remote}).eval()
+tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+text = {written}
+tokens = tokenizer(text, truncation=True, max_length={max_length}, add_special_tokens={marks}, return_tensors="pt")
+with torch.no_grad():
+    reward = model(**tokens).logits[0, 0]  # higher is better, among responses to one prompt
+```""",
     "language-lora": """```python
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
@@ -68,12 +79,16 @@ def export_card(described: Mapping[str, Any]) -> str:
     Args:
         described: from `dcpc.export.export.description`.
     """
-    form, language = described["form"], described["task"] != "classify"
+    form, language = described["form"], described["task"] not in ("classify", "prefer")
+    if described["task"] == "prefer":
+        return _reward_card(described)
     how = {"lora": "language-lora"}.get(form, "language") if language else form
-    remote = ", trust_remote_code=True" if described["architecture"] == "SentenceClassifier" else ""
     base = described["base_model"]
     loading = LOADING[how].format(
-        base=base, n_labels=len(described["labels"]), max_length=described["max_length"], remote=remote
+        base=base,
+        n_labels=len(described["labels"]),
+        max_length=described["max_length"],
+        remote=_remote(described),
     )
     inexact = (
         f" The consensus is a mean over annotators, which one bias and one factor come near: no probability is off "
@@ -96,3 +111,29 @@ def export_card(described: Mapping[str, Any]) -> str:
         + f"{', '.join(described['labels'])}.\n\n## Loading\n\n{loading}\n\n## Deciding\n\n"
         + f"Trained to decide {described['decides']}.\n{offsets}"
     )
+
+
+def _reward_card(described: Mapping[str, Any]) -> str:
+    base = described["base_model"]
+    if described["chat"]:
+        turns = '[{"role": "user", "content": "a prompt"}, {"role": "assistant", "content": "a response"}]'
+        written = f"tokenizer.apply_chat_template({turns}, tokenize=False)"
+    else:
+        filled = described["template"].replace("{text}", "a prompt").replace("{response}", "a response")
+        written = f"{filled!r} + (tokenizer.eos_token or '')"
+    loading = LOADING["reward"].format(
+        remote=_remote(described),
+        written=written,
+        max_length=described["max_length"],
+        marks=not described["chat"],
+    )
+    named = "" if Path(base).is_absolute() else f"base_model: {base}\n"
+    return (
+        f"---\nlibrary_name: transformers\n{named}pipeline_tag: text-classification\n---\n\n# A reward model\n\n"
+        f"Trained with DCPC (`{described['method']}`) on votes of several raters ({', '.join(described['labels'])}) "
+        f"between two responses, and merged: a sequence classifier with one output.\n\n## Loading\n\n{loading}\n"
+    )
+
+
+def _remote(described: Mapping[str, Any]) -> str:
+    return ", trust_remote_code=True" if described["architecture"] == "SentenceClassifier" else ""

@@ -16,6 +16,7 @@ from dcpc.export.onnx import check_onnx, write_onnx
 from dcpc.export.whose import Whose, whose
 from dcpc.files import atomic_folder, check_output_folder
 from dcpc.task import Task
+from dcpc.tasks import Prefer
 
 FORMS = {
     "lora": write_lora,
@@ -60,8 +61,8 @@ def export_adapter(
         adapter: folder that `dcpc train` or `TrainedAdapter.save` wrote; it is not changed.
         output: folder to write, new or empty unless `force`.
         form: `lora` (an ordinary PEFT LoRA with its head), `merged` (a transformers folder for
-            `pipeline("text-classification")`), `onnx` (a graph for onnxruntime), or `gguf-ready` (a merged causal
-            language model, for llama.cpp's converter).
+            `pipeline("text-classification")`, or a reward model's classifier with one output), `onnx` (a graph for
+            onnxruntime), or `gguf-ready` (a merged causal language model, for llama.cpp's converter).
         annotator: predict as this annotator; None for the consensus.
         group: predict as this group of annotators.
         force: replace an earlier export.
@@ -76,7 +77,7 @@ def export_adapter(
         raise UsageError(f"there is no form `{form}`.", fix=f"Forms are: {', '.join(FORMS)}.")
     check_output_folder(output, "export", force=force)
     folder = Path(adapter)
-    _check_task(folder)
+    _check_task(folder, form, annotator or group)
     if form == "onnx":
         check_onnx()
     loaded = load_adapter(folder, trust_remote_code=trust_remote_code)
@@ -93,7 +94,7 @@ def export_adapter(
 
 def description(adapter: TrainedAdapter, form: str, who: Whose, largest_error: float) -> dict[str, Any]:
     """What a program has to know of an export besides the model."""
-    task = adapter.task
+    task, shape = adapter.task, adapter.shape
     return {
         "form": form,
         "base_model": task.base_model,
@@ -108,11 +109,12 @@ def description(adapter: TrainedAdapter, form: str, who: Whose, largest_error: f
         "largest_error": largest_error,
         "decides": task.how_it_decides,
         "offsets": None if task.decision is None else task.decision.offsets,
+        **({"chat": bool(shape.chat), "template": shape.template} if isinstance(shape, Prefer) else {}),
     }
 
 
-def _check_task(folder: Path) -> None:
-    """Refuse what gives no label, before its base model is loaded."""
+def _check_task(folder: Path, form: str, somebody: str | None) -> None:
+    """Refuse what has no such form, before its base model is loaded."""
     task = _named_task(folder)
     if task == "write":
         raise UsageError(
@@ -120,13 +122,32 @@ def _check_task(folder: Path) -> None:
             where=folder,
             fix="Load it with PEFT, merge it there, and save it: docs/export.md says how.",
         )
-    shape = (Task.read(folder).shape or {}).get("name", "classify")
-    if shape in ("choose", "prefer"):
-        what = "scores candidates" if shape == "choose" else "compares the rewards of two responses"
+    read = Task.read(folder)
+    if read.quantise is not None and form != "lora":
         raise UsageError(
-            f"the task `{shape}` {what}, which no other software's model class does.",
+            f"the adapter was trained on a base model quantised to {read.quantise}, whose weights the form `{form}` "
+            "does not hold.",
+            where=folder,
+            fix="Use --as lora, which leaves the base model as it is, or train without --set quantise.",
+        )
+    shape = (read.shape or {}).get("name", "classify")
+    if shape == "choose":
+        raise UsageError(
+            "the task `choose` scores candidates, which no other software's model class does.",
             where=folder,
             fix="Serve it with dcpc (examples/serving.py), or train with a head (--head) or label words.",
+        )
+    if shape == "prefer" and form != "merged":
+        raise UsageError(
+            f"a reward model, which has one output and no labels, has no form `{form}`.",
+            where=folder,
+            fix="Use --as merged.",
+        )
+    if shape == "prefer" and somebody is not None:
+        raise UsageError(
+            "raters act on votes, and a reward model gives rewards, which need none of them.",
+            where=folder,
+            fix="Leave --annotator and --group out; dcpc reward --as annotators gives a rater's own rewards.",
         )
 
 

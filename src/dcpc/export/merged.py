@@ -33,6 +33,8 @@ def write_merged(adapter: TrainedAdapter, who: Whose, folder: Path) -> tuple[flo
     Raises:
         UsageError: the adapter does not merge.
     """
+    if adapter.shape.name == "prefer":
+        return _write_reward(adapter, folder)
     if adapter.shape.name != "classify":
         return write_causal(adapter, who, folder)
     change = change_of(adapter, who)
@@ -48,6 +50,24 @@ def write_merged(adapter: TrainedAdapter, who: Whose, folder: Path) -> tuple[flo
         _bring_class(model, folder)
     _write_tokenizer(adapter, folder)
     return change.largest_error, said_of(change, who)
+
+
+def _write_reward(adapter: TrainedAdapter, folder: Path) -> tuple[float, list[str]]:
+    """Write a merged classifier with one output, the reward, as TRL and leaderboards of reward models load it.
+
+    Raises:
+        UsageError: the adapter does not merge.
+    """
+    model = _merged(adapter, "Train with --set rank=8, or --method lora.")
+    model.config.num_labels = 1
+    model.config.problem_type = "regression"
+    if model.config.pad_token_id is None:  # causal classifiers find a response's last token by it
+        model.config.pad_token_id = adapter.tokenizer.pad_token_id
+    model.save_pretrained(str(folder), safe_serialization=True)
+    if isinstance(model, SentenceClassifier):
+        _bring_class(model, folder)
+    _write_tokenizer(adapter, folder)
+    return 0.0, ["Who voted is not part of it: rewards need none of the raters."]
 
 
 def write_causal(adapter: TrainedAdapter, who: Whose, folder: Path) -> tuple[float, list[str]]:
@@ -78,8 +98,16 @@ def write_causal(adapter: TrainedAdapter, who: Whose, folder: Path) -> tuple[flo
     return 0.0, ["Effects of annotators on label words are not part of a language model's weights."]
 
 
-def _merged(adapter: TrainedAdapter) -> Any:
-    """The base model with the update in its weights; the adapter is used up."""
+def _merged(adapter: TrainedAdapter, instead: str = f"{TRAIN_INSTEAD} Or use --as onnx.") -> Any:
+    """The base model with the update in its weights; the adapter is used up.
+
+    Args:
+        adapter: trained.
+        instead: what to do where it does not merge.
+
+    Raises:
+        UsageError: it does not.
+    """
     model = adapter.model
     if not isinstance(model, PeftModel):
         raise UsageError(f"what {adapter.task.method} trained is no adapter.", fix="Save the model as it is.")
@@ -90,11 +118,11 @@ def _merged(adapter: TrainedAdapter) -> Any:
             )  # the head has them
             merged: nn.Module = model.merge_and_unload(safe_merge=True)
     except UsageError as error:
-        raise UsageError(error.what, fix=f"{TRAIN_INSTEAD} Or use --as onnx.") from error
+        raise UsageError(error.what, fix=instead) from error
     except (ValueError, AttributeError, NotImplementedError) as error:
         raise UsageError(
             f"an adapter of the method {adapter.task.method} does not merge: {' '.join(str(error).split())[:160]}",
-            fix=f"{TRAIN_INSTEAD} Or use --as onnx.",
+            fix=instead,
         ) from error
     return merged
 

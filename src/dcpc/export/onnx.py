@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from dcpc.adapter import TrainedAdapter
 from dcpc.errors import ModelError, UsageError
 from dcpc.export.whose import Whose, annotators_on_logits
+from dcpc.files import is_full
 
 MODEL_FILE = "model.onnx"
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -98,6 +99,8 @@ def write_onnx(adapter: TrainedAdapter, who: Whose, folder: Path) -> tuple[float
                 external_data=size > LARGEST,
             )
     except Exception as error:  # the exporter's errors share no base class
+        if is_full(error):
+            raise
         raise ModelError(
             f"the model cannot be traced into a graph: {' '.join(str(error).split())[:300]}",
             fix="Use --as merged for a low-rank adapter; base models with plain attention can be traced.",
@@ -148,12 +151,13 @@ def _check_equal(adapter: TrainedAdapter, asked: nn.Module, names: list[str], pa
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporter's progress and advice."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "onnxscript")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from dcpc.about import About, Figure
 from dcpc.adapter import front_matter, saved_adapter
@@ -26,6 +26,8 @@ from dcpc.tuner import DCPCConfig
 if TYPE_CHECKING:
     from trl import DPOConfig
 
+ALIKE = 0.99
+"""Share of the tokens of two tokenizers that have one number in both, where one is made from the other."""
 OWN = ("rater_learning_rate", "samples", "sample_tokens")
 """Settings of `RaterDPOTrainer` itself."""
 RATERS = RaterConfig(errors=1.5)
@@ -202,3 +204,26 @@ def _check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
             fix="Load both from one place, AutoTokenizer.from_pretrained(NAME) and "
             "AutoModelForCausalLM.from_pretrained(NAME).",
         )
+    own, given = _own_vocabulary(model, tokenizer), tokenizer.get_vocab()
+    same = len(own.items() & given.items())
+    least = min(len(own), len(given))
+    if same < ALIKE * least:
+        raise UsageError(
+            f"the tokenizer is not the base model's: {least - same:,} of {least:,} tokens have another number than "
+            f"in the tokenizer of {model.name_or_path}.",
+            fix=f"Load both from one place: AutoTokenizer.from_pretrained({model.name_or_path!r}).",
+        )
+
+
+def _own_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Token to number of the tokenizer that lies where the model was loaded from; empty where none is found.
+
+    Its size does not tell: many models have rows for more tokens than their tokenizer has.
+    """
+    place = model.name_or_path
+    if not place or place == tokenizer.name_or_path:
+        return {}
+    try:
+        return AutoTokenizer.from_pretrained(place, local_files_only=True).get_vocab()
+    except (OSError, ValueError, KeyError, ImportError):  # made from a configuration, or moved away
+        return {}

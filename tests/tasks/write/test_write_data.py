@@ -82,7 +82,7 @@ def test_prompts_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"prompt": "hi", "response": "ho"}], 'neither a column "text" nor "messages"'),
+        ([{"asked": "hi", "response": "ho"}], 'neither a column "text" nor "messages"'),
         ([{"text": "hi", "reply": "ho"}], 'no column "response"'),
         ([{"text": "hi", "response": ""}], "no reply is left"),
         ([{"text": "", "response": "ho"}], 'line 1, column "text": the prompt is empty'),

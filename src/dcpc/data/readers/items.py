@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -96,6 +97,7 @@ def _with_ids(raw: RawTable, *, exact: bool) -> RawTable:
         if name not in raw.frame:
             continue
         ids = _as_text(raw, name)
+        raw = raw.with_notes(*_cut_digits(ids, "item" if name == "item_id" else "annotator"))
         if not exact:
             folded = fold_ids(ids)
             if folded.changed and (name == "annotator_id" or folded.values.nunique() < ids.nunique()):
@@ -103,6 +105,20 @@ def _with_ids(raw: RawTable, *, exact: bool) -> RawTable:
                 raw = raw.with_notes(*folded.note("item id" if name == "item_id" else "annotator id"))
         raw = replace(raw, frame=raw.frame.assign(**{name: ids}))
     return raw
+
+
+_CUT = re.compile(r"\d(\.\d+)?[Ee]\+\d{2,}")
+
+
+def _cut_digits(ids: pd.Series, what: str) -> tuple[str, ...]:
+    """Ids as spreadsheets show long numbers, 1.23E+17: what they stood for is lost, and several may look alike."""
+    found = [str(name) for name in ids.dropna().unique() if _CUT.fullmatch(str(name).strip())]
+    if not found:
+        return ()
+    return (
+        f"{count(len(found), f'{what} id')} such as {found[0]}: a spreadsheet has cut these numbers short, so that "
+        "different ones may have become one. Export the column as text.",
+    )
 
 
 def _as_text(raw: RawTable, column: str) -> pd.Series:

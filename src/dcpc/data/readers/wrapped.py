@@ -2,12 +2,16 @@
 
 `{"data": [{...}, …], "meta": …}` as programs answer; `{"rows": [{"row": {...}}, …]}` of the Hub's viewer;
 `{"columns": [...], "data": [[...], …]}`, `{"text": {"0": …}}` and `{"text": [...]}` as pandas writes them.
+`{"anna": [{...}, …], "bert": [{...}, …]}`, a list of records for each annotator, or for each split.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from dcpc.data.advice import OTHER_NAMES
+from dcpc.data.splits import TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
 
 ENVELOPES = (
     "data", "rows", "annotations", "records", "items", "results", "result", "examples", "instances", "judgements",
@@ -33,6 +37,7 @@ def unwrapped(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str] | No
         or _column_by_column(value)
         or _lists_side_by_side(value)
         or _in_envelope(value)
+        or _lists_by_name(value)
     )
 
 
@@ -90,3 +95,24 @@ def _lists_side_by_side(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]],
     if not plain or any(len(column) != len(columns[0]) for column in columns):
         return None
     return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)], "columns, each a list"
+
+
+def _lists_by_name(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str] | None:
+    """Annotator, or split → list of the records; they have a text and a label each, so that it is no other list."""
+    lists = list(value.values())
+    if len(lists) < 2 or not all(isinstance(records, list) and records for records in lists):
+        return None
+    records = [record for each in lists for record in each]
+    if not all(isinstance(record, dict) for record in records) or value.keys() & {*ENVELOPES, *_OF_A_RECORD}:
+        return None
+    shared = set(records[0]).intersection(*records)
+    if not all(shared & {ours, *OTHER_NAMES[ours]} for ours in ("text", "label")):
+        return None
+    column = "split" if {name.strip().casefold() for name in value} <= _SPLITS else "annotator_id"
+    if any(column in record for record in records):
+        return None
+    named = [{**record, column: name} for name, each in value.items() for record in each]
+    return named, "lists by split" if column == "split" else "lists by annotator"
+
+
+_SPLITS = {*TRAIN_NAMES, *VALIDATION_NAMES, *TEST_NAMES}
