@@ -23,8 +23,9 @@ demo-llm: $(STAMP)
 bench-speed: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/benchmarks/speed.py
 
+# By file: what a file's tests share is made once, by one of the workers.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -16,11 +16,15 @@ from dcpc.objective import (
     BatchState,
     ObjectiveConfig,
     Pairs,
+    alignment_loss,
     batch_pairs,
     conflict_weight,
+    layer_similarity,
     pair_terms,
     view_pairs,
 )
+from dcpc.objective.alignment import alignment_of_pairs
+from dcpc.objective.similarity import similarity_of_pairs
 
 CPU = torch.device("cpu")
 ALL_TERMS = {"ambiguity_weight": 0.3, "alignment_weight": 0.2, "preference_weight": 0.1}
@@ -94,6 +98,30 @@ def test_vectorised_terms_equal_a_loop_over_pairs(n_inputs, n_layers, seed, tau_
     terms = pair_terms(state, pairs, config)
     for name, expected in naive_terms(state, pairs, config).items():
         assert terms[name].item() == pytest.approx(expected, rel=1e-6, abs=1e-9), name
+
+
+@pytest.mark.parametrize("mean", [True, False])
+def test_many_pairs_at_once_are_what_they_are_one_by_one_in_single_precision(mean):
+    """Inputs that differ by a thousandth of what they share: products of what is shared would hide it."""
+    generator = torch.Generator().manual_seed(0)
+    shared = [torch.randn(1, 16, 24, generator=generator) for _ in range(3)]
+    prefixes = [
+        (each + 1e-3 * torch.randn(12, 16, 24, generator=generator)).requires_grad_() for each in shared
+    ]
+    states = torch.randn(3, 12, 8, generator=generator).mul_(1e-3).add_(1).requires_grad_()
+    pairs = batch_pairs(12, CPU)
+    assert pairs.dense(12)
+    weight = torch.rand(len(pairs), generator=generator)
+    sides = [[prefix[side] for prefix in prefixes] for side in (pairs.a, pairs.b)]
+    alone = alignment_loss(*sides, states[:, pairs.a], states[:, pairs.b], mean=mean)
+    together = alignment_of_pairs(prefixes, states, pairs, mean=mean)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=0)
+    leaves = [*prefixes[:2], states]
+    found, wanted = (torch.autograd.grad((weight * each).sum(), leaves) for each in (together, alone))
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max()))
+    cosines = similarity_of_pairs(states, pairs)
+    torch.testing.assert_close(cosines, layer_similarity(states[:, pairs.a], states[:, pairs.b]))
 
 
 def test_without_conflicting_pairs_all_terms_are_zero():

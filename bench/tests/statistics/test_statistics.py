@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import numpy as np
 import pytest
 from paired import PairedRun, paired_bootstrap
@@ -26,12 +24,6 @@ from dcpc_bench.statistics.significance import (
 N_ITEMS, SIMULATIONS, REPLICATES = 80, 300, 50
 # Three standard errors of a rate of 5 % over the simulations.
 HIGHEST_FALSE_RATE = 0.05 + 3 * (0.05 * 0.95 / SIMULATIONS) ** 0.5
-
-
-@pytest.fixture(autouse=True)
-def no_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """statsmodels collects garbage at every correction, a tenth of a second each; simulations make thousands."""
-    monkeypatch.setattr(gc, "collect", lambda: 0)
 
 
 def simulate(

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dcpc.objective.pairs import Pairs
+
 
 def crossed_context(prefix: Tensor, other_tokens: Tensor) -> Tensor:
     """One side's prefix joined to the other side's token states of the next layer, `C_A^l = P_A^l ⊕ T_B^{l+1}`.
@@ -55,6 +57,37 @@ def alignment_loss(
         context_b = crossed_context(prefixes_b[layer], tokens_a[layer + 1])
         squared = (context_a - context_b).square()
         total = total + (squared.mean(dim=-1) if mean else squared.sum(dim=-1))
+    return total / max(n_layers - 1, 1)
+
+
+def alignment_of_pairs(prefixes: Sequence[Tensor], tokens: Tensor, pairs: Pairs, *, mean: bool) -> Tensor:
+    """`L_align` (equation 8) of pairs of the B inputs of a batch.
+
+    `C_A − C_B` is the difference of two vectors of which each belongs to one input, `P^l ⊕ −T^{l+1}`. So all pairs
+    of a batch take B vectors and their inner products, and not two vectors of every pair.
+
+    Args:
+        prefixes: `P^l` of every layer, L tensors [B, m, W].
+        tokens: mean token states `T^l` of every layer [L, B, H].
+        pairs: P of them.
+        mean: as in `alignment_loss`.
+
+    Returns:
+        Squared distances ≥ 0, [P].
+    """
+    if not pairs.dense(tokens.shape[1]):
+        of_a, of_b = ([prefix[side] for prefix in prefixes] for side in (pairs.a, pairs.b))
+        return alignment_loss(of_a, of_b, tokens[:, pairs.a], tokens[:, pairs.b], mean=mean)
+    n_layers = len(prefixes)
+    total = tokens.new_zeros(len(pairs))
+    for layer in range(n_layers - 1):
+        contexts = crossed_context(prefixes[layer], -tokens[layer + 1])  # [B, m·W + H]
+        # Distances stay as they are, and what two inputs share does not swallow the digits in which they differ.
+        contexts = contexts - contexts.mean(dim=0)
+        products = contexts @ contexts.T  # [B, B]
+        norms = products.diagonal()
+        squared = (norms[pairs.a] + norms[pairs.b] - 2 * products[pairs.a, pairs.b]).clamp_min(0)
+        total = total + (squared / contexts.shape[1] if mean else squared)
     return total / max(n_layers - 1, 1)
 
 

@@ -25,6 +25,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.a)
 
+    def dense(self, n_inputs: int) -> bool:
+        """Whether they are so many of B inputs that what all pairs take costs less than what each of these does."""
+        return len(self) >= 2 * n_inputs
+
     @classmethod
     def of(cls, a: Tensor, b: Tensor, weight: Tensor | None = None) -> Pairs:
         """Pairs of weight 1 unless said otherwise."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, normalize
+
+from dcpc.objective.pairs import Pairs
 
 
 def layer_similarity(states_a: Tensor, states_b: Tensor) -> Tensor:
@@ -21,6 +23,22 @@ def layer_similarity(states_a: Tensor, states_b: Tensor) -> Tensor:
         Similarities in [−1, 1], [L, P].
     """
     return cosine_similarity(states_a, states_b, dim=-1)
+
+
+def similarity_of_pairs(states: Tensor, pairs: Pairs) -> Tensor:
+    """`s^l` (equation 3) of pairs of the B inputs of a batch: of many pairs as products of vectors of length one.
+
+    Args:
+        states: pooled hidden states [L, B, H].
+        pairs: P of them.
+
+    Returns:
+        Similarities in [−1, 1], [L, P].
+    """
+    if not pairs.dense(states.shape[1]):
+        return layer_similarity(states[:, pairs.a], states[:, pairs.b])
+    directions = normalize(states, dim=-1, eps=1e-8)  # [L, B, H]
+    return (directions @ directions.mT)[:, pairs.a, pairs.b]
 
 
 def prediction_divergence(log_p_a: Tensor, log_p_b: Tensor) -> Tensor:

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcpc.objective.alignment import alignment_loss
+from dcpc.objective.alignment import alignment_of_pairs
 from dcpc.objective.config import ObjectiveConfig
 from dcpc.objective.correction import preference_divergence
 from dcpc.objective.pairs import Pairs
 from dcpc.objective.similarity import (
     ambiguity,
-    layer_similarity,
     layer_weights,
     prediction_divergence,
     similarity_gate,
+    similarity_of_pairs,
 )
 from dcpc.pooling import mean_of_tokens
 
@@ -78,7 +78,7 @@ def pair_terms(state: BatchState, pairs: Pairs, config: ObjectiveConfig) -> dict
     terms = {"ambiguity": zero, "alignment": zero, "preference": zero}
     if len(pairs) == 0:
         return terms
-    similarity = layer_similarity(state.states[:, pairs.a], state.states[:, pairs.b])  # [L, P]
+    similarity = similarity_of_pairs(state.states, pairs)  # [L, P]
     gate = similarity_gate(similarity.detach(), config.similarity_threshold, config.similarity_quantile)
     if config.detach_similarity:
         similarity = similarity.detach()
@@ -98,12 +98,6 @@ def pair_terms(state: BatchState, pairs: Pairs, config: ObjectiveConfig) -> dict
         terms["preference"] = config.preference_weight * (chosen.weight * kl).sum() / total
     if config.alignment_weight > 0 and state.prefixes is not None:
         tokens = state.states if state.prefix_states is None else state.prefix_states  # [L', B, H]
-        distance = alignment_loss(
-            [prefix[chosen.a] for prefix in state.prefixes],
-            [prefix[chosen.b] for prefix in state.prefixes],
-            tokens[:, chosen.a],
-            tokens[:, chosen.b],
-            mean=config.normalise_alignment,
-        )
+        distance = alignment_of_pairs(state.prefixes, tokens, chosen, mean=config.normalise_alignment)
         terms["alignment"] = config.alignment_weight * (chosen.weight * distance).sum() / total
     return terms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Scores:
         self.results, self.replicates = results, replicates
         self._ids: dict[str, np.ndarray] = {}
         self._drawn: dict[str, np.ndarray] = {}
+        self._n_items: dict[tuple[Column, tuple[int, ...]], int] = {}
         self._weights: tuple[tuple[Column, int], np.ndarray] | None = None
         self._scores: dict[tuple[str, str], tuple[float, np.ndarray] | None] = {}
 
@@ -48,7 +50,11 @@ class Scores:
 
     def n_items(self, column: Column, seeds: list[int]) -> int:
         """Distinct test items of a column over seeds."""
-        return len(np.unique(np.concatenate([self.results.splits[column, s].items for s in seeds])))
+        key = (column, tuple(seeds))
+        if key not in self._n_items:
+            items = [self.results.splits[column, s].items for s in seeds]
+            self._n_items[key] = len(np.unique(np.concatenate(items)))
+        return self._n_items[key]
 
     def _score(self, metric: Metric, cell: Cell) -> tuple[float, np.ndarray] | None:
         if metric.statistic is None or metric.records is None:
@@ -84,8 +90,9 @@ class Scores:
             self._weights = ((column, seed), self._drawn[name][:, codes])
         return self._weights[1]
 
-    def warm(self, metrics: tuple[Metric, ...]) -> None:
-        """Score all cells, those with the same test items one after the other, which is the fast order."""
-        for cell in sorted(self.results.cells, key=lambda c: (c.column, c.seed)):
+    def warm(self, metrics: Sequence[Metric], columns: Sequence[Column] | None = None) -> None:
+        """Score all cells (of some columns), those with the same test items one after the other: the fast order."""
+        cells = [c for c in self.results.cells if columns is None or c.column in columns]
+        for cell in sorted(cells, key=lambda c: (c.column, c.seed)):
             for metric in metrics:
                 self.of(metric, cell)

@@ -81,6 +81,7 @@ def metric_table(scores: Scores, metric: Metric, family: Family, reference: str)
     columns = [c for c in family.columns if any(scores.points(metric, c, m) for m in methods)]
     if not methods:
         return None
+    scores.warm([metric], columns)
     values = [[list(scores.points(metric, c, m).values()) for c in columns] for m in methods]
     means = np.array([[np.mean(v) if v else np.nan for v in row] for row in values])  # [M, N]
     rows, kept = complete_block(np.isfinite(means))
