@@ -39,6 +39,7 @@ from dcpc.training.carriers import FEW_ITEMS, Carrier, DCPCCarrier, carrier_of
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.holdout import hold_out
 from dcpc.training.rule import LearningRule
+from dcpc.training.sharding import Sharding
 from dcpc.training.step import check_correction
 from dcpc.training.trainer import DCPCTrainer
 from dcpc.tuner.acting import dcpc_tuner
@@ -111,7 +112,9 @@ def train_adapter(
     if checkpoints is None and resume:
         raise UsageError("there are no checkpoints to go on from.", fix="Say where they are: `checkpoints`.")
     carrier = carrier_of(method)
+    sharding, training = Sharding.asked(training or {})
     with ExitStack() as stack:
+        stack.enter_context(launcher.without_fsdp())
         # Without checkpoints the best epoch is kept in memory, unless the last one is asked for.
         in_memory = checkpoints is None and "load_best_model_at_end" not in (training or {})
         if checkpoints is None:
@@ -131,9 +134,12 @@ def train_adapter(
 
         def build() -> tuple[nn.Module, PreTrainedTokenizerBase, str | None]:
             base, tokenizer = shape.load(base_model, train.labels, **options)
-            fingerprint = base_fingerprint(base)
+            fingerprint, of_base = base_fingerprint(base), list(base.parameters())
             with quiet_libraries():
-                return _attached(carrier, base, train, arguments, settings), tokenizer, fingerprint
+                model = _attached(carrier, base, train, arguments, settings)
+            if sharding is not None:
+                sharding.split(model, base, of_base)
+            return model, tokenizer, fingerprint
 
         set_seed(arguments.seed)
         model, tokenizer, fingerprint = build()
@@ -196,7 +202,8 @@ def train_adapter(
             )
         ],
     )
-    probabilities = _held_out_predictions(trained, train, validation)
+    with ranks.sharing():
+        probabilities = _held_out_predictions(trained, train, validation)
     decision = None if validation is None else ranks.once(lambda: fit_rule(probabilities, validation))
     if decision is not None and (mirror := trained.rule.mirror()) is not None:
         decision = decision.mirrored(mirror)
@@ -212,7 +219,8 @@ def comparable(training: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {**DEFAULTS, **training}
     items = int(arguments.pop("per_device_train_batch_size"))
     split = (training.get("accelerator_config") or {}).get("split_batches", False)
-    arguments.pop("accelerator_config", None)
+    for name in ("accelerator_config", "fsdp", "fsdp_config"):
+        arguments.pop(name, None)
     return {**arguments, "items in a batch of all processes": items * (1 if split else launcher.processes())}
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_ENGINES = {"FSDP": "ACCELERATE_USE_FSDP", "DeepSpeed": "ACCELERATE_USE_DEEPSPEED"}
 
 
 def processes() -> int:
@@ -18,6 +22,31 @@ def process() -> int:
 def attempt() -> int:
     """How often the launcher has started them again."""
     return _number("TORCHELASTIC_RESTART_COUNT", 0)
+
+
+def engine() -> str | None:
+    """What `accelerate launch` has been told to train with, `FSDP` or `DeepSpeed`; None for neither."""
+    for name, variable in _ENGINES.items():
+        if os.environ.get(variable, "false").lower() in ("1", "true", "yes"):
+            return name
+    return None
+
+
+@contextmanager
+def without_fsdp() -> Iterator[None]:
+    """A block in which accelerate and transformers do not see that FSDP was asked for.
+
+    They would load the base model on the first rank alone, and split what trains.
+    """
+    before = os.environ.get(_ENGINES["FSDP"])
+    if before is None:
+        yield
+        return
+    os.environ[_ENGINES["FSDP"]] = "false"
+    try:
+        yield
+    finally:
+        os.environ[_ENGINES["FSDP"]] = before
 
 
 def _number(name: str, default: int) -> int:

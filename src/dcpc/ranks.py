@@ -7,7 +7,7 @@ rank 0 and sent to the others; what the objective compares over the whole batch 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import distributed_c10d
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from dcpc import launcher
 from dcpc.errors import UsageError
@@ -88,8 +89,36 @@ def once(work: Callable[[], T]) -> T:
     if count() == 1:
         return work()
     done: list[Any] = [work() if is_first() else None]
-    dist.broadcast_object_list(done, src=0, device=_device())
+    dist.broadcast_object_list(done, src=0, device=device())
     return done[0]
+
+
+def in_step(work: Iterable[T]) -> Iterator[tuple[T, bool]]:
+    """This rank's share of some pieces of work, such as batches, and whether each is its own to count.
+
+    Every rank gets as many pieces as the others, since a pass may be work of all of them; one that has none left gets
+    the first of that turn, which is another's.
+
+    Args:
+        work: the same on every rank.
+    """
+    turn: list[T] = []
+    for piece in work:
+        turn.append(piece)
+        if len(turn) == count():
+            yield turn[number()], True
+            turn = []
+    if turn:
+        yield (turn[number()], True) if number() < len(turn) else (turn[0], False)
+
+
+def on_first(own: T) -> list[T] | None:
+    """What every rank has, in their order, on the first one; None on the others."""
+    if count() == 1:
+        return [own]
+    parts: list[Any] | None = [None] * count() if is_first() else None
+    dist.gather_object(own, parts, dst=0)
+    return parts
 
 
 def is_torn(error: BaseException) -> bool:
@@ -148,7 +177,7 @@ def total(values: Sequence[float]) -> list[float]:
     """Sums over the ranks, in double precision."""
     if count() == 1:
         return list(values)
-    sums = torch.tensor(values, dtype=torch.float64, device=_device())
+    sums = torch.tensor(values, dtype=torch.float64, device=device())
     dist.all_reduce(sums)
     return [float(value) for value in sums]
 
@@ -166,21 +195,26 @@ def sharing() -> Iterator[None]:
         _sharing.reset(token)
 
 
-def part() -> tuple[int, int]:
-    """Which part of so many of the work at hand is this rank's: the whole outside of `sharing`."""
-    return (number(), count()) if _sharing.get() else (0, 1)
+def together() -> bool:
+    """Whether this is within `sharing`."""
+    return _sharing.get()
 
 
 def summed(parts: np.ndarray) -> np.ndarray:
     """Within `sharing` the sum over the ranks of what each has of an array, zero elsewhere, in place."""
     if _sharing.get() and count() > 1:
-        whole = torch.from_numpy(parts).to(_device())
+        whole = torch.from_numpy(parts).to(device())
         dist.all_reduce(whole)
         parts[...] = whole.cpu().numpy()
     return parts
 
 
-def _device() -> torch.device:
+def mesh() -> DeviceMesh:
+    """All ranks in a row, over which weights may be split."""
+    return init_device_mesh(device().type, (count(),))
+
+
+def device() -> torch.device:
     """Where tensors must be that the ranks send each other."""
     if "nccl" in dist.get_backend():
         return torch.device("cuda", torch.cuda.current_device())

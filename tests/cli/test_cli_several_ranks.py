@@ -136,6 +136,13 @@ def test_a_process_that_dies_ends_the_others_with_a_message_and_a_way_to_go_on(w
     assert {path.name for path in tmp_path.iterdir()} == {"streams", "again", "adapter"}
 
 
+def test_the_base_model_is_split_where_settings_say_so(words, tmp_path: Path) -> None:
+    ended = on_ranks(tmp_path / "streams", run, [*words, "num_train_epochs=1", "--set", "fsdp=true"])
+    assert [end.code for end in ended] == [0, 0], ended[0].err + ended[1].err
+    assert ended[1].out == ended[1].err == ""
+    assert {path.name for path in tmp_path.iterdir()} == {"streams", "adapter"}
+
+
 def test_what_is_written_is_for_one_process(words, tmp_path: Path) -> None:
     ended = on_ranks(tmp_path / "streams", run, [*words, "num_train_epochs=1", "--task", "write"])
     assert [end.code for end in ended] == [2, 2]

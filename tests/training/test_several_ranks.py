@@ -34,6 +34,8 @@ CASES = {
     "accumulated": {"training": {"gradient_accumulation_steps": 2}},
 }
 """What a training is given, beside the rest; of 33 items in batches of 8 the second process has none of the last."""
+SPLIT = ("default", "own-annotators", "paper", "mined", "accumulated")
+"""Of these those that are also trained with a base model that FSDP2 splits."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,13 @@ class _StopAfter(TrainerCallback):
 
 
 def train(
-    base: str, case: str, folder: Path, batch: int, stop: int | None = None, resume: bool = False
+    base: str,
+    case: str,
+    folder: Path,
+    batch: int,
+    stop: int | None = None,
+    resume: bool = False,
+    split: bool = False,
 ) -> None:
     """Train with a global batch of `batch` items, and write what came of it."""
     given = CASES[case]
@@ -84,6 +92,7 @@ def train(
         "use_cpu": True,
         "seed": 3,
         **given.get("training", {}),
+        **({"fsdp": "true"} if split else {}),
     }
     data = sentiment_judgements(45, ("ann", "bob", "cem"))
     items = data.item_codes
@@ -111,6 +120,12 @@ def all_cases(base: str, folder: Path) -> None:
     _without_chance()
     for case in CASES:
         train(base, case, folder / case, 8)
+
+
+def split_cases(base: str, folder: Path) -> None:
+    _without_chance()
+    for case in SPLIT:
+        train(base, case, folder / case, 8, split=True)
 
 
 def _without_chance() -> None:
@@ -172,6 +187,23 @@ def test_two_processes_train_as_one(both, base, case, monkeypatch) -> None:
     same(both / "one" / case, both / "two" / case)
 
 
+@pytest.fixture(scope="module")
+def split(both, base):
+    """Folder of the trainings with a base model that two processes split."""
+    ended = on_ranks(both / "split-streams", split_cases, base, both / "split")
+    assert [end.code for end in ended] == [0, 0], ended[0].err + ended[1].err
+    return both / "split"
+
+
+@pytest.mark.parametrize("case", SPLIT)
+def test_a_split_base_model_trains_the_same_adapter(both, split, case) -> None:
+    """Weights are split and put together again, and everything else is as without: losses, gradients, the adapter."""
+    whole, split = both / "two" / case, split / case
+    config = [(folder / "adapter" / "adapter_config.json").read_text() for folder in (whole, split)]
+    assert config[0] == config[1]
+    same(whole, split)
+
+
 def test_own_annotators_are_told_apart(both) -> None:
     """Else the test above would compare nothing in that case."""
     kept = load_file(both / "two" / "own-annotators" / "recorded.safetensors")
@@ -187,12 +219,12 @@ def test_pair_terms_of_two_processes_are_not_zero(both) -> None:
         assert len(there & {"loss_ambiguity", "loss_alignment", "loss_preference"}) >= terms, case
 
 
-def stop_and_go(base: str, folder: Path, stop: int | None, resume: bool) -> None:
-    train(base, "paper", folder, 8, stop=stop, resume=resume)
+def stop_and_go(base: str, folder: Path, stop: int | None, resume: bool, split: bool = False) -> None:
+    train(base, "paper", folder, 8, stop=stop, resume=resume, split=split and launcher.processes() > 1)
 
 
-@pytest.mark.parametrize("first", [1, 2])
-def test_a_training_goes_on_with_more_or_fewer_processes(both, base, tmp_path, first) -> None:
+@pytest.mark.parametrize(("first", "split"), [(1, False), (2, False), (2, True), (1, True)])
+def test_a_training_goes_on_with_more_or_fewer_processes(both, base, tmp_path, first, split) -> None:
     def run(processes: int, *arguments) -> None:
         if processes == 1:
             stop_and_go(base, tmp_path, *arguments)
@@ -200,18 +232,18 @@ def test_a_training_goes_on_with_more_or_fewer_processes(both, base, tmp_path, f
             ended = on_ranks(tmp_path / "streams", stop_and_go, base, tmp_path, *arguments)
             assert [end.code for end in ended] == [0, 0], ended[0].err + ended[1].err
 
-    run(first, 5, False)
+    run(first, 5, False, split)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-5"]
-    run(3 - first, None, True)
+    run(3 - first, None, True, split)
     adapter = "adapter/adapter_model.safetensors"
     ours, theirs = load_file(tmp_path / adapter), load_file(both / "two" / "paper" / adapter)
     assert max((ours[name] - theirs[name]).abs().max() for name in ours) < TOLERANCE
 
 
 @pytest.mark.parametrize(
-    "given", [{"deepspeed": "zero3.json"}, {"fsdp": "full_shard"}, "ACCELERATE_USE_FSDP"]
+    "given", [{"deepspeed": "zero3.json"}, "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP"]
 )
-def test_engines_that_split_the_weights_are_refused(tmp_path, monkeypatch, given) -> None:
+def test_engines_that_are_not_carried_out_are_refused(tmp_path, monkeypatch, given) -> None:
     if isinstance(given, str):  # as accelerate launch says it
         monkeypatch.setenv(given, "true")
         given = {}

@@ -25,6 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from dcpc import launcher
 from dcpc.errors import ModelError
 from dcpc.models.gguf import SUFFIX, converted, sha256_of
 from dcpc.models.minilm import MINILM, minilm_path
@@ -169,7 +170,7 @@ def _loaded(
     name = located(name)
     path = _path_of(name)
     try:
-        with quiet_transformers():
+        with quiet_transformers(), launcher.without_fsdp():
             config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code, **settings)
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
             _check_vocabulary(tokenizer)

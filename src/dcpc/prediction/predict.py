@@ -16,6 +16,7 @@ from dcpc.errors import ModelError, UsageError
 from dcpc.training.encoding import EncodedItems
 from dcpc.training.predicted import Predicted
 from dcpc.training.registers import RegisterRule
+from dcpc.training.sharding import check_together
 
 
 def predict_distribution(
@@ -168,7 +169,8 @@ def _predicted(
     of_items, own = np.zeros((len(items), n_classes)), np.zeros((len(item_codes), n_classes))
     by_item = np.argsort(item_codes, kind="stable")  # those of item i: from `starts[i]` to `starts[i + 1]`
     starts = np.searchsorted(item_codes[by_item], np.arange(len(items) + 1))
-    for rows, tokens in batches(adapter, items, batch_size, progress, part=ranks.part()):
+    check_together(adapter.model)
+    for rows, tokens in batches(adapter, items, batch_size, progress, shared=ranks.together()):
         chosen = by_item[positions(starts[rows], starts[rows + 1])]  # judgements of this batch
         who = at = None
         if numbers is not None and len(chosen) > 0:
@@ -176,7 +178,7 @@ def _predicted(
             at = torch.tensor(position[item_codes[chosen]].to_numpy()).to(adapter.device)
             who = numbers[torch.from_numpy(chosen).to(numbers.device)].to(adapter.device)
         found = predict(adapter.model, tokens, who, at)
-        of_items[rows] = found.items.exp().cpu().numpy()
+        of_items[rows] = found.items[: len(rows)].exp().cpu().numpy()
         if found.judgements is not None:
             own[chosen] = found.judgements.exp().cpu().numpy()
     of_items, own = ranks.summed(of_items), ranks.summed(own)
@@ -201,7 +203,7 @@ def batches(
     batch_size: int,
     progress: bool,
     *,
-    part: tuple[int, int] = (0, 1),
+    shared: bool = False,
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
     """Batches of items of similar length: their positions in `items`, and their tokens on the model's device.
 
@@ -210,13 +212,15 @@ def batches(
         items: I rows.
         batch_size: items in each.
         progress: show a progress bar.
-        part: (p, n) gives the p-th of n shares of the batches, whole ones.
+        shared: give this rank's share of the batches, whole ones. One that has none left gets another's tokens and no
+            positions, so that all make as many passes.
     """
     adapter.model.eval()
     encoded = EncodedItems(items, adapter.encode)
     order = np.argsort(-encoded.lengths, kind="stable")
-    steps = range(0, len(order), batch_size)[part[0] :: part[1]]
-    for start in tqdm(steps, desc="Predicting", unit="batch", disable=not progress, leave=False):
+    starts = range(0, len(order), batch_size)
+    steps = list(ranks.in_step(starts)) if shared else [(start, True) for start in starts]
+    for start, own in tqdm(steps, desc="Predicting", unit="batch", disable=not progress, leave=False):
         rows = order[start : start + batch_size]
         batch = adapter.shape.collate(encoded.of(rows.tolist()), adapter.tokenizer)
-        yield rows, {name: tensor.to(adapter.device) for name, tensor in batch.items()}
+        yield rows[: len(rows) * own], {name: tensor.to(adapter.device) for name, tensor in batch.items()}

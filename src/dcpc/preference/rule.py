@@ -116,17 +116,19 @@ class PreferRule(LearningRule):
         training = model.training
         model.eval()
         with torch.no_grad():
-            scale.copy_(ranks.once(lambda: self._feature_scale(model, batches)))
+            scale.copy_(self._feature_scale(model, batches))
         model.train(training)
         self._scaled = True
 
     def _feature_scale(self, model: nn.Module, batches: Callable[[], Iterable[Batch]]) -> Tensor:
         total, n = torch.zeros_like(self._raters.feature_scale), 0
-        for batch in batches():
+        for batch, own in ranks.in_step(batches()):
             features = self.compared(model, tokens_of(batch)).features
             assert features is not None  # tastes ask for them
-            total, n = total + features.square().sum(dim=0), n + len(features)
-        return (total / max(n, 1)).sqrt().clamp(min=FEATURE_FLOOR).cpu()
+            if own:
+                total, n = total + features.square().sum(dim=0), n + len(features)
+        n, *sums = ranks.total([n, *total.tolist()])
+        return (torch.tensor(sums) / max(n, 1)).sqrt().clamp(min=FEATURE_FLOOR).cpu()
 
     def loss(self, model: nn.Module, batch: Batch, epoch: float) -> StepOutput:
         """Loss of a batch of pairs with all their votes."""

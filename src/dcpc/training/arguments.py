@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,18 +84,14 @@ def made_arguments(settings: dict[str, Any]) -> DCPCTrainingArguments:
 
 
 def _check_engine(settings: Mapping[str, Any]) -> None:
-    """Raises UsageError for engines that split the weights: the first process passes items through them alone."""
-    engines = {
-        "DeepSpeed": ("deepspeed", "ACCELERATE_USE_DEEPSPEED"),
-        "FSDP": ("fsdp", "ACCELERATE_USE_FSDP"),
-    }
-    for engine, (field_name, variable) in engines.items():
-        if settings.get(field_name) or os.environ.get(variable, "false").lower() in ("1", "true", "yes"):
+    """Raises UsageError for engines that are not carried out; `train_adapter` has taken FSDP out of the settings."""
+    for engine, field_name in (("DeepSpeed", "deepspeed"), ("FSDP", "fsdp")):
+        if settings.get(field_name) or launcher.engine() == engine:
             raise UsageError(
-                f"{engine} splits the weights among the processes, and here every process needs all of them: "
-                "the first one fits the readout, and weighs it, alone.",
+                f"{engine} splits the weights among the processes, and that is not carried out here.",
                 fix="Start it with torchrun, or accelerate launch --multi_gpu without an engine (DDP). A base that "
-                "is too large: --set dtype=bfloat16 --set gradient_checkpointing=true.",
+                "is too large for one process is split by accelerate launch --use_fsdp --fsdp_version 2, in dcpc "
+                "train and train_adapter.",
             )
 
 
@@ -147,6 +142,9 @@ class DCPCTrainingArguments(TrainingArguments):
     )
     learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "The collator needs every field."})
+    fsdp: bool | str | None = field(
+        default=None, metadata={"help": "Split the frozen base model among the processes, by FSDP2."}
+    )
     report_to: str | list[str] | None = field(default="none", metadata={"help": "Where to log to."})
 
     def objective_config(self) -> ObjectiveConfig:

@@ -15,9 +15,12 @@ from dcpc.tasks import Classify, TaskShape
 from dcpc.training.conflicts import conflicts_in_batch
 
 JUDGEMENT_FIELDS = (
-    "labels", "annotator_ids", "item_index", "items", "conflicts", "conflict_weights", "weights", "whole",
+    "labels", "annotator_ids", "item_index", "items", "conflicts", "conflict_weights", "weights", "whole", "spare",
 )  # fmt: skip
 """The fields of a batch that are not for the base model."""
+
+SPARE = "spare"
+"""Of a batch that is another rank's, and only passed so that all ranks make as many passes."""
 
 
 @dataclass(frozen=True)

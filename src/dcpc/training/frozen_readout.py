@@ -22,7 +22,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from itertools import product
 from typing import Any
@@ -42,6 +42,7 @@ from dcpc.training.dataset import ItemDataset
 from dcpc.training.predicted import Predicted, judged_loss, predicted
 from dcpc.training.readout_regression import Regression, fit_readout
 from dcpc.training.rule import Batch, tokens_of
+from dcpc.training.sharding import is_sharded
 from dcpc.training.step import annotator_mode
 from dcpc.tuner import DCPCModel
 from dcpc.tuner.acting import dcpc_tuner, recorded_pass
@@ -139,7 +140,7 @@ class FrozenReadout:
         self, model: nn.Module, batches: Callable[[], Iterable[Batch]], annotations: Annotations
     ) -> Regression:
         model.eval()
-        found = ranks.once(lambda: self._fitted(model, batches, annotations))
+        found = self._fitted(model, batches, annotations)
         model.train()
         with torch.no_grad():
             for name in ("centre", "spread", "weight", "bias"):
@@ -150,27 +151,38 @@ class FrozenReadout:
     def _fitted(
         self, model: nn.Module, batches: Callable[[], Iterable[Batch]], annotations: Annotations
     ) -> Regression:
-        states, items = self._read(model, batches)
-        if not np.isfinite(states).all():
-            raise _not_finite(trained=self._reads_own)
-        return fit_readout(self._judged(states, items, annotations))
+        read = ranks.on_first(self._read(model, batches))
+        reads_own = self._reads_own
+
+        def fitted() -> Regression:
+            assert read is not None  # on the first rank, where this runs
+            states, items = (np.concatenate(parts) for parts in zip(*read, strict=True))
+            if not np.isfinite(states).all():
+                raise _not_finite(trained=reads_own)
+            order = np.argsort(items)
+            return fit_readout(self._judged(states[order], items[order], annotations))
+
+        return ranks.once(fitted)
 
     def _read(
         self, model: nn.Module, batches: Callable[[], Iterable[Batch]]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """States [I',D] of all items or a part of them, and which they are, int [I'] in rising order."""
-        states, items = [], []
-        for batch in batches():
-            kept = (
-                batch["items"] % self.every == 0
-            )  # by item: batches may be of another size in a resumed training
+        """States [I',D] of all items or a part of them, this rank's share, and which they are, int [I']."""
+        states, items = [np.empty((0, self.readout.weight.shape[1]), np.float32)], [np.empty(0, np.int64)]
+        for (numbers, tokens), own in ranks.in_step(self._kept(batches())):
+            found = self._states(model, tokens).cpu().numpy()
+            if own:
+                states.append(found)
+                items.append(numbers.cpu().numpy())
+        return np.concatenate(states), np.concatenate(items)
+
+    def _kept(self, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Batch]]:
+        """Of every batch the numbers of the items that are read, and their tokens."""
+        for batch in batches:
+            # By item: batches may be of another size in a resumed training.
+            kept = batch["items"] % self.every == 0
             if kept.any():
-                tokens = {name: field[kept] for name, field in tokens_of(batch).items()}
-                states.append(self._states(model, tokens).cpu().numpy())
-                items.append(batch["items"][kept].cpu().numpy())
-        read = np.concatenate(items)
-        order = np.argsort(read)
-        return np.concatenate(states)[order], read[order]
+                yield batch["items"][kept], {name: field[kept] for name, field in tokens_of(batch).items()}
 
     def _states(self, model: nn.Module, tokens: Batch) -> Tensor:
         """What the readout reads of B items [B,R]."""
@@ -224,7 +236,7 @@ class FrozenReadout:
             held_out: batches with noisy judgements; None for halves.
         """
         if self.acts:
-            self._set_shares(self.shares or ranks.once(lambda: self._expected(model, held_out)))
+            self._set_shares(self.shares or self._expected(model, held_out))
         self._hold(False)
         return Shares(*self.readout.shares.tolist())
 
@@ -236,11 +248,13 @@ class FrozenReadout:
         """Posterior mean of (β, α) over the grid, given held-out judgements and the prior."""
         grid = np.array(list(product(SHARES, SHARES)))  # [P,2]
         # Minus the logs of prior and likelihood, so that held-out judgements have to make up for the distance.
-        losses = ((grid - 0.5) ** 2).sum(axis=1) / (2 * PRIOR_STD**2)
+        prior = ((grid - 0.5) ** 2).sum(axis=1) / (2 * PRIOR_STD**2)
+        losses = np.zeros(len(grid))
         model.eval()
         with torch.no_grad():
-            for batch in held_out or ():
-                losses += self._losses(model, batch, grid)
+            for batch, own in ranks.in_step(held_out or ()):
+                losses += own * self._losses(model, batch, grid)
+        losses = prior + np.array(ranks.total(losses.tolist()))
         return Shares(*(softmax(-losses) @ grid).tolist())
 
     def _losses(self, model: nn.Module, batch: Batch, grid: np.ndarray) -> np.ndarray:
@@ -274,7 +288,12 @@ class FrozenReadout:
         return Scored(shares.adapter * adapter.logits + shares.readout * readout, adapter.styles)
 
     def _readout_logits(self, model: nn.Module, tokens: Batch) -> Tensor:
-        """[B,C], computed once per batch: held-out batches come again every epoch, to the same frozen model."""
+        """[B,C], computed once per batch: held-out batches come again every epoch, to the same frozen model.
+
+        Not where a pass is work of all ranks: what one of them knows, others may not.
+        """
+        if is_sharded(model):
+            return self.readout(self.tuner.frozen_states(through=model, **tokens))
         found = blake2b(digest_size=16)
         for name, field in tokens.items():
             found.update(f"{name} {tuple(field.shape)}".encode() + field.cpu().numpy().tobytes())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler
@@ -15,7 +17,7 @@ from transformers.trainer_utils import seed_worker
 from dcpc import ranks
 from dcpc.errors import UsageError
 from dcpc.training.arguments import DCPCTrainingArguments, items_per_batch
-from dcpc.training.collator import ItemCollator, Part
+from dcpc.training.collator import SPARE, ItemCollator, Part
 
 
 def shared_batches(
@@ -89,6 +91,8 @@ class _FirstRanksOrder(Sampler[int]):
 def batches_of_rank(data: Dataset, sampler: Sampler | None, collate: Callable, batch_size: int) -> DataLoader:
     """Of all batches as many as fall to a rank: whole ones, so that each is computed as one process would do it.
 
+    All ranks get as many; one that has none left gets another's, marked with `SPARE`, which counts for nothing.
+
     Args:
         data: items.
         sampler: their order; None for that of the data.
@@ -97,5 +101,18 @@ def batches_of_rank(data: Dataset, sampler: Sampler | None, collate: Callable, b
     """
     order = list(range(len(data)) if sampler is None else sampler)  # type: ignore[arg-type]
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    own = batches[ranks.number() :: ranks.count()]
-    return DataLoader(data, batch_sampler=own, collate_fn=collate)
+    shares = list(ranks.in_step(batches))
+    spare = frozenset(share[0] for share, own in shares if not own)
+    return DataLoader(data, batch_sampler=[share for share, _ in shares], collate_fn=_Marking(collate, spare))
+
+
+@dataclass(frozen=True)
+class _Marking:
+    """Makes batches, and marks those that begin with a `spare` item."""
+
+    collate: Callable
+    spare: frozenset[int]
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        batch = self.collate(examples)
+        return batch | {SPARE: torch.tensor(True)} if examples[0]["item"] in self.spare else batch

@@ -26,13 +26,14 @@ from dcpc.training.best import BestWeights
 from dcpc.training.callbacks import Average, CheckGradients, OwnNoise, StartEpoch
 from dcpc.training.carriers import Carrier
 from dcpc.training.checks import check_finite, check_gradients
-from dcpc.training.collator import ItemCollator
+from dcpc.training.collator import SPARE, ItemCollator
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.dcpc_rule import DCPCRule
 from dcpc.training.length_order import LongestFirst
 from dcpc.training.loaders import batches_of_rank, shared_batches
 from dcpc.training.partner_sampling import PartnerSampler
 from dcpc.training.rule import Batch, LearningRule
+from dcpc.training.sharding import is_sharded, replicated
 
 MOST_WEIGHED = 10_000
 """Held-out items by which a rule is finished; of more a part is taken."""
@@ -163,6 +164,15 @@ class DCPCTrainer(Trainer):
             return LongestFirst(eval_dataset.lengths)
         return super()._get_eval_sampler(eval_dataset)
 
+    def _wrap_model(self, model: nn.Module, training: bool = True, *args: Any, **kwargs: Any) -> nn.Module:
+        """As the Trainer's; accelerate would wrap no model of which some weights are split."""
+        wrapped = super()._wrap_model(model, training, *args, **kwargs)
+        if not training or wrapped is not self.model or not is_sharded(model):
+            return wrapped
+        wrapped = self.accelerator.prepare_model(model, evaluation_mode=True)  # the device, and autocast
+        handler = self.accelerator.ddp_handler
+        return replicated(wrapped, **({} if handler is None else handler.to_kwargs()))
+
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
     ) -> Any:
@@ -194,7 +204,7 @@ class DCPCTrainer(Trainer):
         loss = self.rule.validation_loss(self.accelerator.unwrap_model(model), self._prepare_inputs(inputs))
         if ranks.count() == 1:
             return loss, None, None
-        n_items = len(inputs["items"])
+        n_items = 0 if SPARE in inputs else len(inputs["items"])
         self._validation = [self._validation[0] + n_items * loss.item(), self._validation[1] + n_items]
         return None, None, None  # the Trainer would wait for as many batches from every rank
 
