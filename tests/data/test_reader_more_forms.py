@@ -6,12 +6,14 @@ import bz2
 import gzip
 import json
 import lzma
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from reading import has_note, labels_of, save
 
+from dcpc.cli.options import parse_columns
 from dcpc.data.readers import read_annotations
 from dcpc.errors import DataError
 
@@ -78,12 +80,17 @@ def test_merged_cells_are_told_how_to_be_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["ratings", "annotations", "Annotators"])
-@pytest.mark.parametrize("form", ["json", "csv"])
+@pytest.mark.parametrize("form", ["json", "csv", "with more"])
 def test_an_object_of_people_and_their_ratings_is_no_count_of_labels(
     tmp_path: Path, column: str, form: str
 ) -> None:
     cells = [("one", {"ann": 3, "bob": 4}), ("two", {"ann": 1, "cem": 4})]
-    if form == "json":
+    if form == "with more":
+        more = [
+            (text, {who: {"label": label, "time": 3} for who, label in cell.items()}) for text, cell in cells
+        ]
+        path = save(tmp_path, [{"text": text, column: cell} for text, cell in more])
+    elif form == "json":
         path = save(tmp_path, [{"text": text, column: cell} for text, cell in cells])
     else:
         quoted = [(text, json.dumps(cell).replace('"', '""')) for text, cell in cells]
@@ -160,6 +167,36 @@ def test_votes_for_one_side_alone_are_votes_and_said(tmp_path: Path) -> None:
         read_annotations(votes(tmp_path, "tie", "tie"))
 
 
+def test_a_model_that_won_by_its_name_won_for_its_side(tmp_path: Path) -> None:
+    rows = "q1,gpt,llama,r1,s1,x,gpt\nq2,llama,gpt,r2,s2,x,gpt\nq3,gpt,llama,r3,s3,x,both bad\n"
+    head = "text,model_a,model_b,response_a,response_b,annotator_id,label\n"
+    found = read_annotations(csv(tmp_path, head + rows))
+    assert labels_of(found) == ["a", "b", "tie"]
+    assert has_note(found, "a model by its name")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("answer_a", "answer_b"),
+        ("output_1", "output_2"),
+        ("human_ref_A", "human_ref_B"),
+        ("reply left", "reply right"),
+    ],
+)
+def test_two_responses_under_other_names_are_proposed_with_prompt_and_vote(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    rows = "".join(f"a question {n},one answer {n},other answer {n},x,{'ab'[n % 2]}\n" for n in range(12))
+    path = csv(tmp_path, f"question,{names[0]},{names[1]},annotator_id,winner\n{rows}")
+    with pytest.raises(DataError) as caught:
+        read_annotations(path)
+    typed = shlex.split(str(caught.value.fix).split("--columns ")[1].rstrip("."))[0]
+    found = read_annotations(path, columns=parse_columns(typed))
+    assert found.scale == "preference"
+    assert found.table["response_b"].iloc[0] == "other answer 0"
+
+
 # TRL's unpaired form
 
 
@@ -192,6 +229,37 @@ def test_a_prompt_is_proposed_with_what_answers_it(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_annotations(path)
     assert "--columns text=prompt,text_pair=response,label=verdict" in str(caught.value)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("column", ["messages", "conversations"])
+def test_judged_chats_are_proposed_and_written_out(tmp_path: Path, column: str, as_json: bool) -> None:
+    turns = chat("user", "hi") + chat("assistant", "ho")
+    cell = json.dumps(turns) if as_json else turns
+    path = save(tmp_path, [{column: cell, "annotator_id": who, "label": who} for who in "ab"])
+    with pytest.raises(DataError, match=f"--columns text={column}"):
+        read_annotations(path)
+    found = read_annotations(path, columns={"text": column})
+    assert found.table["text"].tolist() == ["user: hi\nassistant: ho"] * 2
+
+
+def test_lists_of_labels_are_proposed(tmp_path: Path) -> None:
+    path = save(tmp_path, [{"text": "one", "labels": ["x", "y", "x"]}, {"text": "two", "labels": ["y", "y"]}])
+    with pytest.raises(DataError, match="--columns label=labels"):
+        read_annotations(path)
+    assert labels_of(read_annotations(path, columns={"label": "labels"})) == ["x", "y", "x", "y", "y"]
+
+
+def test_what_labels_come_to_is_no_annotator(tmp_path: Path) -> None:
+    rows = "".join(f"a text {n},{'yn'[n % 2]},{'yn'[n % 3 > 0]},{'yn'[n % 2]}\n" for n in range(12))
+    with pytest.raises(DataError) as caught:
+        read_annotations(csv(tmp_path, "text,Anna,Bob,majority\n" + rows))
+    assert "annotators='Anna|Bob'" in str(caught.value)
+
+
+def test_truth_values_beside_numbers_are_noted(tmp_path: Path) -> None:
+    found = read_annotations(csv(tmp_path, "text,label\none,true\ntwo,2\nthree,false\n"))
+    assert has_note(found, "mix truth values and numbers")
 
 
 # Files of another kind

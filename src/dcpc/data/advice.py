@@ -13,6 +13,7 @@ from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.equality import NUMBER, plain_number
 from dcpc.data.scales import ABSENT
 from dcpc.data.shared_labels import columns_with_shared_labels
+from dcpc.data.structure import joined_text, plain
 
 OTHER_NAMES = {
     "text": (
@@ -123,6 +124,49 @@ def candidates(frame: pd.DataFrame, name: str, taken: Collection[str] = ()) -> l
     return [column for _, column in sorted(fitting, key=lambda pair: -pair[0])]
 
 
+_OF_A_PAIR = re.compile(
+    r"(?P<what>.*(?:response|answer|output|completion|reply|ref|candidate|summary|generation|text|message|option))"
+    r"[ _.-]?(?P<side>a|b|0|1|2|left|right|first|second|one|two)",
+    re.I,
+)
+_SIDES = ({"a", "b"}, {"0", "1"}, {"1", "2"}, {"left", "right"}, {"first", "second"}, {"one", "two"})
+
+
+def pair_columns(frame: pd.DataFrame) -> tuple[str, str] | None:
+    """The two columns that hold responses to compare, as `answer_a` and `answer_b`; None where there are not two."""
+    found: dict[str, dict[str, str]] = {}
+    for name in (name for name in frame.columns if isinstance(name, str)):
+        match = _OF_A_PAIR.fullmatch(name.strip())
+        if match is not None and _fits(frame[name].head(_SAMPLE), "text"):
+            found.setdefault(match["what"].casefold(), {})[match["side"].casefold()] = name
+    pairs = [sides for sides in found.values() if set(sides) in _SIDES]
+    if len(pairs) != 1:
+        return None
+    first, second = (pairs[0][side] for side in sorted(pairs[0]))
+    return first, second
+
+
+def chat_column(frame: pd.DataFrame) -> str | None:
+    """The only column that holds chats, lists of turns."""
+    found = [name for name in frame.columns if joined_text(plain(next(iter(frame[name].dropna()), None)))]
+    return str(found[0]) if len(found) == 1 else None
+
+
+def list_column(frame: pd.DataFrame) -> str | None:
+    """The only column that holds lists of labels."""
+    found = []
+    for name in frame.columns:
+        first = plain(next(iter(frame[name].dropna()), None))
+        is_list = isinstance(first, list) and bool(first)
+        if (
+            is_list
+            and not any(isinstance(each, list | dict) for each in first)
+            and str(name) not in ITEM_COLUMNS
+        ):
+            found.append(str(name))
+    return found[0] if len(found) == 1 else None
+
+
 def has_texts(frame: pd.DataFrame) -> bool:
     """Whether any column holds texts of some length."""
     head = frame.head(_SAMPLE)
@@ -195,13 +239,19 @@ def annotators_by_content(frame: pd.DataFrame) -> list[str]:
         name for name in frame.columns if str(name).strip().casefold() in OTHER_NAMES["label"][1:]
     ]
     platform = [name for name in frame.columns if str(name).startswith("_") or ":" in str(name)]
-    found = columns_with_shared_labels(frame, [*_OURS, *likely_label, *platform])
+    merged = [name for name in frame.columns if str(name).strip().casefold() in _OF_ALL]
+    found = columns_with_shared_labels(frame, [*_OURS, *likely_label, *platform, *merged])
     values = {text for name in found for text in frame[name].dropna().astype(str).str.strip().unique()}
     switches = {"0", "1"}, {"0.0", "1.0"}, {"0", "1", "0.0", "1.0"}, {"true", "false"}
     return [] if {value.lower() for value in values} in switches and len(found) > _MANY_SWITCHES else found
 
 
 _MANY_SWITCHES = 6
+_OF_ALL = {
+    "majority", "majority_vote", "majority vote", "consensus", "gold", "final", "final_label", "final label",
+    "adjudicated", "aggregated", "ground_truth", "ground truth", "mode", "mean", "average", "median", "agreed",
+}  # fmt: skip
+"""Columns with what several annotators' labels come to, which are nobody's own."""
 
 
 def columns_of_items(frame: pd.DataFrame) -> list[str]:

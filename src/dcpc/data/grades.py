@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from dcpc.data.equality import are_numbers, visible
@@ -67,6 +68,7 @@ def with_grades(raw: RawTable, reading: Reading) -> tuple[RawTable, Reading]:
     known = declared is not None and (set(declared) <= set(_ALL) or set(declared) <= {"a", "b", "tie"})
     if not pairs or reading.exact or reading.range is not None or not (declared is None or known):
         return raw, reading
+    raw = _with_sides_of_models(raw)
     labels = as_text(raw.frame["label"])
     found = [str(label) for label in labels.dropna().unique()]
     votes = votes_of(found)
@@ -88,6 +90,28 @@ def with_grades(raw: RawTable, reading: Reading) -> tuple[RawTable, Reading]:
     frame = raw.frame.assign(label=pd.Series(labels.map(names), index=raw.frame.index, dtype="str"))
     note = f"Votes were read by their words: {first_of(changed, 7)}."
     return replace(raw, frame=frame).with_notes(note), reading
+
+
+_MODELS = (("model_a", "model_b"), ("model_1", "model_2"), ("model1", "model2"))
+
+
+def _with_sides_of_models(raw: RawTable) -> RawTable:
+    """Votes for a model by its name, as for the side that `model_a` or `model_b` says it is on."""
+    names = next((pair for pair in _MODELS if set(pair) <= set(raw.frame)), None)
+    if names is None:
+        return raw
+    labels, first, second = (as_text(raw.frame[name]) for name in ("label", *names))
+    sides = np.where(labels == first, "a", np.where(labels == second, "b", ""))
+    by_name = (sides != "") & (first != second).to_numpy()
+    if not by_name.any():
+        return raw
+    rest = labels[~by_name].dropna().unique()
+    if any(vote(str(label)) is None or vote(str(label))[0] != "tie" for label in rest):  # type: ignore[index]
+        return raw
+    frame = raw.frame.assign(label=labels.where(~by_name, pd.Series(sides, index=labels.index)))
+    return replace(raw, frame=frame).with_notes(
+        f'Votes for a model by its name were read as for its side ("{names[0]}").'
+    )
 
 
 def votes_of(found: Sequence[str]) -> dict[str, Vote] | None:

@@ -15,11 +15,14 @@ from dcpc.data.advice import (
     annotators_by_content,
     annotators_option,
     candidates,
+    chat_column,
     columns_option,
     has_texts,
     likely_annotators,
     likely_column,
+    list_column,
     one_hot_columns,
+    pair_columns,
     people_option,
     switch_columns,
 )
@@ -94,6 +97,10 @@ def _how_to_name(raw: RawTable, name: str) -> str:
         return (
             f"Name yours with {columns_option({**given, name: close, **_others_missing(raw, name, close)})}."
         )
+    if name == "text" and (chat := chat_column(raw.frame)):
+        return f"Name the chats, which are written out: {columns_option({**given, 'text': chat})}."
+    if name == "label" and (lists := list_column(raw.frame)):
+        return f"Name yours with {columns_option({**given, 'label': lists})}."
     if name in ITEM_COLUMNS and not has_texts(raw.frame):
         return f'No column holds texts: add those of the items, in a column "{name}".'
     return f"Say which one it is with --columns {name}=NAME; none of them looks like it."
@@ -105,10 +112,16 @@ def _others_missing(raw: RawTable, name: str, close: str) -> dict[str, str]:
         return {}
     taken = [close]
     named: dict[str, str] = {}
-    if close.strip().casefold() in PROMPTS and not {"text_pair", "response_a"} & set(raw.frame):
+    pair = (
+        None if {"response_a", "response_b"} & set(raw.frame) else pair_columns(raw.frame.drop(columns=close))
+    )
+    if pair is not None:
+        named |= dict(zip(("response_a", "response_b"), pair, strict=True))
+        taken += pair
+    elif close.strip().casefold() in PROMPTS and not {"text_pair", "response_a"} & set(raw.frame):
         response = next(iter(candidates(raw.frame, "text_pair", taken)), None)
         named |= {"text_pair": response} if response else {}
-        taken += named.values()
+        taken += [response] if response else []
     if "label" not in raw.frame and not one_hot_columns(raw.frame) and not annotators_by_content(raw.frame):
         label = likely_column(raw.frame, "label", taken)
         named |= {"label": label} if label else {}

@@ -6,6 +6,7 @@ transformers loads them with the package that it names.
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
@@ -44,6 +45,8 @@ def quantising(how: str | None) -> dict[str, Any]:
 
 def _config(how: str) -> Any:
     if how == "bnb-8bit":
+        # It says at every layer of every pass that states are rounded to sixteen bits, which is what was asked for.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=_HEADS)
     if how == "bnb-4bit":
         return BitsAndBytesConfig(

@@ -14,8 +14,9 @@ from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.equality import fold_ids, plain_text
 from dcpc.data.mapped import ROWS, by_parts, fingerprints, joined, taken
 from dcpc.data.raw import RawTable, count
+from dcpc.data.readers.chats import is_chat
 from dcpc.data.scales import as_text
-from dcpc.data.structure import joined_text, plain
+from dcpc.data.structure import joined_text, parsed, plain
 from dcpc.errors import DataError
 
 
@@ -63,8 +64,11 @@ def _compared(texts: pd.Series, *, exact: bool) -> pd.Series:
 
 def _with_joined_texts(raw: RawTable) -> RawTable:
     """Texts that are lists of tokens, or turns of a conversation, as one text."""
-    for name in (name for name in ITEM_COLUMNS if name in raw.frame and raw.frame[name].dtype == object):
-        cells = [plain(value) for value in raw.frame[name]]
+    for name in (name for name in ITEM_COLUMNS if name in raw.frame):
+        if raw.frame[name].dtype != object and not _holds_chats(raw.frame[name]):
+            continue
+        read = _chat if _holds_chats(raw.frame[name]) else plain
+        cells = [read(value) for value in raw.frame[name]]
         joined = [joined_text(value) if isinstance(value, list) else None for value in cells]
         number = sum(text is not None for text in joined)
         if number:
@@ -74,6 +78,18 @@ def _with_joined_texts(raw: RawTable) -> RawTable:
                 f'"{raw.renamed.get(name, name)}").'
             )
     return raw
+
+
+def _holds_chats(values: pd.Series) -> bool:
+    """Whether the first text is a chat that is written as JSON: then others are taken for such as well."""
+    first = next(iter(values.dropna()), None)
+    return isinstance(first, str) and first.lstrip().startswith("[{") and is_chat(parsed(first))
+
+
+def _chat(value: object) -> object:
+    """The turns of a chat that is written as JSON; anything else as it is."""
+    found = parsed(value) if isinstance(value, str) and value.lstrip().startswith("[{") else None
+    return found if is_chat(found) else plain(value)
 
 
 def _without_blank_texts(raw: RawTable) -> RawTable:

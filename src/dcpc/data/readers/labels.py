@@ -231,6 +231,7 @@ def label_notes(labels: pd.Series) -> tuple[str, ...]:
         _case_note(found),
         _percent_note(found),
         _truth_note(found),
+        _mixed_note(found),
         _date_note(found),
         _month_note(found),
     )
@@ -262,6 +263,17 @@ def _abstention_note(labels: pd.Series) -> tuple[str, ...]:
 
 
 _TRUTHS = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
+
+
+def _mixed_note(found: Sequence[str]) -> tuple[str, ...]:
+    """Truth values beside numbers other than 0 and 1, as where columns of two questions were joined."""
+    lowered = {label.casefold() for label in found}
+    numbers = [label for label in found if are_numbers([label])]
+    if not lowered & {"true", "false"} or not numbers or lowered <= _TRUTHS[0] | _TRUTHS[1]:
+        return ()
+    return (f"Labels mix truth values and numbers: {validation.listed(found)}. Is it one question?",)
+
+
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T]\d.*)?|\d\d?[./]\d\d?[./]\d{2,4}")
 
 

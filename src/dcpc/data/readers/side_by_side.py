@@ -77,15 +77,12 @@ def with_single_judgements(raw: RawTable) -> RawTable:
 def _names_people(values: pd.Series) -> bool:
     """Whether the cells map names to single values; numbers may be labels that are counted, `{"1": 0, "5": 12}`."""
     given = [_object(value) for value in values.dropna().head(200)]
+    labels = [label for each in given for label in (each or {}).values()]
     named = {name for each in given if each for name in each}
-    return (
-        bool(named)
-        and all(
-            each is not None and not any(isinstance(label, list | dict) for label in each.values())
-            for each in given
-        )
-        and not are_numbers(named)
+    plainly = not any(
+        isinstance(label, list) or (isinstance(label, dict) and "label" not in label) for label in labels
     )
+    return bool(named) and None not in given and plainly and not are_numbers(named)
 
 
 def _object(value: object) -> dict[str, object] | None:
@@ -96,7 +93,11 @@ def _object(value: object) -> dict[str, object] | None:
 def _one_for_each_person(raw: RawTable, column: str) -> RawTable:
     """One row per judgement; a person without a value gave none: Parquet has every name in every row."""
     cells = [_object(value) or {} for value in raw.frame[column]]
-    given = [{who: label for who, label in cell.items() if not is_missing(label)} for cell in cells]
+    said = [
+        {who: each["label"] if isinstance(each, dict) else each for who, each in cell.items()}
+        for cell in cells
+    ]
+    given = [{who: label for who, label in cell.items() if not is_missing(label)} for cell in said]
     row = np.repeat(np.arange(len(given)), [len(each) for each in given])
     frame = raw.frame.drop(columns=column).iloc[row].reset_index(drop=True)
     frame["annotator_id"] = pd.Series([who for each in given for who in each], dtype=object)
