@@ -99,6 +99,22 @@ def test_a_classifier_gives_no_rewards(dcpc: Callable[..., Any], adapter: Path, 
     assert "--task prefer" in run.err
 
 
+def test_votes_for_the_first_side_alone_make_rewards_and_no_classifier(
+    dcpc: Callable[..., Any], base: str, votes: Path, tmp_path: Path
+) -> None:
+    pd.read_csv(votes).assign(label="a").to_csv(tmp_path / "a.csv", index=False)
+    given = ["train", tmp_path / "a.csv", "--model", base, "--method", "lora", "--set", "num_train_epochs=1"]
+    run = dcpc(*given, "--task", "prefer", "--output", tmp_path / "a")
+    assert run.code == 0, run.err
+    assert "All votes are for side a" in " ".join(run.err.split())
+    run = dcpc(*given, "--task", "classify", "--output", tmp_path / "b")
+    assert run.code == 1
+    assert "--task prefer" in run.err
+    run = dcpc("inspect", tmp_path / "a.csv", "--output", tmp_path / "page", "--no-pairs")
+    assert run.code == 0, run.err
+    assert "divide by zero" not in run.err
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -163,7 +163,7 @@ def test_votes_for_one_side_alone_are_votes_and_said(tmp_path: Path) -> None:
     found = read_annotations(votes(tmp_path, "a", "a", "a"))
     assert (tuple(found.labels), found.scale) == (("a", "b"), "preference")
     assert has_note(found, "All votes are for side a")
-    with pytest.raises(DataError, match="same label"):
+    with pytest.raises(DataError, match="all votes are ties"):
         read_annotations(votes(tmp_path, "tie", "tie"))
 
 

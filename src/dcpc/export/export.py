@@ -15,6 +15,7 @@ from dcpc.export.merged import write_causal, write_merged
 from dcpc.export.onnx import check_onnx, write_onnx
 from dcpc.export.whose import Whose, whose
 from dcpc.files import atomic_folder, check_output_folder
+from dcpc.models.quiet import quiet_transformers
 from dcpc.task import Task
 from dcpc.tasks import Prefer
 
@@ -83,7 +84,7 @@ def export_adapter(
     loaded = load_adapter(folder, trust_remote_code=trust_remote_code)
     who = whose(loaded, annotator, group)
     with atomic_folder(output, "export", force=force) as unfinished:
-        with quiet_libraries():
+        with quiet_libraries(), quiet_transformers():
             largest_error, notes = FORMS[form](loaded, who, unfinished)
         described = description(loaded, form, who, largest_error)
         text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"

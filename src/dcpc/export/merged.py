@@ -86,7 +86,7 @@ def write_causal(adapter: TrainedAdapter, who: Whose, folder: Path) -> tuple[flo
             f"{who.name} is a bias on the logits of labels, and this adapter scores words, which have none.",
             fix="Leave --annotator and --group out, or train with a head (--head).",
         )
-    model = _merged(adapter)
+    model = _merged(adapter, TRAIN_INSTEAD)
     if model.config.is_encoder_decoder:
         raise UsageError(
             "the base model has an encoder and a decoder; a causal language model is needed.",

@@ -75,6 +75,8 @@ def measure_consensus(annotations: Annotations, *, seed: int = 0) -> Consensus:
         notes.append("Dawid-Skene, GLAD and MACE need annotator ids.")
     elif annotations.counts.sum(axis=1).max() < 2:
         notes.append("Dawid-Skene, GLAD and MACE need items with several labels.")
+    elif (annotations.counts.sum(axis=0) > 0).sum() < 2:
+        notes.append("Dawid-Skene, GLAD and MACE need judgements of two labels.")
     else:
         for model in MOST_JUDGEMENTS:
             fitted = _fit(model, annotations, np.flatnonzero(known), notes, seed)

@@ -196,6 +196,20 @@ class TaskShape(BaseModel, ABC):
         """
 
 
+def refuse_one_side(annotations: Annotations) -> None:
+    """Refuse votes that are all alike, where the vote is a label to classify.
+
+    Raises:
+        DataError: they are.
+    """
+    if annotations.scale == "preference" and len(set(annotations.label_codes.tolist())) < 2:
+        raise DataError(
+            "all votes are for one side, so that there is nothing to tell apart.",
+            where=annotations.source,
+            fix="Learn rewards from them, with --task prefer; or check the label column (--columns label=NAME).",
+        )
+
+
 def refuse_candidates(annotations: Annotations) -> None:
     """Refuse data with candidates, for a shape that would not read them.
 

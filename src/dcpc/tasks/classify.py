@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dcpc.errors import UsageError
 from dcpc.models import load_base_model
 from dcpc.objective import pool_layers
-from dcpc.tasks.base import Encoded, Scored, TaskShape, refuse_candidates, token_limit
+from dcpc.tasks.base import Encoded, Scored, TaskShape, refuse_candidates, refuse_one_side, token_limit
 from dcpc.tuner.acting import recorded_pass
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ class Classify(TaskShape):
         """Refuse data with candidates.
 
         Raises:
-            DataError: there are some.
+            DataError: there are some, or all votes are for one side.
         """
         refuse_candidates(annotations)
+        refuse_one_side(annotations)
 
     def encode(
         self, items: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int | None

@@ -25,7 +25,7 @@ from dcpc.errors import DataError, LabelError, UsageError
 from dcpc.models import load_language_model
 from dcpc.names import first_of
 from dcpc.objective import ObjectiveConfig
-from dcpc.tasks.base import Encoded, Scored, TaskShape, refuse_candidates, token_limit
+from dcpc.tasks.base import Encoded, Scored, TaskShape, refuse_candidates, refuse_one_side, token_limit
 from dcpc.tasks.continuations import NEVER, prompts_and_continuations, score_continuations
 from dcpc.tasks.prompts import PromptTemplate, check_slots, encoded_prompts
 
@@ -96,6 +96,7 @@ class LabelWords(TaskShape):
             UsageError: the template does not fit.
         """
         refuse_candidates(annotations)
+        refuse_one_side(annotations)
         if self.registers:
             self._check_registers(annotations)
         if self.words and set(self.words) != set(annotations.labels):

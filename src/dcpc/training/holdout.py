@@ -39,7 +39,7 @@ def hold_out(annotations: Annotations, share: float, seed: int) -> Division:
 
     Raises:
         DataError: if the `split` column names no training items, if no item is left on a side, or if training has
-            one class only.
+            one class only (but for votes between responses).
     """
     train, validation, left_out = _by_split(annotations)
     if validation is None and share > 0:
@@ -54,7 +54,8 @@ def hold_out(annotations: Annotations, share: float, seed: int) -> Division:
         held = np.random.default_rng(seed).permutation(train.n_items)[:n_held]
         is_held = np.isin(train.item_codes, held)
         train, validation = train.where(~is_held), train.where(is_held)
-    if len(np.unique(train.label_codes)) < 2:
+    # Votes for one side alone still say which of two responses is better; a task that is about labels refuses them.
+    if len(np.unique(train.label_codes)) < 2 and train.scale != "preference":
         raise DataError(
             "the items to train on have one class only.",
             where=annotations.source,

@@ -87,6 +87,12 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
                 f"All votes are for side {found[0]}: what that side is worth by itself cannot be told from what its "
                 "responses say."
             )
+        elif scale == "preference" and found == ["tie"]:
+            raise DataError(
+                "all votes are ties: they say nothing about which response is better.",
+                where=raw.where(column="label"),
+                fix="Check that this is the label column (--columns label=NAME) and that the file is whole.",
+            )
         else:
             validation.check_classes(raw, found)
         ordered = order_labels(found, scale, raw.source)

@@ -80,9 +80,12 @@ def _with_joined_texts(raw: RawTable) -> RawTable:
     return raw
 
 
+_LOOKED_AT = 100
+
+
 def _holds_chats(values: pd.Series) -> bool:
     """Whether the first text is a chat that is written as JSON: then others are taken for such as well."""
-    first = next(iter(values.dropna()), None)
+    first = next(iter(values.head(_LOOKED_AT).dropna()), None)
     return isinstance(first, str) and first.lstrip().startswith("[{") and is_chat(parsed(first))
 
 
