@@ -123,8 +123,9 @@ def measure(table: Path, model: Path, number: int, predicted: int) -> dict[str, 
     from transformers import TrainerCallback
 
     from dcpc.data.readers import read_annotations, read_item_rows
-    from dcpc.data.writers import write_table
+    from dcpc.data.writers import table_in_parts
     from dcpc.fit import train_adapter
+    from dcpc.prediction import predict_parts
     from dcpc.training.holdout import hold_out
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -155,7 +156,9 @@ def measure(table: Path, model: Path, number: int, predicted: int) -> dict[str, 
     if predicted:
         with peak.of(row, "predict"):
             items = read_item_rows(table)
-            write_table(adapter.predict(items, "distribution", batch_size=256), table.with_suffix(".out.csv"))
+            with table_in_parts(table.with_suffix(".out.csv")) as write:
+                for part in predict_parts(adapter, items, "distribution", batch_size=256):
+                    write(part)
         row["predicted"] = len(items.items)
     return row
 

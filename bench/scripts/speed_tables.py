@@ -55,8 +55,8 @@ steps with a random BERT of two layers. Anonymous memory is what fills a machine
 first column of figures says. Processor seconds are said beside the clock's, since the machine was shared. """
 NOT_REACHED = """ **Not reached.** The curve is not flat: some numbers of each row stay in memory. Ten million rows
 were not run. A JSON array (not JSON Lines) is read whole. Ids that have to be written anew, as `007` beside `7`,
-are looked at one by one, and take some hundred bytes each while they are. Predictions are held as numbers until the
-file is written. The random order of an epoch is a list of Python's numbers, 40 bytes an item.
+are looked at one by one, and take some hundred bytes each while they are. Predictions are written as they are made,
+some 20,000 rows at a time.
 
 ## Quantised bases
 

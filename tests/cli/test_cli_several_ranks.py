@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from transformers import TrainerCallback
 
-from dcpc import fit
+from dcpc import fit, prediction
 from dcpc.cli import main
 from several_ranks import Ended, on_ranks
 
@@ -34,6 +34,13 @@ def run(*commands: list[str]) -> None:
         except SystemExit as end:
             if end.code:
                 raise
+
+
+def run_in_parts(command: list[str]) -> None:
+    """With so few rows to a part that there are several, the last of them smaller than the number of processes."""
+    predict_parts = prediction.predict_parts
+    prediction.predict_parts = lambda *a, **k: predict_parts(*a, **k, at_once=33)
+    main(command)
 
 
 def run_and_die(command: list[str]) -> None:
@@ -71,7 +78,7 @@ def test_predictions_of_two_processes_are_those_of_one(adapter, reviews, dcpc, t
             "5",
         ]
 
-    ended = on_ranks(tmp_path / "streams", run, command("two.csv"))
+    ended = on_ranks(tmp_path / "streams", run_in_parts, command("two.csv"))
     assert [end.code for end in ended] == [0, 0], ended[0].err + ended[1].err
     assert [bool(end.out) for end in ended] == [True, False]
     assert ended[1].err == ""

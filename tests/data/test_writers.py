@@ -11,7 +11,7 @@ from export_formats import EXPORTS, Judgement
 
 from dcpc.data import Annotations
 from dcpc.data.readers import read_annotations
-from dcpc.data.writers import write_argilla, write_crowdkit, write_long
+from dcpc.data.writers import table_in_parts, write_argilla, write_crowdkit, write_long, write_table
 from dcpc.errors import UsageError
 
 ROWS = [Judgement("1", "one", "1", "yes"), Judgement("1", "one", "2", "no"), Judgement("2", "two", "1", "no")]
@@ -45,3 +45,36 @@ def test_writers_refuse_what_they_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="annotators"):
         write_crowdkit(nobody, tmp_path / "out.csv")
     assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_a_table_in_parts_is_the_table(tmp_path: Path, suffix: str) -> None:
+    texts = ["one", "two,\r3", 'f"our', "fünf", "six\tseven"]
+    table = pd.DataFrame(
+        {"row": range(5), "text": pd.array(texts, dtype="str"), "p": [0.1, 0.2, 1.0, 1e-9, 0.5]}
+    )
+    with table_in_parts(tmp_path / f"parts{suffix}") as write:
+        for start in (0, 2, 4):
+            write(table.iloc[start : start + 2])
+    write_table(table, tmp_path / f"whole{suffix}")
+    if suffix == ".parquet":  # whose row groups tell the parts
+        read = [pd.read_parquet(tmp_path / f"{name}{suffix}") for name in ("parts", "whole")]
+        pd.testing.assert_frame_equal(*read)
+    else:
+        assert (tmp_path / f"parts{suffix}").read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
+
+
+def test_a_table_whose_parts_end_early_is_not_there(tmp_path: Path) -> None:
+    def cut_off() -> None:
+        with table_in_parts(tmp_path / "table.csv") as write:
+            write(pd.DataFrame({"row": [1]}))
+            raise ValueError("a later part cannot be made")
+
+    with pytest.raises(ValueError, match="later part"):
+        cut_off()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_of_no_rows_has_its_columns(tmp_path: Path) -> None:
+    write_table(pd.DataFrame({"row": [], "text": []}), tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text() == '"row","text"\n'

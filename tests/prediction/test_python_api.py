@@ -13,7 +13,7 @@ import dcpc
 from dcpc.adapter import TrainedAdapter
 from dcpc.errors import DataError, LabelError, UsageError
 from dcpc.evaluation import decide_labels
-from dcpc.prediction import predict_distribution
+from dcpc.prediction import predict_distribution, predict_parts
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 TEXTS = ["the film was good", "a meal was awful", "the film was good"]
@@ -144,3 +144,24 @@ def test_a_rule_for_other_labels_or_of_a_newer_format_is_refused(
         path.write_text(json.dumps({**task, **change}))
         with pytest.raises(dcpc.errors.ModelError, match=says):
             dcpc.load_adapter(tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("form", ["consensus", "distribution", "annotators"])
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_predictions_in_parts_are_the_table(adapter: TrainedAdapter, form: str, with_ids: bool) -> None:
+    items = pd.DataFrame({"text": [f"the film was number {i % 5} and good" for i in range(11)]})
+    if with_ids:
+        items = items.drop_duplicates().assign(item_id=list("edcba"))
+    parts = list(predict_parts(adapter, items, form, batch_size=3, at_once=4))
+    assert len(parts) > 1
+    rows = 4 if form != "annotators" else 3  # of a part: of annotators those of one item at least
+    assert max(len(part) for part in parts) <= rows
+    whole = adapter.predict(items, form)
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole, atol=1e-6, rtol=0)
+
+
+def test_what_cannot_be_predicted_is_refused_before_the_first_part(adapter: TrainedAdapter) -> None:
+    with pytest.raises(UsageError, match="there is no form"):
+        predict_parts(adapter, TEXTS, "mood")
+    with pytest.raises(DataError):
+        predict_parts(adapter, pd.DataFrame({"text": [""]}))

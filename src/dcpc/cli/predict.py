@@ -66,13 +66,15 @@ def command(
     One result per item where DATA has item ids, else one per row, in the order of the rows. Under torchrun or
     accelerate launch the processes share the items.
     """
+    import pandas as pd
     from rich.console import Console
     from rich.markup import escape
 
     from dcpc import ranks
     from dcpc.adapter import load_adapter
-    from dcpc.data.writers import check_table_output, write_table
+    from dcpc.data.writers import check_table_output, table_in_parts
     from dcpc.files import check_not_source
+    from dcpc.prediction import predict_parts
 
     ranks.join()
     if ranks.is_first():  # which alone writes
@@ -119,13 +121,22 @@ def command(
     if form is not Form.annotators and decide is None and trained.task.decision is None:
         options.show_notes([f"The adapter decides {trained.task.how_it_decides}."])
     as_ = "distribution" if to is not None else form.value
+    parts = predict_parts(trained, rows, as_, goal=decide, batch_size=batch_size or 64, progress=True)
+    n_predictions = 0
     with ranks.sharing():
-        table = trained.predict(rows, as_, decide=decide, batch_size=batch_size or 64, progress=True)
-    if not ranks.is_first():
-        return
-    if to is None:
-        write_table(table, output)
-    else:
+        if not ranks.is_first():
+            for _ in parts:
+                pass
+            return
+        if to is None:
+            with table_in_parts(output) as write_part:
+                for part in parts:
+                    write_part(part)
+                    n_predictions += len(part)
+        else:
+            table = pd.concat(parts, ignore_index=True)
+            n_predictions = len(table)
+    if to is not None:
         from dcpc.data.back import predictions_of, write_predictions
 
         write_predictions(predictions_of(rows, table), output, to, question)
@@ -141,7 +152,7 @@ def command(
                 ]
             )
     of = f"{len(rows.items):,} items" if rows.has_ids else f"{len(rows.codes):,} rows"
-    said = f"{len(table):,} predictions of {of} are in {output}."
+    said = f"{n_predictions:,} predictions of {of} are in {output}."
     Console(highlight=False).print(escape(said), soft_wrap=True)
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dcpc.data.annotations import ITEM_COLUMNS, Annotations
 from dcpc.errors import UsageError
@@ -140,19 +144,60 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     Raises:
         UsageError: a suffix other than .csv, .tsv, .jsonl and .parquet, or a place that cannot be written to.
     """
-    suffix = _check_suffix(path)
-    with atomic_file(path) as temporary:
-        if suffix == ".parquet":
-            table.to_parquet(temporary, index=False, compression="zstd")
-        elif suffix == ".jsonl":
-            table.to_json(temporary, orient="records", lines=True, force_ascii=False)
-        else:
-            # Strings are quoted throughout: a lone carriage return in a text would else end the row.
-            separator = "\t" if suffix == ".tsv" else ","
-            table.to_csv(
-                temporary, index=False, sep=separator, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
-            )
+    with table_in_parts(path) as write:
+        write(table)
     return path
+
+
+@contextmanager
+def table_in_parts(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """Write a table whose rows come in parts; the file appears whole, when the block has succeeded, or not at all.
+
+    Yields:
+        A function that takes the next rows; all parts have the same columns, of the same types.
+
+    Raises:
+        UsageError, OutputError: as `write_table`.
+    """
+    suffix = _check_suffix(path)
+    with atomic_file(path) as temporary, ExitStack() as stack:
+        if suffix == ".parquet":
+            yield _in_parquet(temporary, stack)
+            return
+        file = stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
+        yield partial(_as_json_lines, file) if suffix == ".jsonl" else partial(_as_csv, file, suffix)
+
+
+def _as_json_lines(file: TextIO, part: pd.DataFrame) -> None:
+    if len(part):  # of none, pandas writes an empty line
+        part.to_json(file, orient="records", lines=True, force_ascii=False)
+
+
+def _as_csv(file: TextIO, suffix: str, part: pd.DataFrame) -> None:
+    # Strings are quoted throughout: a lone carriage return in a text would else end the row.
+    part.to_csv(
+        file,
+        index=False,
+        header=file.tell() == 0,
+        sep="\t" if suffix == ".tsv" else ",",
+        lineterminator="\n",
+        quoting=csv.QUOTE_NONNUMERIC,
+    )
+
+
+def _in_parquet(path: Path, stack: ExitStack) -> Callable[[pd.DataFrame], None]:
+    writer: pq.ParquetWriter | None = None
+
+    def write(part: pd.DataFrame) -> None:
+        nonlocal writer
+        table = pa.Table.from_pandas(
+            part, schema=None if writer is None else writer.schema, preserve_index=False
+        )
+        if writer is None:
+            writer = stack.enter_context(pq.ParquetWriter(path, table.schema, compression="zstd"))
+        writer.write_table(table)
+
+    return write
 
 
 def _check_suffix(path: Path) -> str:

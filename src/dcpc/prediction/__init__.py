@@ -7,13 +7,14 @@ from dcpc.prediction.predict import (
     predict_judgements,
     predict_registers,
 )
-from dcpc.prediction.tables import predict_table
+from dcpc.prediction.tables import predict_parts, predict_table
 
 __all__ = [
     "evaluate_adapter",
     "predict_annotators",
     "predict_distribution",
     "predict_judgements",
+    "predict_parts",
     "predict_registers",
     "predict_table",
 ]

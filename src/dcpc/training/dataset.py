@@ -51,7 +51,8 @@ class ItemDataset(Dataset[dict[str, Any]]):
         annotators = numbers[annotations.annotator_codes]  # [J]; code −1 reads the last entry, −1
         order = np.argsort(annotations.item_codes, kind="stable")
         # Item by item: the judgements of item i stand from `_starts[i]` to `_starts[i + 1]`.
-        self._starts = np.searchsorted(annotations.item_codes[order], np.arange(annotations.n_items + 1))
+        sizes = np.bincount(annotations.item_codes, minlength=annotations.n_items)
+        self._starts = np.concatenate([[0], np.cumsum(sizes)])
         self._labels = self.shape.judged(annotations)[order].astype(np.int32)
         self._annotators = annotators[order].astype(np.int32)
         weights = annotations.weights

@@ -29,6 +29,7 @@ from dcpc.training.checks import check_finite, check_gradients
 from dcpc.training.collator import SPARE, ItemCollator
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.dcpc_rule import DCPCRule
+from dcpc.training.epoch_order import with_lean_order
 from dcpc.training.length_order import LongestFirst
 from dcpc.training.loaders import batches_of_rank, shared_batches
 from dcpc.training.partner_sampling import PartnerSampler
@@ -144,9 +145,11 @@ class DCPCTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         """Of several ranks each has its part of the same batches."""
         if ranks.count() == 1 or not isinstance(self.data_collator, ItemCollator):
-            return super().get_train_dataloader()
-        return shared_batches(
-            self.train_dataset, self._get_train_sampler(), self.data_collator, self.args, self.accelerator
+            return with_lean_order(super().get_train_dataloader())
+        return with_lean_order(
+            shared_batches(
+                self.train_dataset, self._get_train_sampler(), self.data_collator, self.args, self.accelerator
+            )
         )
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
