@@ -15,6 +15,7 @@ from reading import labels_of, save
 
 from dcpc.data.readers import read_annotations
 from dcpc.data.readers.detect import detect_format
+from dcpc.errors import DataError
 
 quick = settings(max_examples=6)
 words = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).map(
@@ -186,3 +187,37 @@ def test_pairwise_tasks_without_a_prompt_need_only_the_two_named(tmp_path: Path)
     found = read_annotations(path, columns={"response_a": "one", "response_b": "two"})
     assert labels_of(found) == ["a", "b"]
     assert json.loads(path.read_text())[0]["id"] == 1
+
+
+def test_openais_comparisons_of_summaries_are_votes_of_workers(tmp_path: Path) -> None:
+    records = [
+        {
+            "info": {"id": "t3", "post": "A long post.", "title": "t"},
+            "summaries": [{"text": "one", "policy": "sup"}, {"text": "two", "policy": "ref"}],
+            "choice": choice,
+            "worker": who,
+            "split": "train",
+        }
+        for who, choice in (("w1", 0), ("w2", 1))
+    ]
+    found = read_annotations(save(tmp_path, records, "comparisons.jsonl"))
+    assert found.table[["text", "response_a", "response_b", "annotator_id", "label"]].to_numpy().tolist() == [
+        ["A long post.", "one", "two", "w1", "a"], ["A long post.", "one", "two", "w2", "b"],
+    ]  # fmt: skip
+    records[1]["choice"] = 2
+    with pytest.raises(DataError, match=r"line 2: .*a choice of 0 or 1"):
+        read_annotations(save(tmp_path, records, "comparisons.jsonl"))
+
+
+def test_webgpts_scores_are_votes(tmp_path: Path) -> None:
+    records = [
+        {
+            "question": {"full_text": f"q{row}"},
+            "answer_0": "x",
+            "answer_1": "y",
+            "score_0": score,
+            "score_1": -score,
+        }
+        for row, score in enumerate((1.0, -0.5, 0.0))
+    ]
+    assert labels_of(read_annotations(save(tmp_path, records))) == ["a", "b", "tie"]

@@ -157,12 +157,9 @@ def list_column(frame: pd.DataFrame) -> str | None:
     found = []
     for name in frame.columns:
         first = plain(next(iter(frame[name].dropna()), None))
-        is_list = isinstance(first, list) and bool(first)
-        if (
-            is_list
-            and not any(isinstance(each, list | dict) for each in first)
-            and str(name) not in ITEM_COLUMNS
-        ):
+        if not isinstance(first, list) or not first or str(name) in ITEM_COLUMNS:
+            continue
+        if not any(isinstance(each, list | dict) for each in first):
             found.append(str(name))
     return found[0] if len(found) == 1 else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,7 +74,10 @@ def made_arguments(settings: dict[str, Any]) -> DCPCTrainingArguments:
         settings = {**settings, "use_cpu": True}  # else bf16 is refused there, and processes stay alone
     ranks.join()
     try:
-        arguments = DCPCTrainingArguments(**settings)
+        with warnings.catch_warnings():
+            # transformers renames arguments, as gradient_checkpointing, long before the old names go.
+            warnings.filterwarnings("ignore", message=".* is deprecated", category=FutureWarning)
+            arguments = DCPCTrainingArguments(**settings)
     except (TypeError, ValueError, ImportError, OSError) as error:
         raise UsageError(
             f"the training arguments do not fit: {error}", fix="Look at --set and the recipe."
