@@ -41,7 +41,7 @@ class About(BaseModel):
     Attributes:
         items, judgements: trained on.
         annotators: how many; None where the data name none.
-        alpha: Krippendorff's alpha of the training judgements; None where no item has two.
+        alpha: Krippendorff's alpha of the training judgements; None where no item has two, or all are alike.
         held_out_items, held_out_judgements: that chose the epoch and were measured; 0 without.
         error: share of the held-out judgements that the most probable label is not.
         cross_entropy: of the held-out judgements under the predicted distributions, in nats.
@@ -90,7 +90,8 @@ class About(BaseModel):
     def text(self) -> str:
         """The card's section, in Markdown."""
         who = "unnamed annotators" if self.annotators is None else f"{self.annotators:,} annotators"
-        alpha = "cannot be told: no item has two judgements" if self.alpha is None else str(self.alpha)
+        unknown = "cannot be told: no item has two judgements, or all are alike"
+        alpha = unknown if self.alpha is None else str(self.alpha)
         lines = [
             f"- trained on {self.judgements:,} judgements of {self.items:,} items by {who}",
             f"- agreement of the annotators, Krippendorff's alpha: {alpha}",

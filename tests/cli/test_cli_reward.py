@@ -107,6 +107,7 @@ def test_votes_for_the_first_side_alone_make_rewards_and_no_classifier(
     run = dcpc(*given, "--task", "prefer", "--output", tmp_path / "a")
     assert run.code == 0, run.err
     assert "All votes are for side a" in " ".join(run.err.split())
+    assert "only one label was used" in " ".join(run.out.split())
     run = dcpc(*given, "--task", "classify", "--output", tmp_path / "b")
     assert run.code == 1
     assert "--task prefer" in run.err

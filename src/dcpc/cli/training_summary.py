@@ -83,7 +83,7 @@ def _rows(
         "Labels": f"{_label_shares(annotations)} ({annotations.scale})"
         if few
         else f"{annotations.n_classes}",
-        "Krippendorff's alpha": "cannot be told: no item has two judgements"
+        "Krippendorff's alpha": f"cannot be told: {_why_no_alpha(annotations)}"
         if isnan(alpha)
         else f"{alpha:.3f}",
         "Method": f"{trained.task.method} on {trained.task.base_model}",
@@ -134,3 +134,8 @@ def _label_shares(annotations: Annotations) -> str:
     counts = annotations.counts.sum(axis=0)
     shares = counts / counts.sum()
     return ", ".join(f"{label} {share:.0%}" for label, share in zip(annotations.labels, shares, strict=True))
+
+
+def _why_no_alpha(annotations: Annotations) -> str:
+    several = annotations.counts.sum(axis=1).max() >= 2
+    return "only one label was used" if several else "no item has two judgements"

@@ -30,13 +30,13 @@ def read_votes(records: Records, source: str, columns: Mapping[str, str]) -> Raw
     rows = Rows(source, records.unit)
     for place, record in records.entries:
         found = _compared(record, rows, place)
-        item, record = (_item(record, rows, place), record) if found is None else found
-        rows.record(place, lambda item=item: item, record)  # type: ignore[misc]
+        item, said = (_item(record, rows, place), record) if found is None else found
+        rows.record(place, lambda item=item: item, said)  # type: ignore[misc]
         names = (columns.get("label"), *_WINNER)
-        winner = next((record[name] for name in names if name is not None and name in record), None)
+        winner = next((said[name] for name in names if name is not None and name in said), None)
         judges = (columns.get("annotator_id"), *_JUDGE)
-        judge = next((record[name] for name in judges if name is not None and name in record), None)
-        rows.add(place, item, judge, winner, record.get("tstamp"))
+        judge = next((said[name] for name in judges if name is not None and name in said), None)
+        rows.add(place, item, judge, winner, said.get("tstamp"))
     return rows.table()
 
 
