@@ -1,6 +1,6 @@
 """What a step and a prediction cost beside PEFT's methods, in one process, alternating: medians and ratios.
 
-    python bench/benchmarks/speed.py [--models minilm smollm2 llama-1b] [--rounds 15] [--output results/speed.jsonl]
+    python bench/benchmarks/speed.py [--models minilm smollm2 llama-1b] [--rounds 15] [--measures MEASURE ...]
     python bench/benchmarks/speed.py --quick            # a few minutes, minilm alone
 
 In every round a measure and what it is compared with run one after the other, so that other programs slow both; a
@@ -57,10 +57,13 @@ MEASURES = {
     "5 labels per item / a row per label": 4.0,
     "batches of similar length / random batches": 1.3,
     "bf16 autocast / float32": 1.4,
+    "torch.compile / eager": 1.0,
     "peak memory of default / of PEFT LoRA": 1.0,
 }
 """What is measured, what it is compared with, and the ratio that is aimed at."""
-ON_LARGE = tuple(name for name in MEASURES if "labels" not in name and "length" not in name)
+ON_LARGE = tuple(
+    name for name in MEASURES if not any(part in name for part in ("labels", "length", "compile"))
+)
 
 
 def batch_of(items: int, tokens: int, per_item: int = 1, vocabulary: int = 30_000) -> dict[str, Tensor]:
@@ -120,10 +123,18 @@ def calls_of(measure: str, arms: Arms) -> tuple[Call, Call, dict[str, Any]] | No
         grouped, random = (batches(lengths, items, alike) for alike in (True, False))
         return lambda: step(next(grouped)), lambda: step(next(random)), {"texts": len(lengths)}
     if measure == "bf16 autocast / float32":
-        if not computes_bf16():
+        if not (computes_bf16() or torch.cpu.get_capabilities().get("avx512_bf16", False)):
             return None
         half, full = step_of(arms.of("default"), bf16=True), step_of(arms.of("default"))
         return lambda: half(batch), lambda: full(batch), {}
+    if measure == "torch.compile / eager":
+        eager, (model, objective) = step_of(arms.of("default")), arms.of("default")
+        model.compile()
+        compiled = step_of((model, objective))
+        started = time.process_time()
+        compiled(batch)
+        facts = {"first_step_cpu_s": round(time.process_time() - started)}
+        return lambda: compiled(batch), lambda: eager(batch), facts
     read = {name: batch[name] for name in ("input_ids", "attention_mask")}
     if measure == "default prediction / base model's prediction":
         predictor, base = as_predictor(arms), base_of(arms.model).eval()
@@ -249,6 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=SIZES, default=["minilm", "smollm2"])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES), metavar="MEASURE")
     parser.add_argument("--quick", action="store_true", help="minilm alone, five rounds")
     parser.add_argument("--output", type=Path, default=Path("results/speed.jsonl"))
     parser.add_argument("--peak", nargs=3, metavar=("MODEL", "ARM", "SIZES"), help=argparse.SUPPRESS)
@@ -266,6 +278,8 @@ def main() -> None:
     for model in arguments.models:
         arms = Arms(model)
         for measure in MEASURES if model == "minilm" else ON_LARGE:
+            if measure not in arguments.measures:
+                continue
             if (model, measure, shared["device"], shared["threads"]) in done:
                 continue
             row = measured(measure, arms, arguments.rounds if model == "minilm" else arguments.rounds // 2)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoTokenizer
+from vllm_rules import refusals
 
 from dcpc import load_adapter, train_adapter
 from dcpc.adapter import TrainedAdapter
@@ -219,6 +220,19 @@ def test_a_full_disk_is_named_and_no_fault_of_the_model(
     with pytest.raises(OutputError, match="No space left"):
         export_adapter(low_rank, tmp_path / "out", "onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_classifiers_lora_has_a_head_that_vllms_loader_does_not_take(
+    low_rank: Path, tmp_path: Path
+) -> None:
+    export_adapter(low_rank, tmp_path / "lora", "lora")
+    model = load_adapter(low_rank).model.get_base_model()
+    linear = {"query", "key", "value", "dense"}
+    found = refusals(tmp_path / "lora", {name for name, _ in model.named_modules()}, linear)
+    assert found[0] == "modules_to_save"
+    assert {each.rpartition(".classifier.")[0] for each in found[1:]} == {
+        "a tensor that is no LoRA: base_model.model"
+    }
 
 
 def test_the_command(low_rank: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

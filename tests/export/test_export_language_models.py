@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from vllm_rules import LLAMA_LINEAR, refusals, scale
 
 from dcpc import load_adapter, train_adapter
 from dcpc.errors import UsageError
@@ -56,6 +57,34 @@ def test_next_tokens_are_the_adapters(adapter: Path, tmp_path: Path) -> None:
     for form, model in found.items():
         torch.testing.assert_close(model(**tokens).logits, expected, atol=1e-4, rtol=0, msg=form)
     assert "AutoModelForCausalLM" in (tmp_path / "gguf-ready" / "README.md").read_text()
+
+
+def test_a_lora_keeps_to_the_rules_of_vllms_loader(adapter: Path, tmp_path: Path) -> None:
+    export_adapter(adapter, tmp_path / "lora", "lora")
+    base = AutoModelForCausalLM.from_pretrained(adapter.parent / "base")
+    modules = {name for name, _ in base.named_modules()}
+    assert refusals(tmp_path / "lora", modules, LLAMA_LINEAR) == []
+    config = json.loads((tmp_path / "lora" / "adapter_config.json").read_text())
+    trained = json.loads((adapter / "adapter_config.json").read_text())
+    assert scale(config) == trained["rank_scale"]
+    assert refusals(tmp_path / "lora", modules, LLAMA_LINEAR, max_rank=1) == ["rank 2 over 1"]
+
+
+def test_the_rules_of_vllms_loader_refuse_what_it_has_no_place_for(adapter: Path, tmp_path: Path) -> None:
+    """Else the test above would say nothing."""
+    for name, given, why in (
+        ("head", {"modules_to_save": ["lm_head"]}, {"modules_to_save"}),
+        ("dora", {"use_dora": True}, {"use_dora"}),
+        ("bias", {"bias": "lora_only", "target_modules": ["q_proj"]}, {"bias"}),
+        ("embedding", {"target_modules": ["embed_tokens"]}, set()),
+    ):
+        base = AutoModelForCausalLM.from_pretrained(adapter.parent / "base")
+        modules = {each for each, _ in base.named_modules()}
+        config = LoraConfig(**{"task_type": "CAUSAL_LM", "r": 2, "target_modules": ["v_proj"], **given})
+        get_peft_model(base, config).save_pretrained(tmp_path / name)
+        found = refusals(tmp_path / name, modules, LLAMA_LINEAR)
+        assert why <= set(found), name
+        assert any("no LoRA" in each for each in found) or name == "bias", found
 
 
 def test_a_bias_of_labels_is_no_part_of_a_language_model(adapter: Path, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+import hashlib
 import json
 import os
 import subprocess
@@ -12,7 +14,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from dcpc import load_adapter
+from tiny_models import save_tiny_bert, sentiment_judgements
 
 PUSH = """
 import sys
@@ -24,6 +30,21 @@ try:
 except DCPCError as error:
     sys.exit(str(error))
 """
+
+
+TRAIN = """
+import sys
+from dcpc.cli import main
+main(sys.argv[1:])
+"""
+LOAD = """
+import sys
+from huggingface_hub import snapshot_download
+from dcpc import load_adapter
+adapter = load_adapter(snapshot_download(sys.argv[1]))
+print(adapter.predict(["the film was good", "a bad meal"], "distribution").filter(like="p_").to_numpy().tolist())
+"""
+SHA = "5" * 40
 
 
 class Hub(ThreadingHTTPServer):
@@ -62,16 +83,36 @@ class Requests(BaseHTTPRequestHandler):
             return self.answer(200, {**sent, "success": True})
         return self.answer(200, {})
 
-    def do_GET(self) -> None:
-        self.answer(200, {"id": "anna/judge", "sha": "0", "siblings": [], "name": "anna"})
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
-    def answer(self, status: int, content: dict) -> None:
-        body = json.dumps(content).encode()
+    def do_GET(self) -> None:
+        _, resolves, name = self.path.partition("/anna/judge/resolve/")
+        if "/tree/" in self.path:
+            files = [
+                {"type": "file", "path": path, "size": len(content), "oid": SHA}
+                for path, content in self.server.files.items()
+            ]
+            return self.answer(200, files)
+        if not resolves:
+            siblings = [{"rfilename": name} for name in self.server.files]
+            return self.answer(200, {"id": "anna/judge", "sha": SHA, "siblings": siblings, "name": "anna"})
+        content = self.server.files.get(name.partition("/")[2])
+        if content is None:
+            return self.answer(404, {"error": "Entry not found"})
+        kind = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": SHA}
+        return self.send(200, content, {"Content-Type": "application/octet-stream", **kind})
+
+    def answer(self, status: int, content: dict | list) -> None:
+        self.send(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
+
+    def send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -87,13 +128,16 @@ def hub() -> Iterator[Hub]:
     server.server_close()
 
 
-def pushed(folder: Path, home: Path, address: str, token: str | None) -> subprocess.CompletedProcess[str]:
+def with_hub(
+    program: str, home: Path, address: str, token: str | None, *arguments: object
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process of its own, which knows the hub's address from its start."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "NO_PROXY", "http"))}
     kept |= {"HF_ENDPOINT": address, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1"}
     if token is not None:
         kept["HF_TOKEN"] = token
     return subprocess.run(
-        [sys.executable, "-c", PUSH, str(folder), "anna/judge"],
+        [sys.executable, "-c", program, *map(str, arguments)],
         env=kept, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -103,17 +147,41 @@ def test_a_push_is_one_commit_of_all_files_and_says_what_is_wrong(hub: Hub, tmp_
     folder.mkdir()
     for name in ("adapter_config.json", "adapter_model.safetensors", "README.md", ".dcpc-output.json"):
         (folder / name).write_text(f"{{}} {name}")
-    done = pushed(folder, tmp_path / "home", hub.address, "hf_right")
+    arguments = (folder, "anna/judge")
+    done = with_hub(PUSH, tmp_path / "home", hub.address, "hf_right", *arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("anna/judge")
     assert hub.files == {
         path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".dcpc-output.json"
     }
     assert (hub.created[0]["name"], hub.created[0]["visibility"]) == ("judge", "private")
-    without = pushed(folder, tmp_path / "home", hub.address, None)
+    without = with_hub(PUSH, tmp_path / "home", hub.address, None, *arguments)
     assert "needs a token of the hub" in without.stderr
     assert "hf auth login" in without.stderr
-    wrong = pushed(folder, tmp_path / "home", hub.address, "hf_wrong")
+    wrong = with_hub(PUSH, tmp_path / "home", hub.address, "hf_wrong", *arguments)
     assert "the hub did not take it" in wrong.stderr
     assert f"hf upload anna/judge {folder}" in wrong.stderr
     assert all("Traceback" not in each.stderr for each in (without, wrong))
+
+
+def test_a_training_is_pushed_and_loaded_back_from_the_hub(hub: Hub, tmp_path: Path) -> None:
+    base = save_tiny_bert(tmp_path / "base", mean_pooling=True)
+    sentiment_judgements(24, ("ann", "bob")).table.to_csv(tmp_path / "reviews.csv", index=False)
+    arguments = (
+        *("train", tmp_path / "reviews.csv", "--model", base, "--output", tmp_path / "adapter"),
+        *("--push-to-hub", "anna/judge", "--set", "max_steps=2"),
+    )
+    refused = with_hub(TRAIN, tmp_path / "home", hub.address, None, *arguments)
+    assert refused.returncode == 2
+    assert "needs a token of the hub" in refused.stderr
+    assert not (tmp_path / "adapter").exists(), "said before the training"
+    done = with_hub(TRAIN, tmp_path / "home", hub.address, "hf_right", *arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Pushed to" in done.stdout
+    assert {"README.md", "task.json", "adapter_config.json", "adapter_model.safetensors"} <= hub.files.keys()
+    loaded = with_hub(LOAD, tmp_path / "other-home", hub.address, "hf_right", "anna/judge")
+    assert loaded.returncode == 0, loaded.stderr[-2000:]
+    there = ast.literal_eval(loaded.stdout.splitlines()[-1])
+    texts = ["the film was good", "a bad meal"]
+    here = load_adapter(tmp_path / "adapter").predict(texts, "distribution").filter(like="p_").to_numpy()
+    np.testing.assert_allclose(there, here, atol=1e-6)
