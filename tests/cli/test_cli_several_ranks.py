@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from dcpc import fit, prediction
 from dcpc.cli import main
+from dcpc.training import sharding
 from several_ranks import Ended, on_ranks
 
 DIES_AT = 4
@@ -86,6 +87,34 @@ def test_predictions_of_two_processes_are_those_of_one(adapter, reviews, dcpc, t
     one, two = (pd.read_csv(tmp_path / name) for name in ("one.csv", "two.csv"))
     pd.testing.assert_frame_equal(one, two, atol=1e-6, rtol=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.csv", "streams", "two.csv"]
+
+
+def run_split(command: list[str]) -> None:
+    """As `accelerate launch --use_fsdp --fsdp_version 2` starts a command."""
+    os.environ |= {
+        "ACCELERATE_USE_FSDP": "true",
+        "FSDP_VERSION": "2",
+        "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
+    }
+    split = []
+    fully_shard = sharding.fully_shard
+    sharding.fully_shard = lambda module, **options: split.append(fully_shard(module, **options))
+    try:
+        main(command)
+    finally:
+        assert len(split) > 2, "layers and the whole"
+
+
+def test_predictions_of_a_split_base_model_are_those_of_a_whole_one(adapter, reviews, dcpc, tmp_path) -> None:
+    def command(name: str) -> list[str]:
+        output = ["--output", str(tmp_path / name), "--batch-size", "5"]
+        return ["predict", str(adapter), str(reviews), "--as", "annotators", *output]
+
+    ended = on_ranks(tmp_path / "streams", run_split, command("two.csv"))
+    assert [end.code for end in ended] == [0, 0], ended[0].err + ended[1].err
+    dcpc(*command("one.csv"))
+    one, two = (pd.read_csv(tmp_path / name) for name in ("one.csv", "two.csv"))
+    pd.testing.assert_frame_equal(one, two, atol=1e-6, rtol=0)
 
 
 def test_figures_of_two_processes_are_those_of_one(adapter, reviews, dcpc, tmp_path) -> None:

@@ -60,6 +60,7 @@ def command(
     from dcpc.data.splits import keep_split
     from dcpc.files import atomic_file, check_not_source, check_output_file
     from dcpc.task import Task
+    from dcpc.training.sharding import split_where_asked
 
     ranks.join()
     if output is not None and ranks.is_first():  # which alone writes
@@ -86,6 +87,7 @@ def command(
     task = Task.read(adapter)
     annotations = keep_split(_read(data, reading, task), split)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
+    split_where_asked(trained.model)
     options.show_notes(_strangers(trained, annotations, reading.exact))
     goal = task.goal(decide)
     if decide is None and task.decision is None:

@@ -75,6 +75,7 @@ def command(
     from dcpc.data.writers import check_table_output, table_in_parts
     from dcpc.files import check_not_source
     from dcpc.prediction import predict_parts
+    from dcpc.training.sharding import split_where_asked
 
     ranks.join()
     if ranks.is_first():  # which alone writes
@@ -118,6 +119,7 @@ def command(
     write.refuse({f"--{name.replace('_', '-')}": value for name, value in generation.items()}, "this task")
     rows = reading.items(data)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
+    split_where_asked(trained.model)
     if form is not Form.annotators and decide is None and trained.task.decision is None:
         options.show_notes([f"The adapter decides {trained.task.how_it_decides}."])
     as_ = "distribution" if to is not None else form.value

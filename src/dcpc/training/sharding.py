@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from peft import PeftModel
 from torch import nn
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, OffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor
@@ -160,6 +161,18 @@ class Sharding:
                 own.__qualname__,
                 own.__module__,
             )
+
+
+def split_where_asked(model: PeftModel) -> None:
+    """Split a loaded model, adapter and all, where `accelerate launch` was told to: predictions train nothing.
+
+    Raises:
+        UsageError: as `Sharding.asked` and `Sharding.split`.
+    """
+    sharding, _ = Sharding.asked({})
+    if sharding is not None:
+        base = model.get_base_model()
+        sharding.split(model, base, base.parameters())
 
 
 def is_sharded(model: nn.Module) -> bool:
