@@ -102,6 +102,14 @@ def test_an_object_of_people_and_their_ratings_is_no_count_of_labels(
     assert has_note(found, "maps annotators to their labels")
 
 
+def test_several_labels_of_a_person_are_combined(tmp_path: Path) -> None:
+    cells = [{"ann": ["y", "x"], "bob": ["x"]}, {"ann": ["y"]}]
+    found = read_annotations(
+        save(tmp_path, [{"text": f"t{n}", "annotations": cell} for n, cell in enumerate(cells)])
+    )
+    assert labels_of(found) == ["x,y", "x", "y"]
+
+
 def test_lists_of_each_annotator_or_split_are_records(tmp_path: Path) -> None:
     records = [{"text": "one", "label": "x"}, {"text": "two", "label": "y"}]
     found = read_annotations(save(tmp_path, {"ann": records, "bob": records[::-1]}))
@@ -248,6 +256,14 @@ def test_lists_of_labels_are_proposed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--columns label=labels"):
         read_annotations(path)
     assert labels_of(read_annotations(path, columns={"label": "labels"})) == ["x", "y", "x", "y", "y"]
+
+
+def test_several_columns_that_may_be_labels_are_named(tmp_path: Path) -> None:
+    rows = "".join(f"a longer text number {n},r{n % 2},{n % 2},{n % 3}\n" for n in range(12))
+    path = csv(tmp_path, "text,annotator_id,toxicity,severity\n" + rows)
+    with pytest.raises(DataError) as caught:
+        read_annotations(path)
+    assert '--columns label=toxicity; it may be "toxicity", "severity"' in str(caught.value)
 
 
 def test_what_labels_come_to_is_no_annotator(tmp_path: Path) -> None:

@@ -93,22 +93,30 @@ def likely_column(frame: pd.DataFrame, name: str, taken: Collection[str] = ()) -
 
 def _by_content(frame: pd.DataFrame, name: str, taken: Collection[str]) -> str | None:
     """The only column of few values where labels are missing, or that of the longest texts where these are."""
+    if name == "label":
+        labels = possible_labels(frame, taken)
+        return labels[0] if len(labels) == 1 else None
     head = frame[[column for column in frame.columns if column not in (*_OURS, *taken)]].head(_SAMPLE)
     fitting = [column for column in head.columns if isinstance(column, str) and _fits(head[column], name)]
-    if name == "label":
-        labels = [
-            column
-            for column in fitting
-            if not _likeness(column, "annotator_id")
-            and not _likeness(column, "item_id")
-            and not _fits_text(head[column])
-        ]
-        return labels[0] if len(labels) == 1 else None
     if name == "text":
         texts = {column: head[column].dropna().astype(str).str.len().mean() for column in fitting}
         longest = max(texts, key=lambda column: texts[column], default=None)
         return longest if longest is not None and texts[longest] > _SHORT else None
     return None
+
+
+def possible_labels(frame: pd.DataFrame, taken: Collection[str] = ()) -> list[str]:
+    """Columns of few values that are no ids and no texts: each may hold labels."""
+    head = frame[[column for column in frame.columns if column not in (*_OURS, *taken)]].head(_SAMPLE)
+    return [
+        column
+        for column in head.columns
+        if isinstance(column, str)
+        and _fits(head[column], "label")
+        and not _likeness(column, "annotator_id")
+        and not _likeness(column, "item_id")
+        and not _fits_text(head[column])
+    ]
 
 
 def _fits_text(values: pd.Series) -> bool:

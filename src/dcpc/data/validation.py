@@ -24,6 +24,7 @@ from dcpc.data.advice import (
     one_hot_columns,
     pair_columns,
     people_option,
+    possible_labels,
     switch_columns,
 )
 from dcpc.data.annotations import ITEM_COLUMNS, SHARE
@@ -103,6 +104,10 @@ def _how_to_name(raw: RawTable, name: str) -> str:
         return f"Name yours with {columns_option({**given, 'label': lists})}."
     if name in ITEM_COLUMNS and not has_texts(raw.frame):
         return f'No column holds texts: add those of the items, in a column "{name}".'
+    several = possible_labels(raw.frame) if name == "label" else []
+    if several:
+        first = columns_option({**given, "label": several[0]})
+        return f"Say which one it is, as with {first}; it may be {listed(several)}."
     return f"Say which one it is with --columns {name}=NAME; none of them looks like it."
 
 

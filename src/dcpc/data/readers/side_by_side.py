@@ -75,12 +75,15 @@ def with_single_judgements(raw: RawTable) -> RawTable:
 
 
 def _names_people(values: pd.Series) -> bool:
-    """Whether the cells map names to single values; numbers may be labels that are counted, `{"1": 0, "5": 12}`."""
+    """Whether the cells map names to labels, or lists of them; of numbers they may be counts, `{"1": 0, "5": 12}`."""
     given = [_object(value) for value in values.dropna().head(200)]
     labels = [label for each in given for label in (each or {}).values()]
     named = {name for each in given if each for name in each}
-    plainly = not any(
-        isinstance(label, list) or (isinstance(label, dict) and "label" not in label) for label in labels
+    plainly = all(
+        "label" in label
+        if isinstance(label, dict)
+        else not isinstance(label, list) or not any(isinstance(each, list | dict) for each in label)
+        for label in labels
     )
     return bool(named) and None not in given and plainly and not are_numbers(named)
 
