@@ -94,8 +94,8 @@ def _check_engine(settings: Mapping[str, Any]) -> None:
             raise UsageError(
                 f"{engine} splits the weights among the processes, and that is not carried out here.",
                 fix="Start it with torchrun, or accelerate launch --multi_gpu without an engine (DDP). A base that "
-                "is too large for one process is split by accelerate launch --use_fsdp --fsdp_version 2, in dcpc "
-                "train and train_adapter.",
+                "is too large for one process is split by FSDP2: accelerate launch --use_fsdp --fsdp_version 2 -m "
+                "dcpc train.",
             )
 
 
