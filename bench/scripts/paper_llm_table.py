@@ -118,10 +118,11 @@ def page() -> str:
         ["seeds", *(str(seeds[n.removesuffix(", here")]) if n.endswith(", here") else "" for n in head[1:])]
     )
     table = "\n".join(f"| {' | '.join(row)} |" for row in lines)
-    planned = len(plan["suite"]["methods"]) * sum(
+    methods = [method for method in plan["suite"]["methods"] if method in METHODS]
+    planned = len(methods) * sum(
         len(d["conditions"] or plan["suite"]["conditions"]) for d in plan["suite"]["datasets"]
     )
-    done = sum((*key[1:], method) in found for key in COLUMNS.values() for method in plan["suite"]["methods"])
+    done = sum((*key[1:], method) in found for key in COLUMNS.values() for method in methods)
     longer = cells(LONGER) if LONGER.exists() else {}
     return HEAD.format(**caps) + table + "\n\n" + _parts(found, longer) + _read(columns, done, planned)
 
