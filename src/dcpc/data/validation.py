@@ -270,15 +270,23 @@ def check_labels(raw: RawTable, labels: Sequence[str]) -> None:
         )
 
 
-def check_classes(raw: RawTable, found: Sequence[str]) -> None:
-    """There are at least two different labels.
+def check_classes(raw: RawTable, found: Sequence[str], *, votes: bool = False) -> tuple[str, ...]:
+    """There are at least two different labels; votes between two responses may all be for one side, with a note.
 
     Raises:
         DataError: naming the only one.
     """
-    if len(found) < 2:
-        raise DataError(
-            f'all judgements have the same label "{found[0]}"; two classes are needed.',
-            where=raw.where(column="label"),
-            fix="Check that this is the label column (--columns label=NAME) and that the file is whole.",
+    if len(found) > 1:
+        return ()
+    if votes and found[0] != "tie":
+        return (
+            f"All votes are for side {found[0]}: what that side is worth by itself cannot be told from what its "
+            "responses say.",
         )
+    raise DataError(
+        "all votes are ties: they say nothing about which response is better."
+        if votes
+        else f'all judgements have the same label "{found[0]}"; two classes are needed.',
+        where=raw.where(column="label"),
+        fix="Check that this is the label column (--columns label=NAME) and that the file is whole.",
+    )

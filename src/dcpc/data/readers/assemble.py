@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 
 from dcpc.data import validation
-from dcpc.data.advice import columns_option, likely_annotators, likely_column, nearest
+from dcpc.data.advice import columns_option, likely_column, nearest
 from dcpc.data.annotations import CHATS, ITEM_COLUMNS, SHARE, Annotations, Scale
 from dcpc.data.equality import visible
 from dcpc.data.grades import with_grades
 from dcpc.data.mapped import fingerprints, taken
 from dcpc.data.marks import without_marked
 from dcpc.data.raw import RawTable, count
+from dcpc.data.readers.annotator_notes import annotator_notes
 from dcpc.data.readers.choices import with_choices
 from dcpc.data.readers.items import with_items
 from dcpc.data.readers.label_columns import with_label_columns
@@ -36,7 +37,7 @@ from dcpc.data.readers.side_by_side import with_single_judgements
 from dcpc.data.reading import Reading
 from dcpc.data.repeats import without_repeats
 from dcpc.data.row_filter import where
-from dcpc.data.scales import ABSENT, canonical_preferences, check_size, order_labels
+from dcpc.data.scales import canonical_preferences, check_size, order_labels
 from dcpc.data.sliders import on_range
 from dcpc.errors import DataError, UsageError
 
@@ -82,26 +83,14 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
     found = list(pd.unique(raw.frame["label"]))
     declared = declared_labels(reading)
     if declared is None:
-        if scale == "preference" and found in (["a"], ["b"]):
-            raw = raw.with_notes(
-                f"All votes are for side {found[0]}: what that side is worth by itself cannot be told from what its "
-                "responses say."
-            )
-        elif scale == "preference" and found == ["tie"]:
-            raise DataError(
-                "all votes are ties: they say nothing about which response is better.",
-                where=raw.where(column="label"),
-                fix="Check that this is the label column (--columns label=NAME) and that the file is whole.",
-            )
-        else:
-            validation.check_classes(raw, found)
+        raw = raw.with_notes(*validation.check_classes(raw, found, votes=scale == "preference"))
         ordered = order_labels(found, scale, raw.source)
         size_notes = check_size(found, len(raw.frame), scale, raw.source, combined=raw.combined > 0)
         raw = raw.with_notes(*size_notes, *label_notes(raw.frame["label"]))
     else:
         ordered = _declared(declared, scale)
         validation.check_labels(raw, ordered)
-    raw = raw.with_notes(*_annotator_notes(raw), *_text_notes(raw.frame))
+    raw = raw.with_notes(*annotator_notes(raw), *_text_notes(raw.frame))
     return Annotations(_in_order(raw.frame), ordered, scale, raw.source, raw.notes, reading.range)
 
 
@@ -287,48 +276,6 @@ def _declared(declared: Sequence[str], scale: Scale) -> tuple[str, ...]:
     if scale == "preference" and set(declared) not in ({"a", "b"}, {"a", "b", "tie"}):
         raise UsageError("the labels of a preference scale are a, b and tie.", fix="Leave --labels out.")
     return tuple(declared)
-
-
-def _annotator_notes(raw: RawTable) -> tuple[str, ...]:
-    frame = raw.frame
-    if "annotator_id" not in frame:
-        return (f"There are no annotator ids: annotators cannot be told apart.{_who(frame)}",)
-    unknown = int(frame["annotator_id"].isna().sum())
-    notes: tuple[str, ...] = (f"{count(unknown, 'judgement')} without an annotator id.",) if unknown else ()
-    if frame["annotator_id"].nunique() == 1:
-        notes += ("There is only one annotator: disagreement between annotators cannot be seen.",)
-    return notes + _spelling_note(frame["annotator_id"]) + _nobody_note(frame["annotator_id"])
-
-
-def _nobody_note(annotators: pd.Series) -> tuple[str, ...]:
-    """Ids that programs write where nobody is named: as one annotator they would be many persons."""
-    found = annotators[annotators.isin(ABSENT)].value_counts()
-    if found.empty:
-        return ()
-    which = ", ".join(f'"{name}" ({count(int(n), "judgement")})' for name, n in found.items())
-    return (
-        f"Kept as an annotator: {which}. If it means that nobody is named, leave these cells empty in the file.",
-    )
-
-
-def _who(frame: pd.DataFrame) -> str:
-    """Which columns look like annotators' ids, as a question."""
-    likely = likely_annotators(frame)
-    if not likely:
-        return ""
-    named = " or ".join(f'"{name}"' for name in likely[:3])
-    return f" Is it the column {named}? Then add {columns_option({'annotator_id': likely[0]})}."
-
-
-def _spelling_note(annotators: pd.Series) -> tuple[str, ...]:
-    """Annotators whose ids differ only in case are two persons; a note says so."""
-    known = annotators.dropna().unique()
-    folded: dict[str, str] = {}
-    for name in known:
-        other = folded.setdefault(str(name).casefold(), str(name))
-        if other != name:
-            return (f'The annotators "{other}" and "{name}" differ only in case and were kept apart.',)
-    return ()
 
 
 _SUMS = ("total", "totals", "grand total", "subtotal", "sum", "mean", "average", "avg", "median", "count")

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from dcpc.data.advice import columns_option, nearest
 from dcpc.data.raw import RawTable
 from dcpc.data.structure import parsed
 
@@ -65,3 +66,15 @@ def _with_input(frame: pd.DataFrame) -> pd.DataFrame:
     given = frame["input"].map(lambda value: isinstance(value, str) and bool(value.strip()))
     both = frame["instruction"].astype(str) + "\n\n" + frame["input"].astype(str)
     return frame.assign(instruction=both.where(given, frame["instruction"])).drop(columns="input")
+
+
+def proposed(frame: pd.DataFrame, *missing: str) -> str:
+    """What to type where columns of ours are missing."""
+    others = {"text": TEXTS, "response": RESPONSES}
+    names = [str(name) for name in frame.columns]
+    found: dict[str, str] = {}
+    for ours in (name for name in missing if name not in names):
+        free = [name for name in names if name not in found.values()]
+        known = [name for name in free if name.strip().casefold() in others[ours]]
+        found[ours] = known[0] if known else nearest(ours, free) or "YOUR_COLUMN"
+    return columns_option(found)

@@ -25,7 +25,7 @@ from dcpc.data.splits import rows_of_split
 from dcpc.data.validation import listed
 from dcpc.errors import DataError, UsageError
 from dcpc.tasks.write.chats import Chat, read_chat, replies_in
-from dcpc.tasks.write.forms import RESPONSES, TEXTS, with_usual_names
+from dcpc.tasks.write.forms import proposed, with_usual_names
 
 COLUMNS = ("item_id", "text", "messages", "response", "annotator_id", "split")
 """The columns that `--columns` can name for this task."""
@@ -188,13 +188,13 @@ def _rows(raw: RawTable, with_replies: bool) -> tuple[list[dict], list[int], lis
         raise DataError(
             f'there is neither a column "text" nor "messages"; found: {listed(frame.columns)}.',
             where=raw.source,
-            fix=f"Name the prompts: {_proposed(frame, 'text', *(['response'] if with_replies else []))}.",
+            fix=f"Name the prompts: {proposed(frame, 'text', *(['response'] if with_replies else []))}.",
         )
     if with_replies and "response" not in frame and "messages" not in frame:
         raise DataError(
             f'there is no column "response"; found: {listed(frame.columns)}.',
             where=raw.source,
-            fix=f"Name the replies: {_proposed(frame, 'response')}.",
+            fix=f"Name the replies: {proposed(frame, 'response')}.",
         )
     table, kept, empty, open_ended = [], [], 0, 0
     for row, cells in enumerate(frame.to_dict("records")):
@@ -214,18 +214,6 @@ def _rows(raw: RawTable, with_replies: bool) -> tuple[list[dict], list[int], lis
     if open_ended:
         notes.append(f"{count(open_ended, 'chat')} went on after the last reply; those turns were left out.")
     return table, kept, notes
-
-
-def _proposed(frame: pd.DataFrame, *missing: str) -> str:
-    """What to type where columns of ours are missing."""
-    others = {"text": TEXTS, "response": RESPONSES}
-    names = [str(name) for name in frame.columns]
-    found: dict[str, str] = {}
-    for ours in (name for name in missing if name not in names):
-        free = [name for name in names if name not in found.values()]
-        known = [name for name in free if name.strip().casefold() in others[ours]]
-        found[ours] = known[0] if known else nearest(ours, free) or "YOUR_COLUMN"
-    return columns_option(found)
 
 
 def _reply(raw: RawTable, row: int, value: object) -> str | None:
