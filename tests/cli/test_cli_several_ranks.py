@@ -157,8 +157,12 @@ def test_a_batch_that_does_not_come_out_even_is_told_once(words, tmp_path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["streams"]
 
 
-def test_a_process_that_dies_ends_the_others_with_a_message_and_a_way_to_go_on(words, tmp_path) -> None:
+@pytest.mark.parametrize("split", [False, True])
+def test_a_process_that_dies_ends_the_others_with_a_message_and_a_way_to_go_on(
+    words, tmp_path, split
+) -> None:
     given = [*words, "num_train_epochs=3", "--set", "per_device_train_batch_size=4"]
+    given += ["--set", "fsdp=true"] if split else []
     ended = on_ranks(tmp_path / "streams", run_and_die, given)
     assert ended[1].code == -signal.SIGKILL
     assert ended[0].code == 1
