@@ -133,8 +133,8 @@ def calls_of(measure: str, arms: Arms) -> tuple[Call, Call, dict[str, Any]] | No
         compiled = step_of((model, objective))
         started = time.process_time()
         compiled(batch)
-        facts = {"first_step_cpu_s": round(time.process_time() - started)}
-        return lambda: compiled(batch), lambda: eager(batch), facts
+        compiling = {"first_step_cpu_s": round(time.process_time() - started)}
+        return lambda: compiled(batch), lambda: eager(batch), compiling
     read = {name: batch[name] for name in ("input_ids", "attention_mask")}
     if measure == "default prediction / base model's prediction":
         predictor, base = as_predictor(arms), base_of(arms.model).eval()

@@ -1,4 +1,4 @@
-"""Write docs/speed.md from the committed rows results/speed.jsonl and results/memory.jsonl.
+"""Write docs/speed.md from the committed rows results/{speed,growth,serving,memory}.jsonl.
 
 Run: python bench/scripts/speed_tables.py
 """
@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pages import write_page
 
 from dcpc_bench.report.document import markdown_table
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEED, MEMORY = (ROOT / "results" / f"{name}.jsonl" for name in ("speed", "memory"))
+SPEED, GROWTH, SERVING, FIRST, MEMORY = (
+    ROOT / "results" / f"{name}.jsonl" for name in ("speed", "growth", "serving", "first_step", "memory")
+)
 MARK = (
-    "<!-- Written by bench/scripts/speed_tables.py from results/speed.jsonl and results/memory.jsonl. "
+    "<!-- Written by bench/scripts/speed_tables.py from results/{speed,growth,serving,first_step,memory}.jsonl. "
     "Do not edit by hand. -->"
 )
 HEAD = f"""{MARK}
@@ -33,8 +36,49 @@ python bench/benchmarks/speed.py --quick                  # a few minutes
 Each measure and its reference run in turn in one process, so that whatever else runs slows both. A ratio is the
 median over rounds of the reference's seconds by the measure's own, above 1 is faster; behind it the quarters
 between which half of the rounds lie. Rivals train as many numbers as DCPC's default. bf16 is measured only on
-machines that multiply it faster than float32. Rows are appended to `results/speed.jsonl`, and a run that was cut
+processors that multiply it themselves (`--set bf16=true`; on one with `avx512_bf16` it may be slower too, so the rig
+does not choose it there). Rows are appended to `results/speed.jsonl`, and a run that was cut
 off goes on.
+"""
+GROWN = """
+## How a step grows
+
+```
+python bench/benchmarks/growth.py
+```
+
+A random BERT of two layers of width 128; 32 texts of 32 tokens with one judgement each, 100 annotators, a prefix of
+16; one size is changed at a time. Processor milliseconds of a step, and MiB that the forward pass keeps for the
+backward pass; the power is that of the size with which they grow from the middle value to the last (1 is in
+proportion).
+"""
+POWERS = """
+Attention is quadratic in the length, and `paper` compares all pairs of a batch; all else is in proportion at
+most (below the first adapter nothing is kept, so that two layers keep less than a quarter of what eight do). Each annotator is a row of trained numbers that every step regularises and the optimizer moves: a million of them are
+felt. How reading and setting up grow with the number of items stands below.
+"""
+SERVED = """
+## Served
+
+```
+python bench/benchmarks/serving.py
+```
+
+`examples/serving.py` with an adapter on `minilm` behind uvicorn on the loopback device, asked by so many threads of
+the same process, one to three short texts a request; wrong are answers that differ from those of a lone request, or
+failed. One processor thread, beside other programs: the clock's seconds would be fewer on a machine of its own, the
+processor's are those of client and server together.
+"""
+STARTED = """
+## To the first step
+
+```
+python bench/benchmarks/first_step.py
+```
+
+A CSV of 100,000 judgements by 1,000 annotators, texts of about 130 characters, on `minilm`: from the file to the end
+of the first step of 32 items, without a readout, one thread; and the readout's pass over the 20,000 items that it
+takes of so many, from the pace of 512 of them. The fit of the readout comes after that.
 """
 SCALE = """
 ## Tables larger than memory
@@ -109,6 +153,54 @@ def speed_table() -> str:
     return f"{_table(shown)}\n\n{where} {said}\n"
 
 
+def growth_table() -> str:
+    """Time and memory of a step by each size."""
+    rows = pd.read_json(GROWTH, lines=True)
+    lines: list[list[str]] = []
+    for preset, size in dict.fromkeys(zip(rows["preset"], rows["size"], strict=True)):
+        own = rows[(rows["preset"] == preset) & (rows["size"] == size)]
+        own = own.sort_values("value")
+        memory = "trained_mib" if size == "annotators" else "kept_mib"
+        middle, last = own.iloc[-2], own.iloc[-1]
+        grown = np.log(last["value"] / middle["value"])
+        powers = [np.log(last[name] / middle[name]) / grown for name in ("cpu_ms", memory)]
+        shown = [" / ".join(f"{value:,.{digits}f}" for value in own[name])
+                 for name, digits in (("value", 0), ("cpu_ms", 0), (memory, 1))]  # fmt: skip
+        named = "annotators (trained numbers)" if size == "annotators" else size
+        lines.append([preset, named, shown[0], shown[1], f"{powers[0]:.1f}", shown[2], f"{powers[1]:.1f}"])
+    head = ["preset", "size", "values", "step, ms", "power", "memory, MiB", "power of memory"]
+    return "\n".join(markdown_table(head, lines, left=2)) + "\n"
+
+
+def serving_table() -> str:
+    """The load test by the number of threads that ask."""
+    rows = pd.read_json(SERVING, lines=True)
+    shown = pd.DataFrame(
+        {
+            "threads": rows["threads"].astype(int),
+            "requests": rows["requests"].astype(int),
+            "requests/s": [f"{value:.1f}" for value in rows["requests_per_second"]],
+            "p50, ms": [f"{1e3 * value:.0f}" for value in rows["p50"]],
+            "p99, ms": [f"{1e3 * value:.0f}" for value in rows["p99"]],
+            "wrong": rows["wrong"].astype(int),
+            "processor ms a request": [f"{value:.1f}" for value in rows["cpu_ms"]],
+        }
+    )
+    return f"{_table(shown)}\n"
+
+
+def first_step_table() -> str:
+    """The parts of the time before training goes on, the last measurement."""
+    row = pd.read_json(FIRST, lines=True).iloc[-1]
+    parts = {
+        "reading": "read",
+        "setup and first step": "start",
+        "the readout's pass (from its pace)": "readout_pass",
+    }
+    lines = [[part, f"{row[f'{name}_s']:.0f}", f"{row[f'{name}_cpu_s']:.0f}"] for part, name in parts.items()]
+    return "\n".join(markdown_table(["part", "seconds", "processor seconds"], lines, left=1)) + "\n"
+
+
 def memory_table() -> str:
     """Peaks by the number of rows."""
     rows = pd.read_json(MEMORY, lines=True).sort_values("rows").drop_duplicates(["kind", "rows"], keep="last")
@@ -137,7 +229,11 @@ def memory_table() -> str:
 def page() -> str:
     """The page's text."""
     return "\n".join(
-        part.strip() + "\n" for part in (HEAD, speed_table(), SCALE, memory_table(), NOT_REACHED)
+        part.strip() + "\n"
+        for part in (
+            *(HEAD, speed_table(), GROWN, growth_table(), POWERS, SERVED, serving_table()),
+            *(STARTED, first_step_table(), SCALE, memory_table(), NOT_REACHED),
+        )
     )
 
 
