@@ -53,9 +53,10 @@ backward pass; the power is that of the size with which they grow from the middl
 proportion).
 """
 POWERS = """
-Attention is quadratic in the length, and `paper` compares all pairs of a batch; all else is in proportion at
-most (below the first adapter nothing is kept, so that two layers keep less than a quarter of what eight do). Each annotator is a row of trained numbers that every step regularises and the optimizer moves: a million of them are
-felt. How reading and setting up grow with the number of items stands below.
+Attention is quadratic in the length, and `paper` compares all pairs of a batch; all else is in proportion at most
+(below the first adapter nothing is kept, so that two layers keep less than a quarter of what eight do). Each annotator
+is a row of trained numbers that every step regularises and the optimizer moves: a million of them are felt. How
+reading and setting up grow with the number of items stands below.
 """
 SERVED = """
 ## Served
