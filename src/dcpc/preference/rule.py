@@ -127,8 +127,8 @@ class PreferRule(LearningRule):
             assert features is not None  # tastes ask for them
             if own:
                 total, n = total + features.square().sum(dim=0), n + len(features)
-        n, *sums = ranks.total([n, *total.tolist()])
-        return (torch.tensor(sums) / max(n, 1)).sqrt().clamp(min=FEATURE_FLOOR).cpu()
+        n_all, *sums = ranks.total([n, *total.tolist()])
+        return (torch.tensor(sums) / max(n_all, 1)).sqrt().clamp(min=FEATURE_FLOOR).cpu()
 
     def loss(self, model: nn.Module, batch: Batch, epoch: float) -> StepOutput:
         """Loss of a batch of pairs with all their votes."""
