@@ -54,8 +54,8 @@ proportion).
 """
 POWERS = """
 Attention is quadratic in the length, and `paper` compares all pairs of a batch; all else is in proportion at most
-(below the first adapter nothing is kept, so that two layers keep less than a quarter of what eight do). Each annotator
-is a row of trained numbers that every step regularises and the optimizer moves: a million of them are felt. How
+(below the first adapter nothing is kept, so that two layers keep less than a quarter of what eight do). Each
+annotator is a row of trained numbers that every step regularises and the optimizer moves: a million are felt. How
 reading and setting up grow with the number of items stands below.
 """
 SERVED = """
