@@ -236,16 +236,16 @@ def lead_over_lora(metric: str, dataset: str, size: int) -> list[str]:
 CLAIMS = (
     Claim(
         README,
-        "DCPC's macro-F1 at 500 items is ahead of LoRA's by {} points on md_agreement (two seeds), {} on gwsd_stance and "
-        "{} on stanford_politeness (one seed each), and it predicts {}, {} and {} points fewer judgements wrong",
+        "DCPC's macro-F1 at 500 items is ahead of LoRA's by {} points on md_agreement (two seeds), {} on gwsd_stance "
+        "and {} on stanford_politeness (one seed each), and it predicts {}, {} and {} points fewer judgements wrong",
         at_500_items,
         "sizes",
         "dcpc-bench run sizes --seeds 2",
     ),
     Claim(
         README,
-        "at 2,000, on md_agreement alone, macro-F1 is level (one seed: {}, {} to {}), with {} % of judgements predicted "
-        "wrong against {} %",
+        "at 2,000, on md_agreement alone, macro-F1 is level (one seed: {}, {} to {}), with {} % of judgements "
+        "predicted wrong against {} %",
         at_2000_items,
         "sizes",
         "dcpc-bench run sizes --datasets md_agreement",
