@@ -346,6 +346,17 @@ def test_a_training_that_is_too_short_has_not_diverged(capsys, loss, says) -> No
     assert bool(said) == bool(says)
 
 
+@pytest.mark.parametrize(("loss", "says"), [(0.6, ""), (0.9, "learnt nothing")])
+def test_votes_for_the_first_side_alone_are_compared_with_a_coin(capsys, loss, says) -> None:
+    rows = [(f"i{n}", "text", "better", "worse", "a") for n in range(50)]
+    names = ["item_id", "text", "response_a", "response_b", "label"]
+    votes = Annotations(pd.DataFrame(rows, columns=names), ("a", "b"), "preference")
+    print_notes(Division(votes, votes, {}), SimpleNamespace(history=[{"eval_loss": loss}], notes=[]))
+    said = capsys.readouterr().err
+    assert says in said
+    assert bool(said) == bool(says)
+
+
 def test_a_diverged_training_is_told_from_one_that_went_well(dcpc, reviews, tiny_bert, tmp_path) -> None:
     arguments = ("train", reviews, "--model", tiny_bert, "--method", "lora")
     well = dcpc(*arguments, "--output", tmp_path / "well", *QUICK)

@@ -123,10 +123,15 @@ def best_loss(trained: TrainedAdapter) -> float | None:
 
 
 def shares_loss(train: Annotations, validation: Annotations) -> float:
-    """Validation cross-entropy, in nats, of always predicting the shares of the training labels."""
+    """Validation cross-entropy, in nats, of always predicting the shares of the training labels.
+
+    Of votes both sides have the same share: who always lists the better response first has said so in every row.
+    """
     import numpy as np
 
-    counts = train.counts.sum(axis=0) + 1  # [C]; a label that training lacks is not impossible
+    counts = train.counts.sum(axis=0) + 1.0  # [C]; a label that training lacks is not impossible
+    if train.scale == "preference":
+        counts[:2] = counts[:2].mean()  # a and b, before tie
     return float(-(validation.soft_labels @ np.log(counts / counts.sum())).mean())
 
 
