@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -60,7 +61,11 @@ def picture(content: Content) -> Figure:
     panels = figure.subplots(len(names), len(DRAWN), squeeze=False)
     for line, dataset in zip(panels, names, strict=True):
         for axes, metric in zip(line, DRAWN, strict=True):
-            draw(axes, content, dataset, next(m for m in TESTED if m.name == metric))
+            drawn = next(m for m in TESTED if m.name == metric)
+            draw(axes, content, dataset, drawn)
+            if dataset == names[0]:
+                axes.set_title(drawn.title, fontsize=8, loc="left")
+        line[0].set_ylabel(dataset, fontsize=8)
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return figure
@@ -68,7 +73,7 @@ def picture(content: Content) -> Figure:
 
 def draw(axes: Axes, content: Content, dataset: str, metric: Metric) -> None:
     """One panel."""
-    columns = sizes(content, dataset)
+    columns, means = sizes(content, dataset), []
     for number, (method, (colour, marker)) in enumerate(COLOURS.items()):
         found = [
             (strength_of(c.condition) or 0, interval)
@@ -83,11 +88,13 @@ def draw(axes: Axes, content: Content, dataset: str, metric: Metric) -> None:
         )
         axes.plot(x, y, color=colour, marker=marker, markersize=4, linewidth=1.5, label=called(method))
         axes.vlines(x, low, high, color=colour, linewidth=0.8)
+        means += y
+    # Intervals of two seeds are many times as wide as what there is to see.
+    axes.set_ylim(min(means) - 0.4 * np.ptp(means), max(means) + 0.4 * np.ptp(means))
     ticks = [strength_of(c.condition) or 0 for c in columns]
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{n:,.0f}" for n in ticks])
     axes.minorticks_off()
-    axes.set_title(f"{dataset}: {metric.title}", fontsize=8, loc="left")
     axes.tick_params(labelsize=7)
     axes.set_xlabel("training items", fontsize=7)
     axes.spines[["top", "right"]].set_visible(False)
@@ -141,7 +148,8 @@ The suite `sizes`: one label per item, from 125 training items to all, on sets w
 judgements of 600 other items. All methods train three epochs on the same items in the same order, with the settings
 that the searches of `real-small` chose on the same set, at every size; full fine-tuning has a usual one (7e-5). Of
 the suite {len(results.cells):,} of {results.n_planned:,} planned cells have been run. With one seed an interval
-speaks of the test items only, not of other seeds, and no difference is called one.
+speaks of the test items only, not of other seeds, and no difference is called one; with two it is so wide
+that it leaves the picture.
 
 ![Three metrics by the number of training items, DCPC and other methods](images/sizes.svg)
 
