@@ -124,6 +124,20 @@ def test_many_pairs_at_once_are_what_they_are_one_by_one_in_single_precision(mea
     torch.testing.assert_close(cosines, layer_similarity(states[:, pairs.a], states[:, pairs.b]))
 
 
+def test_many_pairs_of_a_half_precision_model_are_measured_in_single_precision():
+    generator = torch.Generator().manual_seed(0)
+    prefixes = [torch.randn(12, 4, 6, generator=generator).bfloat16() for _ in range(3)]
+    states = (1 + 0.05 * torch.randn(3, 12, 8, generator=generator)).bfloat16()
+    pairs = batch_pairs(12, CPU)
+    together = alignment_of_pairs(prefixes, states, pairs, mean=True)
+    exact = alignment_of_pairs([prefix.double() for prefix in prefixes], states.double(), pairs, mean=True)
+    torch.testing.assert_close(together.double(), exact, rtol=1e-5, atol=0)
+    cosines = similarity_of_pairs(states, pairs)
+    torch.testing.assert_close(
+        cosines.double(), similarity_of_pairs(states.double(), pairs), rtol=0, atol=1e-6
+    )
+
+
 def test_without_conflicting_pairs_all_terms_are_zero():
     state = random_state()
     config = ObjectiveConfig(**ALL_TERMS, ambiguity_threshold=1e6)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dcpc.objective.pairs import Pairs
+from dcpc.objective.pairs import Pairs, at_least_single
 
 
 def crossed_context(prefix: Tensor, other_tokens: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def alignment_of_pairs(prefixes: Sequence[Tensor], tokens: Tensor, pairs: Pairs,
     n_layers = len(prefixes)
     total = tokens.new_zeros(len(pairs))
     for layer in range(n_layers - 1):
-        contexts = crossed_context(prefixes[layer], -tokens[layer + 1])  # [B, m·W + H]
+        contexts = at_least_single(crossed_context(prefixes[layer], -tokens[layer + 1]))  # [B, m·W + H]
         # Distances stay as they are, and what two inputs share does not swallow the digits in which they differ.
         contexts = contexts - contexts.mean(dim=0)
         products = contexts @ contexts.T  # [B, B]

@@ -51,6 +51,11 @@ def batch_pairs(n_inputs: int, device: torch.device) -> Pairs:
     return Pairs.of(a, b)
 
 
+def at_least_single(values: Tensor) -> Tensor:
+    """In single precision where it was less: a product of bfloat16 hides what two inputs differ in."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def view_pairs(n_inputs: int, device: torch.device) -> Pairs:
     """Input i and its second view at position B + i, for a batch that holds every input twice."""
     first = torch.arange(n_inputs, device=device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
-from dcpc.objective.pairs import Pairs
+from dcpc.objective.pairs import Pairs, at_least_single
 
 
 def layer_similarity(states_a: Tensor, states_b: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def similarity_of_pairs(states: Tensor, pairs: Pairs) -> Tensor:
     """
     if not pairs.dense(states.shape[1]):
         return layer_similarity(states[:, pairs.a], states[:, pairs.b])
-    directions = normalize(states, dim=-1, eps=1e-8)  # [L, B, H]
+    directions = normalize(at_least_single(states), dim=-1, eps=1e-8)  # [L, B, H]
     return (directions @ directions.mT)[:, pairs.a, pairs.b]
 
 
