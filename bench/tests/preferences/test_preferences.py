@@ -82,6 +82,16 @@ def test_the_factor_of_margins_and_the_share_of_ties_are_found_on_validation_vot
     assert abs(raters.thresholds.item() - 0.7) < 0.2
 
 
+def test_the_factor_of_margins_that_tell_every_vote_ends_at_its_bound() -> None:
+    first = np.arange(4000) % 2 == 0
+    table = pd.DataFrame({"item_id": np.arange(4000).astype(str), "text": "x", "annotator_id": "r"})
+    votes = Annotations(table.assign(label=np.where(first, "a", "b")), LABELS, "preference")
+    raters = RaterModel([], LABELS, None, RaterConfig.none())
+    factor = calibrate(raters, torch.from_numpy(np.where(first, 0.02, -0.02)).float(), votes)
+    assert np.isclose(factor, np.exp(5))
+    assert raters.thresholds.isfinite().all()
+
+
 def test_trained_cells_have_a_table_of_their_own() -> None:
     shared = {"set": "s", "pairs": 500, "side_accuracy": 0.6}
     lines = [

@@ -22,7 +22,9 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
-from torch import Tensor, nn
+from scipy.optimize import minimize
+from torch import Tensor
+from torch.func import functional_call
 from tqdm.auto import tqdm
 
 from dcpc import TrainedAdapter, train_adapter
@@ -289,17 +291,24 @@ def calibrate(raters: RaterModel, margin: Tensor, validation: Annotations) -> fl
     """The factor of margins, with the pool's thresholds, that predicts validation votes best; sets the thresholds."""
     votes, who, pair = _of(validation, raters)
     raters.eval()
-    log_factor = nn.Parameter(torch.zeros(()))
-    moving = [log_factor, raters.thresholds]
-    optimizer = torch.optim.LBFGS(moving, max_iter=50, line_search_fn="strong_wolfe")
+    start = raters.thresholds.detach().double().numpy()
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        log_p = raters(Comparison(margin * log_factor.exp()), who, pair)
+    def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
+        log_factor, thresholds = (
+            torch.tensor(part, dtype=margin.dtype, requires_grad=True) for part in (point[0], point[1:])
+        )
+        log_p = functional_call(
+            raters, {"thresholds": thresholds}, (Comparison(margin * log_factor.exp()), who, pair)
+        )
         # A weak prior at 1 keeps the factor finite where margins say nothing.
         loss = -log_p.gather(1, votes[:, None]).mean() + log_factor.square() / (2 * len(votes))
-        loss.backward()
-        return loss
+        slopes = torch.autograd.grad(loss, (log_factor, thresholds))
+        return float(loss.detach()), np.concatenate([np.atleast_1d(each.double().numpy()) for each in slopes])
 
-    optimizer.step(closure)
-    return float(log_factor.detach().exp())
+    # A step of a line search without bounds may take the exponential out of what a float holds.
+    found = minimize(
+        objective, [0.0, *start], jac=True, method="L-BFGS-B", bounds=[(-5, 5)] + [(-10, 10)] * len(start)
+    ).x
+    with torch.no_grad():
+        raters.thresholds.copy_(torch.from_numpy(found[1:]))
+    return float(np.exp(found[0]))
