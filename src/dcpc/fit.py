@@ -116,11 +116,11 @@ def train_adapter(
     with ExitStack() as stack:
         stack.enter_context(launcher.without_fsdp())
         # Without checkpoints the best epoch is kept in memory, unless the last one is asked for.
-        in_memory = checkpoints is None and "load_best_model_at_end" not in (training or {})
+        in_memory = checkpoints is None and "load_best_model_at_end" not in training
         if checkpoints is None:
             checkpoints = stack.enter_context(TemporaryDirectory(prefix="dcpc-"))
-            training = {"save_strategy": "no", "load_best_model_at_end": False, **(training or {})}
-        arguments = _arguments(carrier, training or {}, Path(checkpoints), validation is not None, progress)
+            training = {"save_strategy": "no", "load_best_model_at_end": False, **training}
+        arguments = _arguments(carrier, training, Path(checkpoints), validation is not None, progress)
         options = {**(base_options or {}), "trust_remote_code": trust_remote_code}
 
         shape = task if isinstance(task, TaskShape) else task_shape(task)
@@ -146,7 +146,7 @@ def train_adapter(
         if rule is not None:
             rule.make_peer = lambda: build()[0]
         picked = []
-        if "learning_rate" not in (training or {}):
+        if "learning_rate" not in training:
             arguments.learning_rate = carrier.rate_for(model, train.n_items)
             picked = _rate_note(carrier, arguments.learning_rate)
         shape = shape.bound(train, tokenizer)
