@@ -21,10 +21,10 @@ validation items nor a training that is only too short make this much."""
 
 def print_notes(division: Division, trained: TrainedAdapter) -> None:
     """Say which items were left out or cut, and whether the adapter predicts no better than none would."""
+    from dcpc.data.splits import left_out_note
+
     show_notes(trained.notes)
-    if division.left_out:
-        parts = ", ".join(f"{count:,} of `{name}`" for name, count in division.left_out.items())
-        show_notes([f"Items of other splits were left out of training and validation: {parts}."])
+    show_notes(left_out_note(division.left_out, "Items"))
     loss = best_loss(trained)
     if loss is None or division.validation is None:
         return

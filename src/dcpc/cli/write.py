@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from dcpc.recipe import Recipe
     from dcpc.tasks.write import Generation, Replies, WritingAdapter
+    from dcpc.tasks.write.fit import DividedReplies
     from dcpc.training.checkpoints import Checkpoints
 
 TASK = "write"
@@ -154,6 +155,7 @@ def train(
         system, packing: from the command line, in place of the recipe's; see `train_writers`.
     """
     from dcpc.cli.keeping import kept
+    from dcpc.data.splits import left_out_note
     from dcpc.files import check_output_folder
     from dcpc.tasks.write import hold_out_replies, read_replies
     from dcpc.tasks.write.fit import MAX_LENGTH
@@ -164,7 +166,8 @@ def train(
     checkpoints.check(resume=resume, force=force)
     replies = read_replies(data, format=format, columns=options.parse_columns(columns))
     options.show_notes(replies.notes)
-    parts = hold_out_replies(replies, settings.validation_share, settings.training["seed"])
+    division = hold_out_replies(replies, settings.validation_share, settings.training["seed"])
+    options.show_notes(left_out_note(division.left_out, "Prompts"))
     own = {
         "max_length": settings.max_length if settings.task["max_length_given"] else MAX_LENGTH,
         "system": settings.task.get("system") if system is None else system,
@@ -175,16 +178,16 @@ def train(
         check_output_folder(
             output, "train", force=force
         )  # another training may have ended while this one read
-        adapter = _trained(parts, settings, own, checkpoints, resume, force, trust_remote_code)
+        adapter = _trained(division, settings, own, checkpoints, resume, force, trust_remote_code)
         with kept(checkpoints):
             adapter.save(output, force=force)
         checkpoints.remove()
     options.show_notes(adapter.notes)
-    print_training(replies, parts, adapter, output)
+    print_training(replies, division, adapter, output)
 
 
 def _trained(
-    parts: tuple[Replies, Replies | None],
+    division: DividedReplies,
     settings: Recipe,
     own: dict[str, Any],
     checkpoints: Checkpoints,
@@ -197,15 +200,16 @@ def _trained(
     from dcpc.training.checkpoints import given_settings
 
     run = {
-        "data": parts[0].fingerprint,
-        "validation": parts[1] and parts[1].fingerprint,
+        "data": division.train.fingerprint,
+        "validation": division.validation and division.validation.fingerprint,
         **given_settings({**settings.model_dump(), **own}),
     }
     with kept(checkpoints):
         checkpoint, notes = checkpoints.begin(run, resume=resume, force=force)
         options.show_notes(notes)
         return train_writers(
-            *parts,
+            division.train,
+            division.validation,
             base_model=settings.model or "",
             method=settings.method,
             adapter=settings.adapter,

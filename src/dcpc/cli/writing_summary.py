@@ -12,6 +12,7 @@ from dcpc.cli.training_summary import print_rows
 if TYPE_CHECKING:
     from dcpc.tasks.write import Replies, WritingAdapter, WritingScores
     from dcpc.tasks.write.evaluation import WriterScores
+    from dcpc.tasks.write.fit import DividedReplies
 
 FIGURES = {
     "n_replies": ("replies", "{:,}"),
@@ -25,20 +26,20 @@ FIGURES = {
 """How figures are called in the table, and written."""
 
 
-def print_training(
-    replies: Replies, parts: tuple[Replies, Replies | None], adapter: WritingAdapter, output: Path
-) -> None:
-    """The table of a training, `parts` being what trained and what was held out."""
+def print_training(replies: Replies, division: DividedReplies, adapter: WritingAdapter, output: Path) -> None:
+    """The table of a training, `division` being what trained and what was held out."""
     held_out = [entry["eval_loss"] for entry in adapter.history if "eval_loss" in entry]
     rows = {
         "data": f"{len(replies.table):,} replies to {replies.n_items:,} prompts by {len(replies.writers):,} writers",
         "base model": adapter.task.base_model,
         "method": adapter.task.method,
-        "trained": f"{adapter.trainable_parameters:,} numbers on {len(parts[0].table):,} replies "
+        "trained": f"{adapter.trainable_parameters:,} numbers on {len(division.train.table):,} replies "
         f"in {adapter.seconds:.0f} s",
     }
-    if held_out and parts[1] is not None:
-        rows["validation"] = f"NLL per token {min(held_out):.4f} on {len(parts[1].table):,} held-out replies"
+    if held_out and division.validation is not None:
+        rows["validation"] = (
+            f"NLL per token {min(held_out):.4f} on {len(division.validation.table):,} held-out replies"
+        )
     rows["adapter"] = str(output)
     print_rows(rows)
 

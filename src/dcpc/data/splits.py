@@ -2,16 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from dcpc.data.annotations import Annotations
-from dcpc.errors import UsageError
+from dcpc.data.validation import listed
+from dcpc.errors import DataError, UsageError
 
 TRAIN_NAMES = ("train", "training")
 VALIDATION_NAMES = ("validation", "valid", "val", "dev", "development")
 TEST_NAMES = ("test", "testing", "eval", "evaluation", "holdout", "held-out")
 """How a `split` column names training, validation and test items, in any case. Whatever else it says is left out."""
+
+
+class SplitRows(NamedTuple):
+    """Rows of a table by what their item is for.
+
+    Attributes:
+        trains: to train on, bool [R].
+        validates: which choose the best epoch, bool [R].
+        left_out: number of items by the name of a split that is neither, test items among them.
+    """
+
+    trains: np.ndarray
+    validates: np.ndarray
+    left_out: dict[str, int]
+
+
+def rows_by_split(table: pd.DataFrame, source: str, what: str) -> SplitRows | None:
+    """What the `split` column says of each row; None where there is none, or an empty one.
+
+    An item with rows in several splits belongs to the strictest of them: test, then validation.
+
+    Args:
+        table: with `item_id`.
+        source: of the table, for messages.
+        what: the items are called in messages, in the plural.
+
+    Raises:
+        DataError: if no row is to train on.
+    """
+    if "split" not in table:
+        return None
+    items, given = table["item_id"], table["split"].fillna("").astype(str).str.strip()
+    if (given == "").all():
+        return None
+    given = given.where(given != "", "(empty)")
+    split = given.str.lower()
+    tested = items.isin(items[split.isin(TEST_NAMES)])
+    validates = items.isin(items[split.isin(VALIDATION_NAMES)]) & ~tested
+    trains = split.isin(TRAIN_NAMES) & ~tested & ~validates
+    if not trains.any():
+        raise DataError(
+            f"the `split` column names no {what} to train on; it says {listed(sorted(given.unique()))}.",
+            where=source,
+            fix=f"What trains is called {' or '.join(TRAIN_NAMES)}; what chooses the epoch, "
+            f"{', '.join(VALIDATION_NAMES)}; what is left for `dcpc evaluate`, {', '.join(TEST_NAMES)}. "
+            f"Rename the splits, or remove the column to train on all {what}.",
+        )
+    left = ~trains & ~validates
+    left_out = {str(name): int(n) for name, n in items[left].groupby(given[left]).nunique().items()}
+    return SplitRows(trains.to_numpy(), validates.to_numpy(), left_out)
+
+
+def left_out_note(left_out: Mapping[str, int], what: str) -> list[str]:
+    """A sentence on items of other splits, or none."""
+    if not left_out:
+        return []
+    parts = ", ".join(f"{count:,} of `{name}`" for name, count in left_out.items())
+    return [f"{what} of other splits were left out of training and validation: {parts}."]
 
 
 def keep_split(annotations: Annotations, split: str | None) -> Annotations:

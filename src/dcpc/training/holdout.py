@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dcpc.data import Annotations
-from dcpc.data.splits import TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
-from dcpc.data.validation import listed
+from dcpc.data.splits import rows_by_split
 from dcpc.errors import DataError
 
 
@@ -66,26 +65,8 @@ def hold_out(annotations: Annotations, share: float, seed: int) -> Division:
 
 def _by_split(annotations: Annotations) -> Division:
     """What the `split` column says; everything trains where there is none, or an empty one."""
-    if "split" not in annotations.table:
+    rows = rows_by_split(annotations.table, annotations.source, "items")
+    if rows is None:
         return Division(annotations, None, {})
-    items, given = annotations.table["item_id"], annotations.table["split"].fillna("").astype(str).str.strip()
-    if (given == "").all():
-        return Division(annotations, None, {})
-    given = given.where(given != "", "(empty)")
-    split = given.str.lower()
-    # An item with rows in several splits belongs to the strictest of them.
-    tested = items.isin(items[split.isin(TEST_NAMES)])
-    validates = items.isin(items[split.isin(VALIDATION_NAMES)]) & ~tested
-    trains = split.isin(TRAIN_NAMES) & ~tested & ~validates
-    if not trains.any():
-        raise DataError(
-            f"the `split` column names no items to train on; it says {listed(sorted(given.unique()))}.",
-            where=annotations.source,
-            fix=f"What trains is called {' or '.join(TRAIN_NAMES)}; what chooses the epoch, "
-            f"{', '.join(VALIDATION_NAMES)}; what is left for `dcpc evaluate`, {', '.join(TEST_NAMES)}. "
-            "Rename the splits, or remove the column to train on all items.",
-        )
-    validation = annotations.where(validates.to_numpy()) if validates.any() else None
-    left = ~trains & ~validates
-    left_out = {str(name): int(n) for name, n in items[left].groupby(given[left]).nunique().items()}
-    return Division(annotations.where(trains.to_numpy()), validation, left_out)
+    validation = annotations.where(rows.validates) if rows.validates.any() else None
+    return Division(annotations.where(rows.trains), validation, rows.left_out)

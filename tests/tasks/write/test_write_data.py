@@ -126,12 +126,15 @@ def test_prompts_are_held_out_whole(tmp_path: Path) -> None:
     rows = [
         {"text": f"say {n}", "response": "x", "annotator_id": who} for n in range(10) for who in ("a", "b")
     ]
-    train, validation = hold_out_replies(written(tmp_path, rows), 0.2, seed=0)
+    train, validation, left_out = hold_out_replies(written(tmp_path, rows), 0.2, seed=0)
     assert (len(train.table), len(validation.table)) == (16, 4)
+    assert left_out == {}
     assert not set(train.table["item_id"]) & set(validation.table["item_id"])
-    splits = [{**row, "split": "test" if row["text"] == "say 3" else "train"} for row in rows]
-    train, validation = hold_out_replies(written(tmp_path, splits), 0.0, seed=0)
-    assert (train.n_items, validation) == (9, None)
+    names = {"say 3": "Test ", "say 4": "", "say 5": "dev"}
+    splits = [{**row, "split": names.get(row["text"], "train")} for row in rows]
+    train, validation, left_out = hold_out_replies(written(tmp_path, splits), 0.0, seed=0)
+    assert validation is not None
+    assert (train.n_items, validation.n_items, left_out) == (7, 1, {"Test": 1, "(empty)": 1})
 
 
 def test_a_prompt_is_what_the_template_writes() -> None:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from dcpc.adapter import quiet_libraries
-from dcpc.data.splits import TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
+from dcpc.data.splits import rows_by_split
 from dcpc.errors import DataError, ModelError, UsageError
 from dcpc.fit import run_trainer
 from dcpc.models import load_language_model, located
@@ -152,7 +152,21 @@ def train_writers(
     )
 
 
-def hold_out_replies(replies: Replies, share: float, seed: int) -> tuple[Replies, Replies | None]:
+class DividedReplies(NamedTuple):
+    """Replies, divided by prompt.
+
+    Attributes:
+        train: to train on.
+        validation: which choose the best epoch; None for none.
+        left_out: number of prompts by the name of a split that is neither, test prompts among them.
+    """
+
+    train: Replies
+    validation: Replies | None
+    left_out: dict[str, int]
+
+
+def hold_out_replies(replies: Replies, share: float, seed: int) -> DividedReplies:
     """Divide replies by prompt into training and validation, as `dcpc.training.holdout` divides judgements.
 
     A `split` column decides, where there is one; else a share of the prompts is drawn.
@@ -160,26 +174,17 @@ def hold_out_replies(replies: Replies, share: float, seed: int) -> tuple[Replies
     Raises:
         DataError: no reply to train on is left.
     """
-    table = replies.table
-    if "split" in table and (table["split"] != "").any():
-        split, items = table["split"].str.lower(), table["item_id"]
-        tested = items.isin(items[split.isin(TEST_NAMES)])
-        validates = items.isin(items[split.isin(VALIDATION_NAMES)]) & ~tested
-        trains = split.isin(TRAIN_NAMES) & ~tested & ~validates
-        if not trains.any():
-            raise DataError(
-                f"the `split` column names no replies to train on; it says {', '.join(sorted(split.unique()))}.",
-                where=replies.source,
-                fix=f"What trains is called {' or '.join(TRAIN_NAMES)}.",
-            )
-        validation = replies.where(validates.to_numpy()) if validates.any() else None
-        replies = replies.where(trains.to_numpy())
+    rows = rows_by_split(replies.table, replies.source, "prompts")
+    left_out = {} if rows is None else rows.left_out
+    if rows is not None:
+        validation = replies.where(rows.validates) if rows.validates.any() else None
+        replies = replies.where(rows.trains)
         if validation is not None:
-            return replies, validation
+            return DividedReplies(replies, validation, left_out)
     prompts = replies.table["item_id"].unique()
     n_held = round(share * len(prompts))
     if n_held == 0:
-        return replies, None
+        return DividedReplies(replies, None, left_out)
     if n_held == len(prompts):
         raise DataError(
             f"{len(prompts)} prompts cannot be divided into {share:.0%} for validation and the rest.",
@@ -188,7 +193,7 @@ def hold_out_replies(replies: Replies, share: float, seed: int) -> tuple[Replies
         )
     held = np.random.default_rng(seed).permutation(prompts)[:n_held]
     is_held = replies.table["item_id"].isin(held).to_numpy()
-    return replies.where(~is_held), replies.where(is_held)
+    return DividedReplies(replies.where(~is_held), replies.where(is_held), left_out)
 
 
 def adapter_fields(method: str, writers: Sequence[str], changes: Mapping[str, Any]) -> dict[str, Any]:
