@@ -34,7 +34,7 @@ from dcpc_bench.rig.suite import Search
 
 NAMES = (
     *("linear-probe-annotators", "rater-icl"),
-    *("dcpc", "dcpc-paper", "lora", "annotator-embeddings", "annotator-heads"),
+    *("dcpc", "dcpc-paper", "lora", "soft-labels", "annotator-embeddings", "annotator-heads", "full"),
 )
 SETTINGS = TrainingSettings(epochs=5, batch_size=32, max_length=128)
 SEARCH = Search(trials=5, fractions=[0.34, 1.0], keep=0.34)
