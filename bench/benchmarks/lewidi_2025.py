@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rows import Rows
@@ -50,8 +51,8 @@ def read(folder: Path, name: str) -> dict[str, Annotations]:
     }
 
 
-def distances(p: np.ndarray, own: np.ndarray, test: Annotations) -> dict[str, float]:
-    """The official metrics, lower is better.
+def distances(p: np.ndarray, own: np.ndarray, test: Annotations) -> dict[str, list[float]]:
+    """The official metrics of every test item [I], lower is better; the task takes their means.
 
     Args:
         p: distributions of the items, [I, C].
@@ -59,47 +60,87 @@ def distances(p: np.ndarray, own: np.ndarray, test: Annotations) -> dict[str, fl
         test: the test judgements.
     """
     if test.scale == "ordinal":
-        return ordinal_distances(p, own, test)
-    return multilabel_distances(p, own, test)
+        soft, errors = wasserstein_distances(p, test), absolute_distances(own, test)
+    else:
+        soft, errors = manhattan_distances(p, test), wrong_answers(own, test)
+    persons = np.bincount(test.item_codes, weights=errors) / np.bincount(test.item_codes)
+    found = {"soft": soft, "perspectivist": persons}
+    return {side: values.round(5).tolist() for side, values in found.items()}
 
 
-def ordinal_distances(p: np.ndarray, own: np.ndarray, test: Annotations) -> dict[str, float]:
-    """Of Paraphrase. A judgement's prediction is the median of its distribution, which errs least in |a - b|."""
+def wasserstein_distances(p: np.ndarray, test: Annotations) -> np.ndarray:
+    """Of Paraphrase, float [I]: between predicted and observed distribution, a step of the scale being 1."""
     values = np.array([float(label) for label in test.labels])
-    observed = test.counts / test.counts.sum(axis=1, keepdims=True)
-    soft = [wasserstein_distance(values, values, q, r) for q, r in zip(p, observed, strict=True)]
+    return np.array(
+        [wasserstein_distance(values, values, q, r) for q, r in zip(p, shares(test), strict=True)]
+    )
+
+
+def absolute_distances(own: np.ndarray, test: Annotations) -> np.ndarray:
+    """Of Paraphrase, float [J]. A judgement's prediction is the median, which errs least in |a - b|."""
+    values = np.array([float(label) for label in test.labels])
     median = values[(own.cumsum(axis=1) >= 0.5).argmax(axis=1)]  # [J]
     steps = values.max() - values.min() + 1
-    return {
-        "soft": float(np.mean(soft)),
-        "perspectivist": float((np.abs(median - values[test.label_codes]) / steps).mean()),
-    }
+    return np.abs(median - values[test.label_codes]) / steps
 
 
-def multilabel_distances(p: np.ndarray, own: np.ndarray, test: Annotations) -> dict[str, float]:
-    """Of VariErrNLI. A combined label says yes to its parts; every item weighs the same, as in the task."""
+def manhattan_distances(p: np.ndarray, test: Annotations) -> np.ndarray:
+    """Of VariErrNLI, float [I]: of yes and no, which differ by as much each, averaged over labels."""
+    says = says_yes(test)
+    return 2 * np.abs(p @ says - shares(test) @ says).mean(axis=1)
+
+
+def wrong_answers(own: np.ndarray, test: Annotations) -> np.ndarray:
+    """Of VariErrNLI, float [J]: the share of labels whose yes or no is wrong."""
+    says = says_yes(test)
+    return (((own @ says) > 0.5) != (says[test.label_codes] > 0.5)).mean(axis=1)
+
+
+def says_yes(test: Annotations) -> np.ndarray:
+    """Which of L labels a class says yes to, [C, L]: a combined one to its parts."""
     parts = sorted({part for label in test.labels for part in label.split(",")})
-    says = np.array([[part in label.split(",") for part in parts] for label in test.labels], float)  # [C, P]
-    observed = (test.counts / test.counts.sum(axis=1, keepdims=True)) @ says  # [I, P]
-    soft = 2 * np.abs(p @ says - observed).mean(axis=1)  # yes and no differ by as much each
-    wrong = (((own @ says) > 0.5) != (says[test.label_codes] > 0.5)).mean(axis=1)  # [J]
-    per_item = np.bincount(test.item_codes, weights=wrong) / np.bincount(test.item_codes)
-    return {"soft": float(soft.mean()), "perspectivist": float(per_item.mean())}
+    return np.array([[part in label.split(",") for part in parts] for label in test.labels], float)
 
 
-def measured(fitted: Fitted, test: Annotations) -> dict[str, float]:
-    """The official metrics of a trained method; who knows no annotators gives each the item's distribution."""
+def shares(test: Annotations) -> np.ndarray:
+    """The observed distributions [I, C]."""
+    return test.counts / test.counts.sum(axis=1, keepdims=True)
+
+
+def row(found: Mapping[str, list[float]]) -> dict[str, Any]:
+    """What is stored: the task's figures, and those of every item for intervals."""
+    means = {side: float(np.mean(values)) for side, values in found.items()}
+    return {**means, **{f"{side}_by_item": values for side, values in found.items()}}
+
+
+def measured(fitted: Fitted, test: Annotations) -> dict[str, Any]:
+    """The row of a trained method; who knows no annotators gives each the item's distribution."""
     p, own = fitted.judged_probabilities(test.items, test.item_codes, test.table["annotator_id"].tolist())
-    return distances(p, p[test.item_codes] if own is None else own, test)
+    return row(distances(p, p[test.item_codes] if own is None else own, test))
 
 
-def baseline(train: Annotations, test: Annotations) -> dict[str, float]:
-    """The task's own: mean soft label of the training items, and each annotator's most frequent label."""
-    mean = (train.counts / train.counts.sum(axis=1, keepdims=True)).mean(axis=0)
+def baselines(train: Annotations, test: Annotations) -> dict[str, dict[str, Any]]:
+    """Who reads no text: each annotator's most frequent label, labels drawn evenly, and no to every label.
+
+    Their distributions: the mean of the training items, the even one, and none. The last is for sets with several
+    labels, where no is the most frequent answer.
+    """
+    mean = shares(train).mean(axis=0)
     counts = train.table.groupby("annotator_id")["label"].agg(lambda labels: labels.mode()[0])
     places = {label: place for place, label in enumerate(test.labels)}
     usual = test.table["annotator_id"].map(counts).map(places)
-    return distances(np.tile(mean, (test.n_items, 1)), np.eye(len(places))[usual], test)
+    found = {
+        "most frequent": row(distances(np.tile(mean, (test.n_items, 1)), np.eye(len(places))[usual], test))
+    }
+    even = np.full((test.n_items, len(places)), 1 / len(places))
+    if test.scale == "ordinal":
+        each = [distances(even, np.tile(one, (test.n_judgements, 1)), test) for one in np.eye(len(places))]
+        persons = np.mean([one["perspectivist"] for one in each], axis=0)  # expected over draws
+        found["random"] = row({"soft": each[0]["soft"], "perspectivist": persons.tolist()})
+    else:
+        nobody = np.zeros((test.n_judgements, len(places)))
+        found["no to all"] = row(distances(nobody[: test.n_items], nobody, test))
+    return found
 
 
 def chosen(name: str, splits: Mapping[str, Annotations]) -> dict[str, float]:
@@ -128,9 +169,9 @@ def main() -> None:
     rows = Rows(arguments.output, "dataset", "method", "seed")
     for dataset in arguments.datasets:
         splits = read(arguments.data_folder, dataset)
-        if (dataset, "most frequent", 0) not in rows:
-            found = baseline(splits["train"], splits["test"])
-            rows.add({"dataset": dataset, "method": "most frequent", "seed": 0, "setting": {}, **found})
+        for name, found in baselines(splits["train"], splits["test"]).items():
+            if (dataset, name, 0) not in rows:
+                rows.add({"dataset": dataset, "method": name, "seed": 0, "setting": {}, **found})
         for name in arguments.methods:
             seeds = [seed for seed in range(arguments.seeds) if (dataset, name, seed) not in rows]
             setting = chosen(name, splits) if seeds else {}
