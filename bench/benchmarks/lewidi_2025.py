@@ -49,8 +49,8 @@ CHOSEN: Mapping[str, Mapping[str, float]] = {
     "annotator-heads": {"learning_rate": 0.004, "weight_decay": 3.0},
     "full": {"learning_rate": 0.00007, "weight_decay": 0.0},
 }
-"""In results/real-small; of equally frequent ones that with the more frequent values. `soft-labels` is trained as LoRA,
-full fine-tuning, which is not in it, as in `sizes`."""
+"""In results/real-small; of equally frequent ones that with the more frequent values. `soft-labels` is trained as
+LoRA; full fine-tuning, which is not in it, as in `sizes`."""
 SEARCH = Search(trials=5, fractions=[0.34, 1.0], keep=0.34)
 SETS = ("paraphrase_par", "varierr_nli")
 

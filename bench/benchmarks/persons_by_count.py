@@ -2,7 +2,7 @@
 
     python bench/benchmarks/persons_by_count.py --data-folder DATA [--output results/persons_by_count.jsonl]
 
-Sets in which annotators differ much in how many judgements they gave, all labels of 2,000 training items, with the
+Sets in which annotators differ much in how many judgements they gave, all labels of 1,000 training items, with the
 settings of the suite `sizes`: those that the searches of `real-small` chose, the same number of trials for each
 method. Measured on judgements of other items, by annotator: how many there are, how many are not the label that is
 most probable for the annotator, and their cross-entropy in nats. Who has no training judgement is predicted as the
@@ -32,8 +32,8 @@ from dcpc_bench.statistics.splits import Split
 
 SETS = ("md_agreement", "stanford_politeness")
 NAMES = ("dcpc", "lora", "annotator-embeddings", "annotator-heads", "linear-probe-annotators")
-CONDITION = "budget=all@2000"
-MOST_TESTED = 1_500
+CONDITION = "budget=all@1000"
+MOST_TESTED = 1_000
 """Test items."""
 
 
