@@ -103,11 +103,8 @@ def page() -> str:
     """The page."""
     rows = pd.read_json(ROWS, lines=True)
     columns = [f"{SETS[d]}, {side}" for d in SETS for side in SIDES]
-    leads = [
-        [NAMES[m][0], *(lead(rows, d, m, side) for d in SETS for side in SIDES)]
-        for m in RIVALS
-        if m in set(rows["method"])
-    ]
+    found = {m: [lead(rows, d, m, side) for d in SETS for side in SIDES] for m in RIVALS}
+    leads = [[NAMES[m][0], *cells] for m, cells in found.items() if any(cells)]
     published = [[name, model, "", *figures] for name, model, figures in PUBLISHED]
     table = markdown_table(["", "model", "seeds", *columns], [*measured(rows), *published], left=2)
     return f"""\
@@ -126,9 +123,9 @@ test items of each, so that two systems must be far apart to differ.
 
 Means over training seeds (how many: Paraphrase / VariErrNLI), ± the standard deviation over them where there are
 several. Settings are those that the searches of `real-small` chose most often, on eight other sets of as many items,
-but in the row that says otherwise; the dev split chooses the epoch, and the test split was measured once. An empty
-cell was not run, or not found in print. The metrics here give the task's printed baseline on both sets: the most
-frequent label on Paraphrase, and no to every label on VariErrNLI, where no is the most frequent answer.
+but in the row that says otherwise; the dev split chooses the epoch, and nothing was chosen on the test split. An
+empty cell was not run, or not found in print. The metrics here give the task's printed baseline on both sets: the
+most frequent label on Paraphrase, and no to every label on VariErrNLI, where no is the most frequent answer.
 
 DCPC less each of the others, 95 % interval over the test items (a mean over the seeds that both have; such
 intervals say nothing of other seeds):
