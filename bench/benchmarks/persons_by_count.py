@@ -54,7 +54,7 @@ def by_annotator(fitted: Fitted, train: Annotations, test: Annotations) -> dict[
     table = judgements.groupby(annotators.to_numpy()).sum().sort_index()
     given = train.table["annotator_id"].value_counts().reindex(table.index, fill_value=0)
     table["nats"] = table["nats"].round(4)
-    return {"given": given.tolist(), **{name: table[name].tolist() for name in table}}
+    return {"given": given.tolist(), **{name: table[name].tolist() for name in ("judged", "wrong", "nats")}}
 
 
 def split_of(name: str, seed: int, data_folder: Path) -> Split:
