@@ -82,6 +82,16 @@ def test_the_factor_of_margins_and_the_share_of_ties_are_found_on_validation_vot
     assert abs(raters.thresholds.item() - 0.7) < 0.2
 
 
+def test_the_factor_of_margins_is_found_where_nobody_can_call_a_tie() -> None:
+    rng = np.random.default_rng(0)
+    margin = rng.normal(size=2000)
+    vote = (2.0 * margin + rng.logistic(size=2000) < 0).astype(int)
+    table = pd.DataFrame({"item_id": np.arange(2000).astype(str), "text": "x", "annotator_id": "r"})
+    votes = Annotations(table.assign(label=np.array(["a", "b"])[vote]), ("a", "b"), "preference")
+    raters = RaterModel([], ("a", "b"), None, RaterConfig.none())
+    assert abs(calibrate(raters, torch.from_numpy(margin).float(), votes) - 2.0) < 0.3
+
+
 def test_the_factor_of_margins_that_tell_every_vote_ends_at_its_bound() -> None:
     first = np.arange(4000) % 2 == 0
     table = pd.DataFrame({"item_id": np.arange(4000).astype(str), "text": "x", "annotator_id": "r"})
