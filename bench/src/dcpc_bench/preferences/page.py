@@ -78,9 +78,9 @@ def _trained_part(cells: Sequence[dict[str, Any]]) -> str:
             "Cross-entropy of held-out votes in nats and accuracy of votes for a side; then the relative difference "
             "of the cross-entropy to raters who are all alike, with 95 % intervals over seeds and prompts, not "
             "corrected for many comparisons. All methods train the same tensors with the same steps. TRL 1.16's "
-            '`RewardTrainer` has no label smoothing. Methods that are "-like" are the published idea on this encoder '
-            "with our likelihood, trained jointly with it, at one setting each, not their authors' code. Regenerate with `dcpc-bench preferences --trained --seeds 3 "
-            "--data FOLDER --output results/preferences`.",
+            '`RewardTrainer` has no label smoothing. Methods that are "-like" are the published idea on this '
+            "encoder with our likelihood, trained jointly with it, at one setting each, not their authors' code. "
+            "Regenerate with `dcpc-bench preferences --trained --data FOLDER --output results/preferences`.",
             "Rewards as they are, ties and raters as the training votes say:",
             _trained(as_they_are, sets),
             "With a factor of the margins and the pool's threshold of ties fitted on validation votes, which takes "
