@@ -55,7 +55,7 @@ def test_a_zip_member_that_leads_out_is_refused(tmp_path: Path, name: str) -> No
 
 def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="zip bomb"):
-        read_annotations(doccano_zip(tmp_path, {"ann.jsonl": "0" * (20 << 20)}))
+        read_annotations(doccano_zip(tmp_path, {"ann.jsonl": entry() + "0" * (20 << 20)}))
 
 
 def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,9 @@
-"""Forms in which people and tools also write judgements: by person, unpaired, compressed, votes in many words."""
+"""Forms in which people and tools also write judgements: by person, unpaired, votes in many words."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import json
-import lzma
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -279,21 +275,6 @@ def test_truth_values_beside_numbers_are_noted(tmp_path: Path) -> None:
 
 
 # Files of another kind
-
-
-@pytest.mark.parametrize(
-    ("pack", "command"),
-    [(gzip.compress, "gunzip --keep"), (bz2.compress, "bunzip2 --keep"), (lzma.compress, "xz --decompress")],
-)
-def test_a_compressed_file_is_told_with_the_command(
-    tmp_path: Path, pack: Callable[[bytes], bytes], command: str
-) -> None:
-    path = tmp_path / "my judgements.csv.packed"
-    path.write_bytes(pack(b"text,label\none,yes\n"))
-    with pytest.raises(DataError) as caught:
-        read_annotations(path)
-    assert f"{command}" in str(caught.value.fix)
-    assert f"'{path}'" in str(caught.value.fix), "quoted for a shell"
 
 
 @pytest.mark.parametrize(

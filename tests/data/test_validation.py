@@ -233,7 +233,10 @@ def test_a_parquet_file_that_is_cut_off(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "name", "expected"),
-    [(b"\x1f\x8b rest", "data.csv.gz", "compressed"), (b"PK\x03\x04 rest", "data.zip", "malformed zip")],
+    [
+        (b"\x1f\x8b\x08 rest", "data.csv.gz", "gzip file is damaged"),
+        (b"PK\x03\x04 rest", "data.zip", "malformed zip"),
+    ],
 )
 def test_files_that_are_packed(tmp_path: Path, content: bytes, name: str, expected: str) -> None:
     assert expected in error(csv(tmp_path, content, name)).what

@@ -12,7 +12,8 @@ import pandas as pd
 from dcpc.data.annotations import Annotations, Scale
 from dcpc.data.raw import RawTable
 from dcpc.data.readers.assemble import ItemRows, assemble, assemble_items
-from dcpc.data.readers.detect import check_source, detect_format
+from dcpc.data.readers.detect import check_source, detect_format, has_to_be_unpacked
+from dcpc.data.readers.packed import read_packed
 from dcpc.data.readers.registry import FORMATS
 from dcpc.data.reading import Reading, Repeats
 from dcpc.errors import DataError, UsageError
@@ -138,6 +139,8 @@ def _read(
     columns = dict(columns or {})
     try:
         check_source(str(source), hub=format in (None, "huggingface"))
+        if has_to_be_unpacked(str(source), format):
+            return read_packed(str(source), lambda path: _read(path, format, columns, items_only=items_only))
         found = format or detect_format(str(source), columns)
         if items_only and found == "people":
             raise UsageError(

@@ -13,6 +13,7 @@ from dcpc.data.readers.crowd_kit import NAMES
 from dcpc.data.readers.dialect import find_dialect
 from dcpc.data.readers.formats import Peek
 from dcpc.data.readers.huggingface import is_saved_dataset
+from dcpc.data.readers.packed import SUFFIXES, kind_of
 from dcpc.data.readers.records import read_records
 from dcpc.data.readers.tools import tool_formats
 from dcpc.data.readers.wide import annotator_columns
@@ -47,7 +48,7 @@ def is_hub_id(source: str) -> bool:
     return bool(_HUB_ID.fullmatch(source)) and Path(source).suffix.lower() not in _SUFFIXES
 
 
-_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".zip", ".txt", ".xlsx", ".manifest")
+_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt", ".xlsx", ".manifest", *SUFFIXES)
 
 
 def detect_format(source: str, columns: Mapping[str, str]) -> str:
@@ -64,17 +65,9 @@ def detect_format(source: str, columns: Mapping[str, str]) -> str:
     if not path.exists() or (path.is_dir() and is_saved_dataset(path)):
         return "huggingface"
     peek = look_at(path, source)
-    if peek.kind == "zip":
-        _refuse_documents(peek, source)
     tool = next((name for name, tool in tool_formats().items() if tool.recognises(peek)), None)
     if tool is not None:
         return tool
-    if peek.kind == "zip":
-        raise DataError(
-            "this zip is not one that Doccano writes.",
-            where=source,
-            fix=f"Unpack it, unzip {shlex.quote(source)} -d unpacked, and name the file in it, or the folder.",
-        )
     if peek.kind == "folder":
         return "long"
     if peek.kind == "json" and not peek.records:
@@ -82,6 +75,23 @@ def detect_format(source: str, columns: Mapping[str, str]) -> str:
     if peek.kind == "parquet" and not peek.columns:
         return "parquet"  # whose reader says what is wrong
     return _table_format(list(peek.columns), columns)
+
+
+def has_to_be_unpacked(source: str, format: str | None) -> bool:
+    """Whether a file is compressed; a zip that an annotation tool wrote is read as it is.
+
+    Raises:
+        DataError: it is a document of an office program, which is a zip, too.
+    """
+    path = Path(source)
+    kind = kind_of(path)
+    if kind != "zip":
+        return kind is not None
+    peek = Peek(path, "zip")
+    _refuse_documents(peek, source)
+    if format is not None:
+        return format != "doccano"
+    return not any(tool.recognises(peek) for tool in tool_formats().values())
 
 
 def _refuse_documents(peek: Peek, source: str) -> None:
@@ -111,34 +121,21 @@ def _refuse_documents(peek: Peek, source: str) -> None:
 _SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers")
 
 
-_UNPACK = {
-    b"\x1f\x8b": "gunzip --keep",
-    b"BZh": "bunzip2 --keep",
-    b"\xfd7zXZ": "xz --decompress --keep",
-    b"\x28\xb5\x2f\xfd": "unzstd",
-}
-"""How a compressed file begins, and the command that unpacks it beside itself."""
-
-
 def look_at(path: Path, source: str) -> Peek:
     """The first records or the header of a file, or what a zip or folder holds.
 
     Raises:
-        DataError: if it is compressed otherwise, or malformed.
+        DataError: if it is malformed, or of a kind that no reader knows.
     """
     if path.is_dir():
         return Peek(path, "folder")
     with path.open("rb") as file:
         first = file.read(4096)
     head = first.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if head.startswith(b"PK"):
+    if kind_of(path) == "zip":
         return Peek(path, "zip")
     if head.startswith(b"\xd0\xcf\x11\xe0"):
         raise DataError("this is an old Excel workbook.", where=source, fix="Save the sheet as CSV (UTF-8).")
-    if unpack := next((command for mark, command in _UNPACK.items() if head.startswith(mark)), None):
-        raise DataError(
-            "the file is compressed.", where=source, fix=f"Unpack it first: {unpack} {shlex.quote(source)}"
-        )
     if first.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         raise DataError(
             "this is UTF-32 text.",

@@ -28,6 +28,7 @@ from dcpc.data.readers.fields import (
 )
 from dcpc.data.readers.header_rows import without_header_rows
 from dcpc.data.readers.other_rows import without_other_rows
+from dcpc.data.readers.packed import SUFFIXES, kind_of, read_packed
 from dcpc.data.readers.records import Records, read_records
 from dcpc.data.readers.text import not_utf8
 from dcpc.errors import DataError
@@ -241,13 +242,11 @@ def read_folder(folder: Path, source: str) -> RawTable:
     Raises:
         DataError: if the folder has no table, or tables of different kinds.
     """
-    files = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in TABLES and not _hidden(path, folder)
-    )
+    files = sorted(path for path in folder.rglob("*") if _kind(path) in TABLES and not _hidden(path, folder))
     files = [
         path for path in files if path.name not in ("dataset_info.json", "state.json", "dataset_infos.json")
     ]
-    kinds = {path.suffix.lower() for path in files}
+    kinds = {_kind(path) for path in files}
     if not files:
         raise DataError(
             "the folder has no Parquet, CSV, TSV or JSON Lines file.",
@@ -260,7 +259,7 @@ def read_folder(folder: Path, source: str) -> RawTable:
             where=source,
             fix="Name one file, or keep one kind of file in the folder.",
         )
-    tables = [TABLES[path.suffix.lower()](path, str(path)) for path in files]
+    tables = [_read_one(path) for path in files]
     if len(tables) == 1:
         return tables[0]
     frames = [_with_split(table.frame, path) for table, path in zip(tables, files, strict=True)]
@@ -276,6 +275,19 @@ def read_folder(folder: Path, source: str) -> RawTable:
     # Joined as they are, truth values would become numbers beside numbers.
     frames = [frame.astype({name: object for name in kinds_differ if name in frame}) for frame in frames]
     return numbered(pd.concat(frames, ignore_index=True), source, 1, "row of all files", notes)
+
+
+def _kind(path: Path) -> str:
+    """The end of a file's name, in small letters; of a packed file, that of what is in it."""
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix in SUFFIXES else suffix
+
+
+def _read_one(path: Path) -> RawTable:
+    read = TABLES[_kind(path)]
+    if kind_of(path) is None:
+        return read(path, str(path))
+    return read_packed(str(path), lambda inner: read(inner, str(inner)))
 
 
 def _hidden(path: Path, folder: Path) -> bool:

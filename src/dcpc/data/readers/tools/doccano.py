@@ -11,7 +11,8 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -237,20 +238,46 @@ _SOMEBODY = {"annotator_id", "annotators", "accept", *OTHER_NAMES["annotator_id"
 
 
 def _zip_is_doccano(path: Path) -> bool:
-    """Whether the first file of a zip that can be told has no column of annotators, which Doccano's never have."""
+    """Whether the first file of a zip that can be told is Doccano's: it has no column of annotators.
+
+    A file alone may be any table: Doccano's has ids, and lists of labels in JSON. No other files lie
+    in its zips.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            members = [member for member in members if not member.filename.startswith("__MACOSX/")]
+            if not {PurePosixPath(member.filename).suffix.lower() for member in members} <= set(_KINDS):
+                return False
+            for member in members:
                 with archive.open(member) as file:
-                    head = file.read(4096).decode("utf-8-sig", errors="replace").lstrip()
-                if not head or member.is_dir():
-                    continue
-                line = head.splitlines()[0]
-                names = _object(line) or next(csv.reader([line]))
-                return not _SOMEBODY & {str(name).strip().casefold() for name in names}
+                    head = file.read(_HEAD).decode("utf-8-sig", errors="replace").lstrip()
+                if head:
+                    return _begins_like_doccano(head, alone=len(members) == 1)
     except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, zlib.error, LZMAError):
         pass
     return True  # whose reader says what is wrong
+
+
+_HEAD = 1 << 16
+
+
+def _begins_like_doccano(head: str, *, alone: bool) -> bool:
+    line = head.splitlines()[0]
+    if head.startswith("["):
+        with suppress(ValueError, RecursionError):
+            record, _ = json.JSONDecoder().raw_decode(head[1:].lstrip())
+            return not isinstance(record, dict) or _is_entry(record)
+        return True
+    record = _object(line)
+    if record is not None:
+        return _is_entry(record) if alone else not _names_somebody(record)
+    names = next(csv.reader([line]))
+    return not _names_somebody(names) and ("id" in names or not alone)
+
+
+def _names_somebody(names: Iterable[object]) -> bool:
+    return not _SOMEBODY.isdisjoint(str(name).strip().casefold() for name in names)
 
 
 FORMAT = Format(read_doccano, _recognises)
