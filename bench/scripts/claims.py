@@ -224,6 +224,30 @@ def at_2000_items() -> list[str]:
     ]
 
 
+def persons_by_count() -> list[str]:
+    """From the smallest to the largest lead for persons, where annotators gave few judgements and where many.
+
+    Against a head per annotator and embeddings; few is a median below 50. With how many columns these are, and the
+    medians next to 50.
+    """
+    counts = pd.read_json(ROOT / "results" / "annotator_counts.jsonl", lines=True)
+    medians = counts["given"].str[1].groupby([counts["dataset"], counts["condition"]]).mean()
+    rows = [
+        (d.other, float(medians[d.column.dataset, d.column.condition]), -100 * d.result.difference)
+        for family in (ONE, ALL)
+        for d in table("real-small", "judgement_error", family).by_set
+        if d.column is not None
+    ]
+    found = []
+    for other in ("annotator-heads", "annotator-embeddings"):
+        few = [(n, ahead) for name, n, ahead in rows if name == other and n < 50]
+        many = [(n, ahead) for name, n, ahead in rows if name == other and n >= 50]
+        for own, nearest in ((few, max(few)[0]), (many, min(many)[0])):
+            leads = [f"{ahead(x for _, x in own):.1f}" for ahead in (min, max)]
+            found += [*leads, str(len(own)), f"{nearest:.0f}"] if other == "annotator-heads" else leads
+    return found
+
+
 def lead_over_lora(metric: str, dataset: str, size: int) -> list[str]:
     """DCPC's difference to LoRA in the suite `sizes`, and its interval."""
     found = table("sizes", metric, ONE)
@@ -266,6 +290,15 @@ CLAIMS = (
         six_seeds,
         "real-small-seeds",
         "dcpc-bench run real-small --seeds 6, one label, six methods",
+    ),
+    Claim(
+        EVIDENCE,
+        "persons' errors are {} to {} points below those of a head per annotator on the {} columns where the median "
+        "annotator gave at most {}, and {} to {} on the {} where it gave {} or more; against annotator embeddings {} "
+        "to {} and {} to {}",
+        persons_by_count,
+        "real-small",
+        "dcpc-bench run real-small, python bench/benchmarks/annotator_counts.py",
     ),
     Claim(
         EVIDENCE,
