@@ -108,14 +108,16 @@ class About(BaseModel):
         return "\n".join(lines) + "\n"
 
 
-def mean_over_items(values: np.ndarray, items: np.ndarray) -> Figure:
+def mean_over_items(values: np.ndarray, items: np.ndarray, weights: np.ndarray | None = None) -> Figure:
     """Mean over judgements and its interval over items.
 
     Args:
         values: of every judgement [J].
         items: of every judgement, int [J].
+        weights: what each counts for [J]; None for all alike.
     """
-    sums, sizes = np.bincount(items, weights=values), np.bincount(items)
+    weights = np.ones(len(values)) if weights is None else weights
+    sums, sizes = np.bincount(items, weights=values * weights), np.bincount(items, weights=weights)
     sums, sizes = sums[sizes > 0], sizes[sizes > 0]  # [I]
     total, n = sizes.sum(), len(sizes)
     mean = float(sums.sum() / total)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from peft import LoraConfig, PeftConfig
@@ -203,6 +204,27 @@ def test_ties_alone_leave_nothing_for_trls_losses() -> None:
     votes, _ = simulated_votes(FAIR, SURE, n_pairs=4, ties=1.0)
     with pytest.raises(UsageError, match="ties"):
         chosen_dataset(votes, tiny_tokenizer())
+
+
+def test_shares_of_votes_have_the_loss_of_the_votes_that_they_are_of(tmp_path: Path) -> None:
+    pairs, _ = simulated_votes(FAIR, SURE, n_pairs=8, votes_per_pair=1)
+    table = pairs.table.drop(columns=["annotator_id", "label"])
+    both = pd.concat(
+        [table.assign(label=label, label_share=share) for label, share in (("a", 0.75), ("b", 0.25))]
+    )
+    shares = Annotations(both.reset_index(drop=True), ("a", "b"), "preference")
+    four = pd.concat([table.assign(label=label) for label in "aaab"]).reset_index(drop=True)
+    losses = []
+    for votes in (shares, Annotations(four, ("a", "b"), "preference")):
+        trainer = trainer_of(votes, tmp_path, RaterConfig.none())
+        shaken(trainer.model)
+        trainer.model.eval()
+        batch = trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
+        losses.append(trainer.compute_loss(trainer.model, batch).item())
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    with pytest.raises(UsageError, match="shares"):
+        chosen_dataset(shares, tiny_tokenizer())
+    assert len(chosen_dataset(shares, tiny_tokenizer(), majority=True)) == 8
 
 
 def test_majority_and_single_votes_make_chosen_and_rejected() -> None:

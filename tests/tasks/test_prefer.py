@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification
 from dcpc import TrainedAdapter, load_adapter, train_adapter
 from dcpc.data import Annotations
 from dcpc.errors import DataError, UsageError
+from dcpc.prediction.evaluate import evaluate_adapter
 from dcpc.preference.pairs import Response
 from dcpc.preference.responses import ResponseTokens
 from dcpc.preference.rule import PreferRule
@@ -150,6 +151,70 @@ def test_the_tokenizers_padding_side_does_not_matter(adapter: TrainedAdapter, si
         np.testing.assert_allclose(adapter.reward(prompts, responses), alone, atol=1e-5)
     finally:
         adapter.tokenizer.padding_side = before
+
+
+# What a vote counts for
+
+
+def counted(pairs: Annotations, numbers: list[tuple[int, int, int]]) -> Annotations:
+    """Each pair with so many votes for a, b and tie, of nobody in particular."""
+    rows = [
+        {**item, "label": label}
+        for item, given in zip(pairs.items.reset_index().to_dict("records"), numbers, strict=True)
+        for label, n in zip(("a", "b", "tie"), given, strict=True)
+        for _ in range(n)
+    ]
+    columns = ["item_id", "text", "response_a", "response_b", "label"]
+    return Annotations(pd.DataFrame(rows)[columns], ("a", "b", "tie"), "preference")
+
+
+def loss_and_slope(llama: str, votes: Annotations, batches: list[list[int]]) -> tuple[float, torch.Tensor]:
+    """Mean loss of batches of pairs, with its gradient, of an untrained model that is always the same."""
+    torch.manual_seed(0)
+    shape = Prefer(ties=0, sides=0)
+    model, tokenizer = shape.load(llama, votes.labels)
+    shape = shape.bound(votes, tokenizer)
+    data = ItemDataset(votes, tokenizer, shape=shape)
+    rule = PreferRule(shape.raters, shape.scale(votes), [], shape=shape)
+    rule.prepare(model.eval(), data)
+    collate = ItemCollator(tokenizer, shape)
+    losses = [rule.loss(model, collate([data[i] for i in rows]), 0.0).loss for rows in batches]
+    loss = torch.stack(losses).mean()
+    return loss.item(), torch.autograd.grad(loss, model.score.weight)[0]
+
+
+def test_every_vote_counts_alike_in_whatever_batch_its_pair_is(llama: str) -> None:
+    pairs = some_votes(4)
+    votes = counted(pairs, [(7, 1, 0), (0, 1, 0), (1, 0, 0), (0, 1, 1)])
+    together = loss_and_slope(llama, votes, [[0, 1, 2, 3]])
+    apart = loss_and_slope(llama, votes, [[0, 1], [2, 3]])
+    assert apart[0] == pytest.approx(together[0], abs=1e-6)
+    torch.testing.assert_close(apart[1], together[1])
+    table = votes.table
+    alone = Annotations(
+        table.assign(item_id=[f"v{n}" for n in range(len(table))]), votes.labels, "preference"
+    )
+    rows = loss_and_slope(llama, alone, [list(range(len(table)))])
+    assert rows[0] == pytest.approx(together[0], abs=1e-6), "as a row per vote"
+    torch.testing.assert_close(rows[1], together[1])
+
+
+def test_shares_of_votes_train_and_are_scored_as_the_votes_that_they_are_of(llama: str) -> None:
+    numbers = [(n % 9, 9 - n % 9, 1) for n in range(40)]
+    votes = counted(some_votes(40), numbers)
+    table = votes.table.groupby(["item_id", "label"], sort=False, as_index=False).first()
+    sizes = votes.table.groupby(["item_id", "label"], sort=False).size().to_numpy()
+    shares = Annotations(table.assign(label_share=sizes / 10), votes.labels, "preference")
+    often = {**QUICK, "logging_steps": 1}
+    first, second = (trained(llama, each, validation=None, training=often) for each in (votes, shares))
+    ends = votes.items["text"].tolist(), votes.items["response_a"].tolist()
+    np.testing.assert_allclose(first.reward(*ends), second.reward(*ends), atol=1e-4)
+    accuracy = [[log["accuracy"] for log in each.history if "accuracy" in log] for each in (first, second)]
+    assert accuracy[0]
+    assert accuracy[0] == pytest.approx(accuracy[1], abs=1e-4)
+    figures = [evaluate_adapter(first, each).figures for each in (votes, shares)]
+    for name in ("vote_log_loss", "vote_accuracy", "side_accuracy", "tie_share", "predicted_tie_share"):
+        assert figures[0][name] == pytest.approx(figures[1][name], abs=1e-6), name
 
 
 # TRL

@@ -73,6 +73,11 @@ class Annotations:
         return self.table[SHARE].to_numpy(dtype=np.float64) if SHARE in self.table else None
 
     @property
+    def n_votes(self) -> float:
+        """What all rows count for together: J, or the number of items where these have shares of labels."""
+        return float(self.n_judgements if self.weights is None else self.weights.sum())
+
+    @property
     def n_items(self) -> int:
         """I, the number of distinct items."""
         return len(self.item_ids)

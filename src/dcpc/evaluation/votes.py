@@ -11,7 +11,9 @@ from dcpc.evaluation.inputs import check_codes, check_probabilities
 from dcpc.probabilities import SMALLEST
 
 
-def vote_figures(probabilities: ArrayLike, votes: ArrayLike, signs: Sequence[int]) -> dict[str, float]:
+def vote_figures(
+    probabilities: ArrayLike, votes: ArrayLike, signs: Sequence[int], weights: ArrayLike | None = None
+) -> dict[str, float]:
     """Figures of J votes.
 
     - `vote_accuracy`: share of votes that were the most probable ones.
@@ -24,20 +26,26 @@ def vote_figures(probabilities: ArrayLike, votes: ArrayLike, signs: Sequence[int
         probabilities: predicted for the rater of each vote, float [J, C].
         votes: position of the label given, int [J].
         signs: +1 for labels that vote for a, −1 for b, 0 for a tie; C of them.
+        weights: what each vote counts for [J], as its share where a pair has shares of labels; None for all alike.
 
     Raises:
         UsageError: a row is no distribution, or shapes do not fit.
     """
     p, sign = check_probabilities(probabilities), np.asarray(signs)
     given = check_codes(votes, len(p), p.shape[1], "votes")
+    counts = np.ones(len(p)) if weights is None else np.asarray(weights, dtype=np.float64)
     chosen = p[np.arange(len(p)), given]
     lead = p[:, sign > 0].sum(axis=1) - p[:, sign < 0].sum(axis=1)  # [J]
-    towards = (lead * sign[given])[sign[given] != 0]
+    sided, towards = sign[given] != 0, lead * sign[given]
     right = (towards > 0) + (towards == 0) / 2
     return {
-        "vote_accuracy": float((p.argmax(axis=1) == given).mean()),
-        "vote_log_loss": float(-np.log(np.maximum(chosen, SMALLEST)).mean()),
-        "side_accuracy": float(right.mean()) if len(right) else float("nan"),
-        "tie_share": float((sign[given] == 0).mean()),
-        "predicted_tie_share": float(p[:, sign == 0].sum(axis=1).mean()),
+        "vote_accuracy": _mean(p.argmax(axis=1) == given, counts),
+        "vote_log_loss": _mean(-np.log(np.maximum(chosen, SMALLEST)), counts),
+        "side_accuracy": _mean(right[sided], counts[sided]),
+        "tie_share": _mean(~sided, counts),
+        "predicted_tie_share": _mean(p[:, sign == 0].sum(axis=1), counts),
     }
+
+
+def _mean(values: np.ndarray, counts: np.ndarray) -> float:
+    return float((values * counts).sum() / counts.sum()) if counts.sum() > 0 else float("nan")

@@ -96,7 +96,7 @@ class RaterDPOTrainer(DPOTrainer):
         )
         rows = self.train_dataset  # without those whose prompt fills `max_length`, which TRL leaves out
         self.cut_notes = cut_notes(rows, len(train_dataset), args.max_length, args.truncation_mode)
-        self.n_pairs, self.n_votes = len(rows), sum(map(len, rows["votes"]))
+        self.n_pairs, self.n_votes = len(rows), sum(map(sum, rows["counts"]))
         self.sampled = self._sampled(samples, sample_tokens)
         self.add_callback(_ZeroGradients(raters))
         self.raters.to(self.accelerator.device)
@@ -126,7 +126,7 @@ class RaterDPOTrainer(DPOTrainer):
     # The loss
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
-        votes, index = inputs["votes"], inputs["pair_index"]
+        votes, counts = inputs["votes"], inputs["counts"]
         margins = self.margins(model, inputs)  # [J]
         log_p = self.raters(
             Comparison(margins, self._features_of(inputs)), self.raters.index(inputs["raters"])
@@ -134,8 +134,9 @@ class RaterDPOTrainer(DPOTrainer):
         chosen = log_p.gather(1, votes[:, None]).squeeze(1)  # [J]
         n_pairs = len(inputs["pair"])
         # A pair with more votes says more: votes count alike, whatever batch they are in.
-        loss = -chosen.sum() / n_pairs * (self.n_pairs / self.n_votes) + self._kl() / self.n_votes
-        self._log_votes(margins.detach(), votes, log_p.detach(), index)
+        loss = -(chosen * counts).sum() / n_pairs * (self.n_pairs / self.n_votes)
+        loss = loss + self._kl() / self.n_votes
+        self._log_votes(margins.detach(), votes, log_p.detach(), counts)
         return (loss, {"margins": margins}) if return_outputs else loss
 
     def margins(self, model: Any, inputs: dict[str, Any]) -> Tensor:
@@ -215,16 +216,19 @@ class RaterDPOTrainer(DPOTrainer):
 
     # What is logged, trained and kept besides the policy
 
-    def _log_votes(self, margins: Tensor, votes: Tensor, log_p: Tensor, index: Tensor) -> None:
+    def _log_votes(self, margins: Tensor, votes: Tensor, log_p: Tensor, counts: Tensor) -> None:
+        def mean(values: Tensor, of: Tensor) -> float:
+            return float((values * of).sum() / of.sum())
+
         sign = torch.tensor(self.raters.scale.sign, device=votes.device)[votes]  # [J]
         sided = sign != 0
         metrics = self._metrics["train" if self.model.training else "eval"]
-        if bool(sided.any()):
+        if bool((counts[sided] > 0).any()):
             towards = (sign * margins)[sided]
-            metrics["rewards/accuracies"].append((towards > 0).float().mean().item())
-            metrics["rewards/margins"].append(towards.mean().item())
-        metrics["votes/accuracies"].append((log_p.argmax(dim=1) == votes).float().mean().item())
-        metrics["votes/log_loss"].append(-log_p.gather(1, votes[:, None]).mean().item())
+            metrics["rewards/accuracies"].append(mean((towards > 0).float(), counts[sided]))
+            metrics["rewards/margins"].append(mean(towards, counts[sided]))
+        metrics["votes/accuracies"].append(mean((log_p.argmax(dim=1) == votes).float(), counts))
+        metrics["votes/log_loss"].append(mean(-log_p.gather(1, votes[:, None])[:, 0], counts))
 
     @torch.no_grad()
     def prediction_step(

@@ -18,7 +18,7 @@ except ImportError as error:
 
 __all__ = ["OURS", "DPOConfig", "DPOTrainer", "VoteCollator", "check_arguments"]
 
-OURS = ("votes", "raters", "pair_index", "pair")
+OURS = ("votes", "raters", "counts", "pair_index", "pair")
 """Fields of a batch that are not TRL's."""
 
 
@@ -26,14 +26,16 @@ OURS = ("votes", "raters", "pair_index", "pair")
 class VoteCollator(DataCollatorForPreference):
     """TRL's batch of P pairs, side a in the first half and b in the second, and the flat list of their J votes.
 
-    Adds `votes` [J] (positions of labels), `pair_index` [J] (position in the batch of the vote's pair) and `pair` [P]
-    (number of the pair in the data set). Raters stay ids, in the list `raters`.
+    Adds `votes` [J] (positions of labels), `counts` [J] (what each counts for: 1, or a label's share), `pair_index`
+    [J] (position in the batch of the vote's pair) and `pair` [P] (number of the pair in the data set). Raters stay
+    ids, in the list `raters`.
     """
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Make one batch."""
         batch = super().torch_call(examples)
         batch["votes"] = torch.tensor([vote for example in examples for vote in example["votes"]])
+        batch["counts"] = torch.tensor([part for example in examples for part in example["counts"]])
         batch["raters"] = [rater for example in examples for rater in example["raters"]]
         counts = torch.tensor([len(example["votes"]) for example in examples])
         batch["pair_index"] = torch.repeat_interleave(torch.arange(len(examples)), counts)

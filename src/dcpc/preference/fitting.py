@@ -49,10 +49,16 @@ class RaterPrior:
 
 
 def log_likelihood(
-    model: RaterModel, pairs: Comparison, votes: Tensor, raters: Tensor, item_index: Tensor | None
+    model: RaterModel,
+    pairs: Comparison,
+    votes: Tensor,
+    raters: Tensor,
+    item_index: Tensor | None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Of the votes, summed: a scalar."""
-    return model(pairs, raters, item_index).gather(1, votes[:, None]).sum()
+    found = model(pairs, raters, item_index).gather(1, votes[:, None])[:, 0]  # [J]
+    return found.sum() if weights is None else (found * weights).sum()
 
 
 def fit_raters(
@@ -64,6 +70,7 @@ def fit_raters(
     *,
     pool: bool = True,
     prior: RaterPrior | None = None,
+    weights: Tensor | None = None,
 ) -> RaterModel:
     """Fit the effects of the votes' raters in place, by L-BFGS; raters without a vote stay at their prior's mean.
 
@@ -75,6 +82,7 @@ def fit_raters(
         item_index: pair of each vote [J]; None where J = P, in the same order.
         pool: whether the pool's thresholds move too.
         prior: of the effects; None for the model's own, N(the group's or 0, prior_std²).
+        weights: what each vote counts for [J], as its share of a pair; None for all alike.
 
     Returns:
         The model.
@@ -84,6 +92,7 @@ def fit_raters(
     moving += [model.thresholds] if pool and model.scale.n_cutpoints else []
     if not moving or not len(votes):
         return model
+    n_votes = len(votes) if weights is None else float(weights.sum())
     training, held = model.training, {id(p): p.requires_grad for p in model.parameters()}
     model.eval()  # effects are their means: nothing is sampled or dropped
     for parameter in model.parameters():
@@ -94,10 +103,10 @@ def fit_raters(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = -log_likelihood(model, pairs, votes, raters, item_index)
+        loss = -log_likelihood(model, pairs, votes, raters, item_index, weights)
         if effects is not None:
             loss = loss + (RaterPrior.of(model) if prior is None else prior).energy(effects.mean)
-        loss = loss / len(votes)
+        loss = loss / n_votes
         loss.backward()
         return loss
 
@@ -123,8 +132,9 @@ def start_raters(model: RaterModel, annotations: Annotations) -> RaterModel:
     features = None if model.config.tastes == 0 else torch.zeros(n_votes, model.n_features or 0)
     who = annotations.table["annotator_id"].tolist() if annotations.has_annotators else [""] * n_votes
     votes, raters = torch.from_numpy(annotations.label_codes.astype(np.int64)), model.index(who)
-    fit_raters(model, Comparison(torch.zeros(n_votes), features), votes, raters)
-    if model.error_log_odds is not None:
+    shares = None if annotations.weights is None else torch.tensor(annotations.weights).float()
+    fit_raters(model, Comparison(torch.zeros(n_votes), features), votes, raters, weights=shares)
+    if model.error_log_odds is not None and shares is None:  # shares tell nothing of who agrees with whom
         start_errors(model, votes, raters, torch.from_numpy(annotations.item_codes.astype(np.int64)))
     return model
 

@@ -28,15 +28,17 @@ def vote_dataset(annotations: Annotations, tokenizer: PreTrainedTokenizerBase) -
         tokenizer: of the policy; with a chat template, rows are conversations.
 
     Returns:
-        `prompt`, `chosen` (the response a), `rejected` (b), and lists `votes` (positions in `annotations.labels`) and
-        `raters` (ids, empty where unknown), and the pair's number `pair`.
+        `prompt`, `chosen` (the response a), `rejected` (b), and lists `votes` (positions in `annotations.labels`),
+        `raters` (ids, empty where unknown) and `counts` (1, or a label's share where the pair has shares of labels),
+        and the pair's number `pair`.
     """
     rows = _sides(annotations, tokenizer)
-    codes = annotations.label_codes
+    codes, weights = annotations.label_codes, annotations.weights
     who = annotations.table["annotator_id"].fillna("") if annotations.has_annotators else None
     for number, (row, places) in enumerate(zip(rows, votes_by_item(annotations), strict=True)):
         row["votes"] = [int(codes[place]) for place in places]
         row["raters"] = [""] * len(places) if who is None else [str(who.iloc[place]) for place in places]
+        row["counts"] = [1.0 if weights is None else float(weights[place]) for place in places]
         row["pair"] = number
     return Dataset.from_list(rows)
 
@@ -49,9 +51,17 @@ def chosen_dataset(
     Ties are left out: these losses have no place for them.
 
     Raises:
-        UsageError: nothing but ties.
+        UsageError: nothing but ties, or a row per vote is asked for where pairs have shares of labels.
     """
     sign = pd.Series(vote_scale(annotations).sign)[annotations.label_codes].to_numpy()
+    if annotations.weights is not None:
+        if not majority:
+            raise UsageError(
+                "the pairs have shares of labels, and no single votes that could be rows.",
+                where=annotations.source,
+                fix="Take the majority (majority=True), or train with raters, whose loss counts shares.",
+            )
+        sign = sign * annotations.weights
     chosen = []
     for row, places in zip(_sides(annotations, tokenizer), votes_by_item(annotations), strict=True):
         signs = [sum(sign[place] for place in places)] if majority else [sign[place] for place in places]

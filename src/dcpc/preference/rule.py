@@ -2,6 +2,8 @@
 
     L = −1/J Σ_j log p(vote_j | m, rater_j) + KL(raters ‖ prior) / J
 
+Where a pair has shares of labels instead of votes, each label's term counts by its share, and J is that of pairs.
+
 One pass over the responses of a batch serves all votes on them. The raters' numbers are no part of the adapter: the
 reward model stays one that any tool loads, and they lie beside it in `raters.json` and `raters.safetensors`.
 """
@@ -79,7 +81,7 @@ class PreferRule(LearningRule):
         self.groups, self.shape = groups, shape
         self.ema_decay = 0.0 if objective is None else objective.ema_decay
         self.raters: RaterModel | None = None
-        self.n_judgements = self.n_items = 0
+        self.n_votes, self.n_items = 0.0, 0
         self._scaled = False
         self._signs = torch.tensor(scale.sign)
         self._seen = {True: MarginTally(), False: MarginTally()}
@@ -96,7 +98,7 @@ class PreferRule(LearningRule):
 
     def begin(self, model: nn.Module, data: ItemDataset) -> None:
         """Count the votes."""
-        self.n_judgements, self.n_items = data.annotations.n_judgements, len(data)
+        self.n_votes, self.n_items = data.annotations.n_votes, len(data)
 
     def attach(self, model: nn.Module) -> None:
         """Put the raters where the model is, so that they move and train with it."""
@@ -136,11 +138,13 @@ class PreferRule(LearningRule):
         pairs = self.compared(model, tokens_of(batch), whole)
         self._count(pairs, batch, training=True)
         log_p = raters(pairs, batch["annotator_ids"], batch["item_index"])  # [J, C]
-        chosen = log_p.gather(1, batch["labels"][:, None])  # [J, 1]
+        chosen = log_p.gather(1, batch["labels"][:, None])[:, 0]  # [J]
+        if "weights" in batch:
+            chosen = chosen * batch["weights"]
         # A pair with more votes says more: votes count alike, whatever batch they are in.
-        terms = {"task": -whole.share * chosen.sum() / n_pairs * (self.n_items / self.n_judgements)}
+        terms = {"task": -whole.share * chosen.sum() / n_pairs * (self.n_items / self.n_votes)}
         if raters.effects is not None:
-            terms["raters"] = raters.kl() / self.n_judgements
+            terms["raters"] = raters.kl() / self.n_votes
         return StepOutput.of(terms, raters(Comparison(pairs.margin.detach(), _detached(pairs.features))))
 
     def own_rates(self) -> list[tuple[list[nn.Parameter], float]]:
@@ -185,7 +189,7 @@ class PreferRule(LearningRule):
 
     def _count(self, pairs: Comparison, batch: Batch, *, training: bool) -> None:
         signs = self._signs.to(pairs.margin.device)[batch["labels"]]  # [J]
-        self._seen[training].add(pairs.margin[batch["item_index"]], signs)
+        self._seen[training].add(pairs.margin[batch["item_index"]], signs, batch.get("weights"))
 
     def logged(self, *, training: bool) -> dict[str, float]:
         """`accuracy` and `margin`, as TRL's `RewardTrainer` logs them; see `dcpc.preference.tally`."""
@@ -196,7 +200,7 @@ class PreferRule(LearningRule):
     ) -> dict[str, float]:
         """Figures per vote; see `dcpc.evaluation.votes`."""
         own = items[annotations.item_codes] if judgements is None else judgements
-        return vote_figures(own, annotations.label_codes, self.scale.sign)
+        return vote_figures(own, annotations.label_codes, self.scale.sign, annotations.weights)
 
     def held_out_figures(self, items: np.ndarray, held_out: Annotations) -> dict[str, Figure]:
         """Of the held-out votes for a side, how many are for the response with the higher reward."""
@@ -207,7 +211,10 @@ class PreferRule(LearningRule):
         if not sided.any():
             return {}
         right = ((towards > 0) + (towards == 0) / 2)[sided]
-        found = mean_over_items(right, held_out.item_codes[sided])
+        weights = None if held_out.weights is None else held_out.weights[sided]
+        if weights is not None and not weights.sum():
+            return {}
+        found = mean_over_items(right, held_out.item_codes[sided], weights)
         if found.high is not None:
             found.high = min(found.high, 1.0)
         return {"held-out votes for a side that are for the response with the higher reward": found}

@@ -22,16 +22,21 @@ class MarginTally:
 
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
 
-    def add(self, margins: Tensor, signs: Tensor) -> None:
+    def add(self, margins: Tensor, signs: Tensor, weights: Tensor | None = None) -> None:
         """Count some votes.
 
         Args:
             margins: reward(a) − reward(b) of each vote's pair [J].
             signs: +1 for votes for a, −1 for b, 0 for ties, which are for no side [J].
+            weights: what each counts for [J]; None for all alike.
         """
-        towards = (margins.detach() * signs)[signs != 0]
-        for place, value in enumerate(((towards > 0).sum().item(), towards.sum().item(), len(towards))):
-            self.sums[place] += value
+        towards, counts = margins.detach() * signs, (signs != 0).float()  # a tie is right for nobody
+        if weights is not None:
+            counts = counts * weights
+        for place, value in enumerate(
+            (((towards > 0) * counts).sum(), (towards * counts).sum(), counts.sum())
+        ):
+            self.sums[place] += value.item()
 
     def drained(self) -> dict[str, float]:
         """`accuracy` and `margin` of all ranks since the last call; empty where no vote was for a side."""
