@@ -222,12 +222,13 @@ other items tested; settings that the searches of `real-small` chose on the same
 {sections}
 
 The intervals say nothing of other trainings. Annotators who judged much may also be others by their nature, so that a
-column from top to bottom is no learning curve; a row is a fair comparison. The benchmark also has a head per annotator,
-the probe with annotators, stanford_politeness and more seeds; what is not shown was not run.
+column from top to bottom is no learning curve; a row is a fair comparison. The benchmark also has a head per
+annotator, the probe with annotators, stanford_politeness and more seeds; what is not shown was not run.
 
 What to make of it: against a head per annotator it matters how much each judged, since a head learns from its own
-annotator alone. Against annotator embeddings, which share as DCPC does, the lead is small at any number. Against LoRA
-the lead is there for those who gave more than a few judgements; for who gave none or a few the consensus does as well.
+annotator alone. Against annotator embeddings, which share as DCPC does, the lead within a set is within chance at any
+number. Against LoRA it is there for those who gave more than a few judgements; for those who gave none or a few none
+is seen, the consensus does as well.
 
 `python bench/benchmarks/persons_by_count.py --data-folder DATA` measures these,
 `python bench/benchmarks/annotator_counts.py --data-folder DATA` counts for the table above,
