@@ -10,18 +10,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from peft import AutoPeftModelForSequenceClassification
+from peft import AutoPeftModelForSequenceClassification, LoraConfig, get_peft_model
 from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification
 
 from dcpc import TrainedAdapter, load_adapter, train_adapter
 from dcpc.data import Annotations
 from dcpc.errors import DataError, UsageError
+from dcpc.models.layers import head_modules
 from dcpc.prediction.evaluate import evaluate_adapter
 from dcpc.preference.pairs import Response
 from dcpc.preference.responses import ResponseTokens
 from dcpc.preference.rule import PreferRule
 from dcpc.tasks import Prefer, task_shape
+from dcpc.tasks.prefer import HEAD_RATE
 from dcpc.training.collator import ItemCollator
 from dcpc.training.dataset import ItemDataset
 from preference.tiny_policy import simulated_votes, tiny_llama, tiny_tokenizer
@@ -215,6 +217,23 @@ def test_shares_of_votes_train_and_are_scored_as_the_votes_that_they_are_of(llam
     figures = [evaluate_adapter(first, each).figures for each in (votes, shares)]
     for name in ("vote_log_loss", "vote_accuracy", "side_accuracy", "tie_share", "predicted_tie_share"):
         assert figures[0][name] == pytest.approx(figures[1][name], abs=1e-6), name
+
+
+def test_the_head_of_a_sentence_encoder_trains_at_a_rate_of_its_own(llama: str) -> None:
+    votes = some_votes(4)
+    for base, asked, rate in (("minilm", None, HEAD_RATE), ("minilm", 1e-3, 1e-3), (llama, None, None)):
+        shape = Prefer(ties=0, sides=0, head_learning_rate=asked)
+        model, _ = shape.load(base, votes.labels)
+        carried = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", modules_to_save=head_modules(model)))
+        found = shape.head_rates(carried)
+        if rate is None:
+            assert not found
+            continue
+        [(parameters, own)] = found
+        names = {id(tensor): name for name, tensor in carried.named_parameters()}
+        assert own == rate
+        assert all("modules_to_save" in names[id(each)] for each in parameters), "the copy that is trained"
+        assert sum(each.numel() for each in parameters) == model.config.hidden_size + 1
 
 
 # TRL

@@ -83,6 +83,7 @@ class PreferRule(LearningRule):
         self.raters: RaterModel | None = None
         self.n_votes, self.n_items = 0.0, 0
         self._scaled = False
+        self._head: list[tuple[list[nn.Parameter], float]] = []
         self._signs = torch.tensor(scale.sign)
         self._seen = {True: MarginTally(), False: MarginTally()}
 
@@ -101,8 +102,9 @@ class PreferRule(LearningRule):
         self.n_votes, self.n_items = data.annotations.n_votes, len(data)
 
     def attach(self, model: nn.Module) -> None:
-        """Put the raters where the model is, so that they move and train with it."""
+        """Put the raters where the model is, so that they move and train with it; find the head's own rate."""
         assert self.raters is not None
+        self._head = self.shape.head_rates(model)
         model.add_module(CHILD, self.raters.to(next(model.parameters()).device))
 
     def take(self, raters: RaterModel, model: nn.Module) -> None:
@@ -148,9 +150,13 @@ class PreferRule(LearningRule):
         return StepOutput.of(terms, raters(Comparison(pairs.margin.detach(), _detached(pairs.features))))
 
     def own_rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        """The raters' numbers, which an adapter's rate would leave where they started."""
-        numbers = [tensor for tensor in self._raters.parameters() if tensor.requires_grad]
-        return [(numbers, self.shape.rater_learning_rate)] if numbers else []
+        """The raters' numbers, which an adapter's rate would leave where they started, and the reward's head."""
+        numbers = self.rater_numbers()
+        return [*([(numbers, self.shape.rater_learning_rate)] if numbers else []), *self._head]
+
+    def rater_numbers(self) -> list[nn.Parameter]:
+        """What trains at the raters' rate."""
+        return [tensor for tensor in self._raters.parameters() if tensor.requires_grad]
 
     # Prediction
 

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
+from peft import PeftModel
 from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dcpc.data.annotations import CHATS
 from dcpc.errors import DataError, UsageError
-from dcpc.models import load_base_model
+from dcpc.models import SentenceClassifier, load_base_model
+from dcpc.models.layers import head_modules
 from dcpc.objective import ObjectiveConfig
 from dcpc.pooling import mean_of_tokens
 from dcpc.preference.likelihood import PreferenceScale
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 REWARD = "reward"
 """Name of the base model's one output."""
+HEAD_RATE = 0.02
+"""At an adapter's rate a few dozen steps leave the margins of rewards too small by a factor of 4 to 10."""
 NOT_HERE = ("readout", "annotator_mode", "annotator_dropout", "annotator_prior_std")
 """Fields of a DCPC adapter about annotators' logits, of which there are none here."""
 
@@ -76,6 +80,8 @@ class Prefer(TaskShape):
         ordinal: take the ordinal likelihood for a, tie and b too; graded votes have no other.
         rater_dropout: probability, in training, that a rater is treated as unknown.
         rater_learning_rate: of the raters' numbers and the pool's thresholds.
+        head_learning_rate: of the linear head that gives the reward; None for `HEAD_RATE` on sentence encoders with
+            mean pooling, on which that was measured, and for the rate of the adapter on other bases.
         lowest_for: the side that the lowest of ordered labels, as −3 … 3, is best for.
         chat: whether responses go through the tokenizer's chat template; None wherever it has one.
         template: joins `{text}` and `{response}` where they do not.
@@ -93,6 +99,7 @@ class Prefer(TaskShape):
     ordinal: bool = False
     rater_dropout: float = Field(default=0.1, ge=0, lt=1)
     rater_learning_rate: float = Field(default=0.02, gt=0)
+    head_learning_rate: float | None = Field(default=None, gt=0)
     lowest_for: Literal["a", "b"] = "a"
     chat: bool | None = None
     template: str | None = None
@@ -104,6 +111,18 @@ class Prefer(TaskShape):
         return RaterConfig(
             self.ties, self.sides, self.errors, self.tastes, self.styles, self.ordinal, self.rater_dropout
         )
+
+    def head_rates(self, model: nn.Module) -> list[tuple[list[nn.Parameter], float]]:
+        """The head's trained parameters with a rate of their own; nothing where they train like the adapter."""
+        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        rate = self.head_learning_rate
+        if rate is None and isinstance(base, SentenceClassifier):
+            rate = HEAD_RATE
+        if rate is None or not isinstance(base, PreTrainedModel):
+            return []
+        parts = [dict(base.named_children())[name] for name in head_modules(base)]
+        found = [each for part in parts for each in part.parameters() if each.requires_grad]
+        return [(found, rate)] if found else []
 
     # The base model and the data
 

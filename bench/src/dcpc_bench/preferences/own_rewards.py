@@ -161,10 +161,8 @@ class OwnRewardRule(PreferRule):
         self._raters.effects.remember(*map(torch.cat, zip(*votes, strict=True)))
         model.train(training)
 
-    def own_rates(self) -> list[tuple[list[nn.Parameter], float]]:
+    def rater_numbers(self) -> list[nn.Parameter]:
         """Thresholds and effects of raters; weights on features train at the encoder's rate."""
         own = ("thresholds", "mixture", "effects.mean", "effects.log_std")
-        numbers = [
-            tensor for name, tensor in self._raters.named_parameters() if name in own and tensor.requires_grad
-        ]
-        return [(numbers, self.shape.rater_learning_rate)] if numbers else []
+        found = self._raters.named_parameters()
+        return [tensor for name, tensor in found if name in own and tensor.requires_grad]

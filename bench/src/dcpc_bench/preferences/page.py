@@ -77,7 +77,8 @@ def _trained_part(cells: Sequence[dict[str, Any]]) -> str:
             f"On `minilm`, {n_pairs} pairs drawn of each set, split by prompt, one pass (seeds: {of_sets}). "
             "Cross-entropy of held-out votes in nats and accuracy of votes for a side; then the relative difference "
             "of the cross-entropy to raters who are all alike, with 95 % intervals over seeds and prompts, not "
-            "corrected for many comparisons. All methods train the same tensors with the same steps. TRL 1.16's "
+            "corrected for many comparisons. All methods train the same tensors with the same steps, and but for the "
+            "first at one rate. TRL 1.16's "
             '`RewardTrainer` has no label smoothing. Methods that are "-like" are the published idea on this '
             "encoder with our likelihood, trained jointly with it, at one setting each, not their authors' code. "
             "Regenerate with `dcpc-bench preferences --trained --data FOLDER --output results/preferences`.",

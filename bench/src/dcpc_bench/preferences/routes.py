@@ -27,6 +27,8 @@ from dcpc.training.rule import LearningRule
 from dcpc_bench.preferences.own_rewards import Basis, Encoded, Kind, OwnRewardRule, Prototypes
 
 BASE, MAX_LENGTH, BATCH, RATE = "minilm", 128, 8, 3e-3
+ONE_RATE: dict[str, Any] = {"head_learning_rate": RATE}
+"""As TRL's trainer has it; `dcpc train` has another one for the head of such a base."""
 Route = Callable[[Annotations, int], TrainedAdapter]
 """From training votes and a seed to a trained reward model."""
 
@@ -64,8 +66,8 @@ def _by_dcpc(rule: LearningRule | None = None, **effects: Any) -> Route:
 
 def _by_own_rewards(kind: Kind, std: float) -> Route:
     def train(votes: Annotations, seed: int) -> TrainedAdapter:
-        shape = Prefer(ties=0, sides=0)
-        return _by_dcpc(OwnRewardRule(kind, votes, std, shape), ties=0, sides=0)(votes, seed)
+        shape = Prefer(ties=0, sides=0, **ONE_RATE)
+        return _by_dcpc(OwnRewardRule(kind, votes, std, shape), ties=0, sides=0, **ONE_RATE)(votes, seed)
 
     return train
 
@@ -128,8 +130,9 @@ def alike(votes: Annotations) -> RaterModel:
 
 
 ROUTES: tuple[tuple[tuple[str, ...], Route], ...] = (
-    (("dcpc", "dcpc-raters-again"), _by_dcpc()),
-    (("dcpc-raters-off", "dcpc-off-raters"), _by_dcpc(ties=0, sides=0)),
+    (("dcpc-shipped",), _by_dcpc()),
+    (("dcpc", "dcpc-raters-again"), _by_dcpc(**ONE_RATE)),
+    (("dcpc-raters-off", "dcpc-off-raters"), _by_dcpc(ties=0, sides=0, **ONE_RATE)),
     (("trl-votes", "trl-votes-raters"), _by_trl(majority=False)),
     (("trl-majority",), _by_trl(majority=True)),
     (("pal",), _by_own_rewards(Prototypes, 1.0)),

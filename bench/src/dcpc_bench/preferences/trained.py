@@ -43,6 +43,7 @@ PAIRS = 300
 SHARES = (0.6, 0.15)
 """Of the units, for training and validation; the rest is the test's."""
 TITLES = {
+    "dcpc-shipped": "DCPC reward as shipped: ties and sides of raters, the head at a rate of its own",
     "dcpc": "DCPC reward: ties and sides of raters",
     "dcpc-raters-again": "the same, raters fitted again afterwards",
     "dcpc-raters-off": "DCPC reward, raters alike",
