@@ -72,3 +72,11 @@ def test_numbers_beside_a_word_keep_their_spelling_and_are_named(tmp_path: Path)
     annotations = read_annotations(path)
     assert set(annotations.labels) == set(labels)
     assert any('"1", "1.0" are labels of their own' in note for note in annotations.notes)
+
+
+def test_labels_that_differ_only_in_blanks_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\none,not good\ntwo,not  good\nthree,fine\n", encoding="utf-8")
+    annotations = read_annotations(path)
+    assert annotations.labels == ("fine", "not  good", "not good")
+    assert any("differ only in blanks" in note for note in annotations.notes)

@@ -3,6 +3,7 @@
     much better, slightly better, about the same, slightly worse, much worse       of the first against the second
     Response 1 is much better than Response 2; A is slightly better; B significantly better; strongly prefer B
     A>>B, A>B, A=B, B>A, B>>A; [[A>B]]
+    +, -, =; ++, --; >, <                                                          of the first against the second
 
 They become `a-much-better`, `a-better`, `a-slightly-better`, `a-negligibly-better`, `tie` and the same of b: an
 ordinal scale, on which each grade that one side has the other has too. Where all are of one grade they are a, b, tie.
@@ -56,6 +57,13 @@ _FILLERS = {
     "of", "both", "about", "roughly", "they", "as", "no", "preference", "difference", "good", "bad", "or", "unsure",
     "and", "quality", "in", "on", "inconsistent",
 }  # fmt: skip
+
+_SIGNS = {
+    "+": ("a", 2), "++": ("a", 3), ">": ("a", 2), ">>": ("a", 3),
+    "-": ("b", 2), "--": ("b", 3), "<": ("b", 2), "<<": ("b", 3),
+    "=": ("tie", 2), "==": ("tie", 2), "~": ("tie", 2),
+}  # fmt: skip
+"""Signs alone; a minus by itself may stand for no answer, and is a vote only beside a plus."""
 
 Vote = tuple[str, int]
 """`a`, `b` or `tie`, and the position in `GRADES`."""
@@ -118,6 +126,9 @@ def votes_of(found: Sequence[str]) -> dict[str, Vote] | None:
     """What each label votes for; None unless all do, some for a side, and something else than a, b or tie says so."""
     if not found or are_numbers(found) or canonical_preferences(pd.Series(found), "") is not None:
         return None
+    signs = {label: re.sub("[−–]", "-", visible(label)) for label in found}
+    if set(signs.values()) <= set(_SIGNS) and {"+", "++", ">", ">>", "<", "<<"} & set(signs.values()):
+        return {label: _SIGNS[sign] for label, sign in signs.items()}
     votes = {label: vote(label) for label in found}
     if any(each is None for each in votes.values()) or all(
         each is not None and each[0] == "tie" for each in votes.values()

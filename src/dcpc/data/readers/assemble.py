@@ -21,6 +21,7 @@ from dcpc.data.marks import without_marked
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers.annotator_notes import annotator_notes
 from dcpc.data.readers.choices import with_choices
+from dcpc.data.readers.compared import is_ranked, with_prompts, with_votes
 from dcpc.data.readers.items import with_items
 from dcpc.data.readers.label_columns import with_label_columns
 from dcpc.data.readers.labels import (
@@ -56,7 +57,7 @@ def assemble(raw: RawTable, reading: Reading) -> Annotations:
         DataError: at the first thing that is wrong (see `dcpc.data.validation`).
     """
     validation.check_rows(raw)
-    raw = with_texts_of_chats(_chosen_rows(raw, reading))
+    raw = with_prompts(with_votes(with_texts_of_chats(_chosen_rows(raw, reading))))
     if "preference" in raw.frame and "response_a" in raw.frame and reading.scale in (None, "preference"):
         raw = _choose_preference_column(raw)
     validation.check_columns(raw, _needed_texts(raw))
@@ -147,7 +148,13 @@ def assemble_items(raw: RawTable, reading: Reading) -> ItemRows:
         DataError: if there is no row, a text is missing or an item has two texts.
     """
     validation.check_rows(raw, "items")
-    raw = with_texts_of_chats(_chosen_rows(raw, reading))
+    raw = with_prompts(with_texts_of_chats(_chosen_rows(raw, reading)))
+    if is_ranked(raw):
+        raise UsageError(
+            "each row has more than two responses, and a result is of two.",
+            where=raw.source,
+            fix=f"Write one row per pair first: dcpc convert {shlex.quote(raw.source)} pairs.csv.",
+        )
     validation.check_columns(raw, _needed_texts(raw))
     raw, _ = with_choices(raw)
     has_ids = "item_id" in raw.frame

@@ -245,6 +245,11 @@ def _case_note(found: Sequence[str]) -> tuple[str, ...]:
         if other != label:
             return (f'The labels "{other}" and "{label}" differ only in case and were kept apart.',)
     bare: dict[str, str] = {}
+    blanks: dict[str, str] = {}
+    for label in found:
+        other = blanks.setdefault(" ".join(label.split()), label)
+        if other != label:
+            return (f"The labels {other!r} and {label!r} differ only in blanks and were kept apart.",)
     for label in found:
         other = bare.setdefault(label.casefold().strip(" .!?'\"`_*") or label, label)
         if other != label:

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dcpc.data.readers.text import json_lines, parse_json, read_text
+from dcpc.data.raw import count
+from dcpc.data.readers.text import json_lines, parse_json, read_text, without_closing_commas
 from dcpc.data.readers.wrapped import unwrapped
 from dcpc.errors import DataError
 
@@ -39,7 +40,7 @@ def is_json_lines(path: Path, source: str) -> bool:
         first = next((line for line in file if line.strip()), "")
         more = any(line.strip() for line in file)
     try:
-        value = json.loads(first)
+        value = json.loads(without_closing_commas(first)[0])
     except (ValueError, RecursionError):
         # A broken first line of JSON Lines, or the first line of a document over many lines.
         return path.suffix.lower() in (".jsonl", ".ndjson", ".manifest")
@@ -81,18 +82,20 @@ def read_records(path: Path, source: str) -> Records:
     if is_parquet(path):
         return Records(enumerate(_parquet_rows(path, source), start=1), "row")
     if is_json_lines(path, source):
-        return Records(json_lines(path, source), "line")
+        commas = _first_line_closes_with_a_comma(path)
+        said = ("Commas that nothing follows, as at the end of line 1, were skipped.",) if commas else ()
+        return Records(json_lines(path, source, closing_commas=commas), "line", notes=said)
     text = read_text(path, source)
     if not text.strip():
         raise DataError("the file is empty.", where=source, fix="Check the file or the export.")
-    value = parse_json(text, source)
+    value, notes = _document(text, source)
     if isinstance(value, dict):
         if (found := unwrapped(value)) is not None:
             note = f"The records were taken from {found[1]} of the JSON document."
-            return Records(list(enumerate(found[0], start=1)), "record", notes=(note,))
+            return Records(list(enumerate(found[0], start=1)), "record", notes=(*notes, note))
         if not _is_mapping(value):
-            return Records([(1, value)], "record")
-        return Records(list(enumerate(value.values(), start=1)), "entry", tuple(value))
+            return Records([(1, value)], "record", notes=notes)
+        return Records(list(enumerate(value.values(), start=1)), "entry", tuple(value), notes)
     if isinstance(value, list):
         for number, entry in enumerate(value, start=1):
             if not isinstance(entry, dict):
@@ -101,7 +104,24 @@ def read_records(path: Path, source: str) -> Records:
                     where=f"{source}, record {number}",
                     fix="Write an array of objects, [{...}, {...}].",
                 )
-        return Records(list(enumerate(value, start=1)), "record")
+        return Records(list(enumerate(value, start=1)), "record", notes=notes)
     raise DataError(
         f"JSON objects are needed, found {type(value).__name__}.", where=source, fix="Export the file again."
     )
+
+
+def _first_line_closes_with_a_comma(path: Path) -> bool:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        first = next((line for line in file if line.strip()), "")
+    return without_closing_commas(first)[1] > 0
+
+
+def _document(text: str, source: str) -> tuple[Any, tuple[str, ...]]:
+    """The value of a JSON document, also of one with commas that nothing follows, which a note counts."""
+    try:
+        return parse_json(text, source), ()
+    except DataError:
+        mended, commas = without_closing_commas(text)
+        if not commas:
+            raise
+    return parse_json(mended, source), (f"{count(commas, 'comma')} that nothing follows skipped.",)

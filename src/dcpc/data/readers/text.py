@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -90,6 +91,23 @@ def parse_json(text: str, source: str, *, line: int = 1) -> Any:
         ) from error
 
 
+_STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*(?:[}\]]|\Z))', re.S)
+
+
+def without_closing_commas(text: str) -> tuple[str, int]:
+    """JSON with blanks in place of commas that nothing follows, as `[1, 2,]`, and how many; strings stay."""
+    commas = 0
+
+    def blank(found: re.Match[str]) -> str:
+        nonlocal commas
+        if found[0] != ",":
+            return found[0]
+        commas += 1
+        return " "
+
+    return _STRING_OR_COMMA.sub(blank, text), commas
+
+
 class _TwiceError(Exception):
     """A key that comes twice in one object, of which Python would silently keep the last."""
 
@@ -102,8 +120,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def json_lines(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_lines(
+    path: Path, source: str, *, closing_commas: bool = False
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and object of each line that is not blank.
+
+    Args:
+        path: the file.
+        source: as the user named it.
+        closing_commas: whether commas that nothing follows are left out.
 
     Raises:
         DataError: if a line is not UTF-8, not JSON, or not an object.
@@ -119,6 +144,7 @@ def json_lines(path: Path, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 bar.update(len(line))
                 if not line.strip():
                     continue
+                line = without_closing_commas(line)[0] if closing_commas else line
                 value = parse_json(line.rstrip(), source, line=number)
                 if not isinstance(value, dict):
                     raise DataError(
