@@ -42,6 +42,10 @@ class OutputError(DCPCError):
     """The disk took no more while an output was written; nothing of it is left."""
 
 
+class ClusterError(DCPCError):
+    """Processes of a cluster ended, or cannot do their part."""
+
+
 class UsageError(DCPCError):
     """The command or function was called with arguments that do not fit together."""
 

@@ -30,6 +30,7 @@ from dcpc.errors import ModelError, TrainingError, UsageError
 from dcpc.evaluation.decision import fit_rule
 from dcpc.models import located
 from dcpc.prediction import predict_distribution
+from dcpc.ray_cluster import joined, require_ray
 from dcpc.recipe import VALIDATION_SHARE
 from dcpc.task import Task
 from dcpc.tasks import TaskShape, task_shape
@@ -75,6 +76,7 @@ def train_adapter(
     progress: bool = True,
     trust_remote_code: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
+    ray: str | None = None,
 ) -> TrainedAdapter:
     """Train an adapter on raw judgements.
 
@@ -102,6 +104,7 @@ def train_adapter(
         progress: show progress bars.
         trust_remote_code: run modelling code that the base model brings.
         callbacks: further callbacks of the Trainer.
+        ray: mine pairs on Ray, `local` or the address of a cluster, see `dcpc.ray_cluster`; None: in this process.
 
     Raises:
         UsageError: settings that do not fit together, or `resume` without `checkpoints`.
@@ -121,6 +124,8 @@ def train_adapter(
             checkpoints = stack.enter_context(TemporaryDirectory(prefix="dcpc-"))
             training = {"save_strategy": "no", "load_best_model_at_end": False, **training}
         arguments = _arguments(carrier, training, Path(checkpoints), validation is not None, progress)
+        if ray is not None:
+            _check_ray(arguments)
         options = {**(base_options or {}), "trust_remote_code": trust_remote_code}
 
         shape = task if isinstance(task, TaskShape) else task_shape(task)
@@ -152,7 +157,7 @@ def train_adapter(
         shape = shape.bound(train, tokenizer)
         index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
         check_correction(model, arguments.objective_config())  # mining takes long
-        pairs = ranks.once(lambda: _mined_pairs(train, arguments, progress))
+        pairs = ranks.once(lambda: _mined_pairs(train, arguments, progress, ray))
         items = ItemDataset(train, tokenizer, index, max_length, pairs, shape)
         validates = (
             None if validation is None else ItemDataset(validation, tokenizer, index, max_length, shape=shape)
@@ -305,12 +310,22 @@ def _arguments(
     return arguments
 
 
+def _check_ray(arguments: DCPCTrainingArguments) -> None:
+    if not arguments.objective_config().mined_pairs:
+        raise UsageError(
+            "--ray mines pairs, and this training compares none that are mined.",
+            fix="Leave it out, or train with --set mined_pairs=true.",
+        )
+    require_ray()  # the base model takes a while to load
+
+
 def _mined_pairs(
-    train: Annotations, arguments: DCPCTrainingArguments, progress: bool
+    train: Annotations, arguments: DCPCTrainingArguments, progress: bool, ray: str | None
 ) -> JudgementPairs | None:
     if not arguments.objective_config().mined_pairs:
         return None
-    return mine_judgement_pairs(train, cache=embedding_cache(), progress=progress)
+    with joined(ray) as cluster:
+        return mine_judgement_pairs(train, cache=embedding_cache(), progress=progress, cluster=cluster)
 
 
 def _attached(

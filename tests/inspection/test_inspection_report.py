@@ -137,7 +137,9 @@ def test_the_command_writes_both_reports_and_keeps_what_is_there(app, data: Path
     assert runner.invoke(app, [*arguments, "--force"]).exit_code == 0
 
 
-@pytest.mark.parametrize("bad", [["--columns", "label"], ["--scale", "cardinal"]])
+@pytest.mark.parametrize(
+    "bad", [["--columns", "label"], ["--scale", "cardinal"], ["--ray", "local", "--no-pairs"]]
+)
 def test_wrong_options_are_usage_errors_and_write_nothing(
     app, data: Path, tmp_path: Path, bad: list[str]
 ) -> None:

@@ -277,3 +277,20 @@ def test_a_missing_extra_is_named_before_any_text_is_embedded(monkeypatch):
     with pytest.raises(UsageError, match="faiss") as raised:
         mine_judgement_pairs(judgements(ROWS), encoder="nowhere/nothing", progress=False)
     assert "dcpc[pairs]" in (raised.value.fix or "")
+
+
+def test_without_ray_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dcpc.ray_cluster.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="ray, which is not installed") as caught:
+        fit.train_adapter(
+            sentiment_judgements(),
+            base_model="minilm",
+            training={"objective": {"mined_pairs": True}},
+            ray="local",
+        )
+    assert "dcpc[ray]" in str(caught.value)
+
+
+def test_a_training_that_mines_nothing_needs_no_ray() -> None:
+    with pytest.raises(UsageError, match="compares none that are mined"):
+        fit.train_adapter(sentiment_judgements(), base_model="minilm", ray="local")

@@ -14,6 +14,7 @@ import pytest
 from benchmark_helpers import same_records
 from fake_methods import FakeMethod, fake_suite, install
 
+from dcpc import ray_cluster
 from dcpc.errors import TrainingError, UsageError
 from dcpc_bench import methods
 from dcpc_bench.rig import ray_workers
@@ -53,7 +54,7 @@ def test_killed_processes_are_started_again_and_the_records_are_those_of_a_calm_
     pytest.importorskip("ray")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # where its processes find this file
     install(monkeypatch, *map(FakeMethod, NAMES))
-    monkeypatch.setattr(ray_workers, "RETRIES", 1)
+    monkeypatch.setattr(ray_cluster, "RETRIES", 1)
     monkeypatch.setattr(ray_workers, "run_job", partial(job_of_a_fake, tmp_path / "mark"))
     found = run_suite(fake_suite(**SMALL), tmp_path / "ray", ray="local", workers=2, progress=False)
     calm = run_suite(fake_suite(**SMALL), tmp_path / "calm", workers=0, progress=False)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from dcpc.cli import options
 from dcpc.cli.reading import DataOptions, reads_data
+from dcpc.errors import UsageError
 
 if TYPE_CHECKING:
     from dcpc.inspection import Inspection
@@ -39,6 +40,7 @@ def command(
         Path | None,
         typer.Option(help="Folder for embeddings, found again by their text's hash; default: ~/.cache/dcpc."),
     ] = None,
+    ray: options.Ray = None,
     seed: options.Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there.")] = False,
 ) -> None:
@@ -47,24 +49,30 @@ def command(
     from dcpc.files import atomic_folder, check_cache_folder, check_output_folder
     from dcpc.inspection import inspect_annotations, to_json
     from dcpc.inspection.page import inspection_page
+    from dcpc.ray_cluster import joined
 
+    if ray is not None and pairs is False:
+        raise UsageError("--ray looks for pairs, and --no-pairs says not to.", fix="Leave one of them out.")
+    pairs = True if ray is not None else pairs
     check_output_folder(output, "inspect", force=force)
     if cache is not None:
         check_cache_folder(cache)
     elif pairs:
         options.show_notes(cache_notes())
-    annotations = reading.annotations(data)
     console, aside = Console(highlight=False), Console(highlight=False, stderr=True)
-    result = inspect_annotations(
-        annotations,
-        texts=texts,
-        pairs=pairs,
-        scale_given=reading.scale is not None or reading.range is not None,
-        cache=cache or embedding_cache(),
-        seed=seed,
-        progress=lambda step: aside.print(f"[dim]{step} …[/]"),
-        bars=True,
-    )
+    with joined(ray) as cluster:  # first, as a cluster that is not there must not wait for the rest
+        annotations = reading.annotations(data)
+        result = inspect_annotations(
+            annotations,
+            texts=texts,
+            pairs=pairs,
+            scale_given=reading.scale is not None or reading.range is not None,
+            cache=cache or embedding_cache(),
+            seed=seed,
+            progress=lambda step: aside.print(f"[dim]{step} …[/]"),
+            bars=True,
+            cluster=cluster,
+        )
     with atomic_folder(output, "inspect", force=force) as folder:
         (folder / "report.html").write_text(inspection_page(result), encoding="utf-8")
         # With an indent Python writes JSON ten times slower, and nobody reads a file of that size.

@@ -63,6 +63,14 @@ Decide = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything that is drawn at random.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Embed texts and look for similar pairs on Ray: `local` starts one on this machine, `auto` or an "
+        "address joins a cluster.",
+    ),
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Items per forward pass.")]
 TrustRemoteCode = Annotated[
     bool,

@@ -78,6 +78,7 @@ def command(
     ] = None,
     system: write.System = None,
     packing: write.Packing = None,
+    ray: options.Ray = None,
     seed: Annotated[
         int | None,
         typer.Option(min=0, max=2**32 - 1, help="Seed of everything that is drawn at random; 0 by default."),
@@ -126,7 +127,9 @@ def command(
     settings.training["seed"] = settings.training.get("seed", 0) if seed is None else seed
     if settings.task.get("name") == write.TASK:
         check_alone("dcpc train --task write")
-        write.refuse({**reading.given_beyond_columns(), "--group-column": group_column}, "writing")
+        write.refuse(
+            {**reading.given_beyond_columns(), "--group-column": group_column, "--ray": ray}, "writing"
+        )
         write.train(
             data,
             output,
@@ -171,7 +174,7 @@ def command(
         settings.adapter["annotator_groups"] = annotator_groups(division.train, group_column)
     with sole(checkpoints, output, force):
         with kept(checkpoints):
-            trained = _train(division, settings, checkpoints, resume, force, trust_remote_code)
+            trained = _train(division, settings, checkpoints, resume, force, trust_remote_code, ray)
         trained.task = trained.task.model_copy(update={"group_column": group_column})
         if not ranks.is_first():
             return
@@ -205,6 +208,7 @@ def _train(
     resume: bool,
     force: bool,
     trust_remote_code: bool,
+    ray: str | None,
 ) -> TrainedAdapter:
     from dcpc import ranks
     from dcpc.fit import comparable, train_adapter
@@ -234,4 +238,5 @@ def _train(
         checkpoints=checkpoints.folder,
         resume=checkpoint or False,
         trust_remote_code=trust_remote_code,
+        ray=ray,
     )

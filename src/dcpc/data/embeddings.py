@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from dcpc.errors import DCPCError, ModelError
 from dcpc.files import atomic_file
+from dcpc.ray_cluster import RayCluster
 
 _TEXTS_PER_SHARD = 2048
 _NEARLY_ONE = 1e-2
@@ -29,6 +31,7 @@ def embed_texts(
     cache_dir: str | Path | None = None,
     progress: bool = True,
     max_length: int = MAX_LENGTH,
+    cluster: RayCluster | None = None,
 ) -> np.ndarray:
     """Embed I texts: mean of the encoder's last token states over real tokens, scaled to unit length.
 
@@ -43,38 +46,80 @@ def embed_texts(
             cannot be written, there is no cache; a shard in it that is damaged is made anew.
         progress: show a progress bar.
         max_length: tokens after which texts are cut.
+        cluster: whose processes embed a shard each; this one keeps the cache. None: this process embeds.
 
     Returns:
         Embeddings, float32 [I, H].
 
     Raises:
         ModelError: if the encoder cannot be loaded or gives no token states.
+        ClusterError: if processes of the cluster cannot do their part.
     """
     path = _encoder_path(encoder)
     keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
     folder = None if cache_dir is None else Path(cache_dir) / _encoder_key(encoder, path, max_length)
     known = _read_shards(folder)
     missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-    if missing or not texts:
+    if not texts:
+        return np.empty((0, _load_encoder(path, encoder)[0].config.hidden_size), dtype=np.float32)
+    if missing:
         # Longest first: a batch pads to its longest text, and memory runs out at once or never.
         order = sorted(missing, key=lambda key: -len(missing[key]))
-        model, tokenizer = _load_encoder(path, encoder)
-        bar = tqdm(
+        shards = [order[start : start + _TEXTS_PER_SHARD] for start in range(0, len(order), _TEXTS_PER_SHARD)]
+        rows = ([missing[key] for key in shard] for shard in shards)
+        with tqdm(
             total=len(texts), initial=len(texts) - len(missing), desc="embedding", disable=not progress
-        )
-        with bar:
-            for start in range(0, len(order), _TEXTS_PER_SHARD):
-                shard = order[start : start + _TEXTS_PER_SHARD]
-                rows = [missing[key] for key in shard]
-                found = _embed(rows, model, tokenizer, batch_size, max_length, bar)
-                vectors = np.concatenate(list(found))  # [shard, H]
+        ) as bar:
+            embedded = (
+                _embedded_here(rows, path, encoder, batch_size, max_length, bar)
+                if cluster is None
+                else _embedded_by(cluster, rows, encoder, batch_size, max_length, bar)
+            )
+            for shard, vectors in zip(shards, embedded, strict=True):  # vectors [shard, H]
                 if folder is not None:
                     with suppress(OSError, SafetensorError, DCPCError):  # costs the cache, not the result
                         _write_shard(folder, shard, vectors)
                 known.update(zip(shard, vectors, strict=True))
-        if not texts:
-            return np.empty((0, model.config.hidden_size), dtype=np.float32)
     return np.stack([known[key] for key in keys])
+
+
+def _embedded_here(
+    shards: Iterable[list[str]], path: str, encoder: str, batch_size: int, max_length: int, bar: tqdm
+) -> Iterator[np.ndarray]:
+    model, tokenizer = _load_encoder(path, encoder)
+    for texts in shards:
+        yield np.concatenate(list(_embed(texts, model, tokenizer, batch_size, max_length, bar)))
+
+
+def _embedded_by(
+    cluster: RayCluster,
+    shards: Iterable[list[str]],
+    encoder: str,
+    batch_size: int,
+    max_length: int,
+    bar: tqdm,
+) -> Iterator[np.ndarray]:
+    name = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
+    parts = ((texts, name, batch_size, max_length) for texts in shards)
+    for vectors in cluster.in_order(embedded_shard, parts):
+        bar.update(len(vectors))
+        yield vectors
+
+
+def embedded_shard(texts: list[str], encoder: str, batch_size: int, max_length: int) -> np.ndarray:
+    """Embeddings of some texts in a process of a cluster, which keeps the encoder for the next, float32 [n, H].
+
+    Args:
+        texts: n texts.
+        encoder, batch_size, max_length: as for `embed_texts`.
+    """
+    model, tokenizer = _kept_encoder(encoder)
+    return np.concatenate(list(_embed(texts, model, tokenizer, batch_size, max_length, tqdm(disable=True))))
+
+
+@lru_cache(maxsize=1)
+def _kept_encoder(encoder: str) -> tuple[Any, Any]:
+    return _load_encoder(_encoder_path(encoder), encoder)
 
 
 def _embed(

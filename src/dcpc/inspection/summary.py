@@ -38,6 +38,7 @@ from dcpc.inspection.items import (
 )
 from dcpc.inspection.judgements import shared_judgements
 from dcpc.inspection.preferences import Preferences, measure_preferences
+from dcpc.ray_cluster import RayCluster
 
 MOST_MINED = 200
 """Conflict pairs of two different items that are listed, one per pair of items, the most similar ones."""
@@ -92,6 +93,7 @@ def inspect_annotations(
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
     bars: bool = False,
+    cluster: RayCluster | None = None,
 ) -> Inspection:
     """Run every diagnostic.
 
@@ -105,6 +107,7 @@ def inspect_annotations(
         seed: of every bootstrap, shuffle and sample.
         progress: called with the name of each step before it starts.
         bars: show progress bars while texts are embedded and compared.
+        cluster: whose processes do that; None: this process does.
     """
     progress("Counting")
     overlap, entropy = measure_overlap(annotations), measure_entropy(annotations)
@@ -134,7 +137,7 @@ def inspect_annotations(
     conflicts = same_item_conflicts(annotations, judgements, prior=prior, seed=seed)
     if pairs is not False and annotations.n_items > 1:
         among = annotations if pairs else _few_items(annotations, notes, seed)
-        conflicts = _with_mined(among, conflicts, prior, notes, cache, bars)
+        conflicts = _with_mined(among, conflicts, prior, notes, cache, bars, cluster)
     divided = most_divided(annotations, entropy.per_item, texts=texts)
     listed = pd.concat([divided["item_id"], conflicts["item_a"], conflicts["item_b"]])
     explorer = make_explorer(
@@ -221,11 +224,12 @@ def _with_mined(
     notes: list[str],
     cache: str | Path | None,
     bars: bool,
+    cluster: RayCluster | None,
 ) -> pd.DataFrame:
     from dcpc.data.pairs import mine_pairs
 
     try:
-        mined = mine_pairs(annotations, cache=cache, progress=bars)
+        mined = mine_pairs(annotations, cache=cache, progress=bars, cluster=cluster)
     except DCPCError as error:
         notes.append(f"Near-duplicates and paraphrases were not looked for: {error.what} {error.fix or ''}")
         return conflicts

@@ -6,23 +6,19 @@ of the command. A process that is killed, or whose machine goes away, is started
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dcpc.errors import TrainingError, UsageError
+from dcpc import ray_cluster
+from dcpc.errors import TrainingError
+from dcpc.ray_cluster import RayCluster
 from dcpc_bench.rig.jobs import Job
 from dcpc_bench.rig.run_job import failure, run_job
 from dcpc_bench.rig.store import Record
 from dcpc_bench.rig.suite import Suite
-from dcpc_bench.rig.workers import thread_settings
-
-LOCAL = "local"
-RETRIES = 2
-"""Times that Ray starts a job again whose process is gone."""
 
 
 class RayPool:
@@ -42,38 +38,12 @@ class RayPool:
     """
 
     def __init__(self, address: str, suite: Suite, data_folder: Path | None, at_a_time: int | None) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it else tells its makers of every run
-        try:
-            import ray
-        except ImportError as error:
-            raise UsageError(
-                "--ray needs the package ray, which is not installed.", fix="pip install 'dcpc-bench[ray]'"
-            ) from error
-        self._ray, self._suite, self._folder = ray, suite, data_folder
+        self._suite, self._folder = suite, data_folder
         threads = suite.training.threads
-        options: dict[str, Any] = {"address": address}
-        if address == LOCAL:
-            options["num_cpus"] = None if at_a_time is None else at_a_time * threads
-            options["include_dashboard"] = False
-        try:
-            ray.init(
-                **options,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env={"env_vars": thread_settings(threads)},
-            )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UsageError(
-                f"Ray cannot be reached: {' '.join(str(error).split())[:200]}",
-                fix="Give --ray local, or the address that `ray start --head` printed.",
-            ) from error
-        gpus = int(ray.cluster_resources().get("GPU", 0))
-        room = gpus or int(ray.cluster_resources().get("CPU", 1)) // threads
-        self.slots = max(1, room if at_a_time is None else min(at_a_time, room))
+        self._cluster = RayCluster(address, threads=threads, at_a_time=at_a_time, install="dcpc-bench[ray]")
+        self.slots = self._cluster.slots
         # One job a process, as its peak memory is measured.
-        self._remote = ray.remote(
-            num_cpus=threads, num_gpus=1 if gpus else 0, max_calls=1, max_retries=RETRIES
-        )(_work)
+        self._remote = self._cluster.remote(_work, max_calls=1)
 
     def launch(self, job: Job, setting: dict[str, Any] | None, claim: int) -> RayJob:
         """Start a job.
@@ -84,17 +54,17 @@ class RayPool:
             claim: file descriptor of the job's claim, closed when the job is done.
         """
         reference = self._remote.remote(run_job, job, self._suite, self._folder, setting)
-        return RayJob(self._ray, reference, job, self._suite, claim)
+        return RayJob(self._cluster.ray, reference, job, self._suite, claim)
 
     def ready(self, running: Iterable[RayJob], timeout: float) -> list[RayJob]:
         """Those of some jobs that have ended, after a wait for the first."""
         by_reference = {each.reference: each for each in running}
-        ended, _ = self._ray.wait(list(by_reference), num_returns=1, timeout=timeout)
+        ended, _ = self._cluster.ray.wait(list(by_reference), num_returns=1, timeout=timeout)
         return [by_reference[reference] for reference in ended]
 
     def close(self) -> None:
         """Leave the cluster; a local one ends."""
-        self._ray.shutdown()
+        self._cluster.close()
 
 
 class RayJob:
@@ -130,9 +100,8 @@ class RayJob:
             ) from None
         except self._ray.exceptions.RayError as error:
             reason = " ".join(str(error).split())[:300]
-            why = (
-                f"its process ended without a result, {RETRIES + 1} times ({type(error).__name__}: {reason})"
-            )
+            times = ray_cluster.RETRIES + 1
+            why = f"its process ended without a result, {times} times ({type(error).__name__}: {reason})"
             return [failure(self.job, self._suite, why, time.perf_counter() - self._started)]
 
     def close(self) -> None:

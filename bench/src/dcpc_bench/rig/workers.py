@@ -21,6 +21,7 @@ from typing import Any, cast
 from tqdm import tqdm
 
 from dcpc.errors import TrainingError
+from dcpc.ray_cluster import thread_settings
 from dcpc_bench.rig.device import keep_one_gpu
 from dcpc_bench.rig.jobs import Job
 from dcpc_bench.rig.run_job import failure, run_job
@@ -186,15 +187,6 @@ def _runs(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def thread_settings(threads: int) -> dict[str, str]:
-    """Environment of processes that share the cores: so many threads each, whatever library they use."""
-    return {
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "TOKENIZERS_PARALLELISM": "false",
-    }
 
 
 class _single_threaded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dcpc.errors import UsageError
+from dcpc.ray_cluster import RayCluster
 
 _EXACT_UP_TO = 4096
 _LISTS_PER_ROOT = 2
@@ -19,6 +21,8 @@ _WORTHWHILE = 0.005
 """Recall that twice the lists must bring, or twice the candidates are tried next."""
 _BLOCK = 16384
 _RANKED_BLOCK = 1024
+_BLOCKS_PER_PART = 16
+"""Blocks that a process of a cluster searches at a time: 16,384 items."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,13 @@ class Neighbours:
 
 
 def nearest_neighbours(
-    embeddings: np.ndarray, k: int = 10, *, min_recall: float = 0.97, seed: int = 0, progress: bool = False
+    embeddings: np.ndarray,
+    k: int = 10,
+    *,
+    min_recall: float = 0.97,
+    seed: int = 0,
+    progress: bool = False,
+    cluster: RayCluster | None = None,
 ) -> Neighbours:
     """Find the k most similar items of every item.
 
@@ -57,9 +67,13 @@ def nearest_neighbours(
         min_recall: recall@k that the sample has to reach.
         seed: for the sample and the list centres.
         progress: show a progress bar.
+        cluster: whose processes search a part of more than 4,096 items each. This one makes the index, which goes to
+            every process (about H / 4 bytes an item), and the vectors, of which each machine holds one copy. None:
+            this process searches.
 
     Raises:
         UsageError: if faiss is not installed (extra `pairs`) or k is below 1.
+        ClusterError: if processes of the cluster cannot do their part.
     """
     if k < 1:
         raise UsageError(f"{k} neighbours were asked for.", fix="Ask for one or more.")
@@ -71,7 +85,10 @@ def nearest_neighbours(
         return Neighbours(similarity, index, 1.0, 0, 0)
     lists = _Lists(_list_index(faiss, vectors, seed), vectors, _CANDIDATES_PER_NEIGHBOUR * k)
     recall = _calibrate(faiss, lists, k, min_recall, seed)
-    similarity, index = lists.search(rows, k, progress)
+    if cluster is None:
+        similarity, index = lists.search(rows, k, progress)
+    else:
+        similarity, index = _searched_by(cluster, faiss, lists, k, progress)
     return Neighbours(similarity, index, recall, lists.index.nprobe, lists.candidates)
 
 
@@ -152,6 +169,42 @@ class _Lists:
         cosine, proposed = np.take_along_axis(cosine, best, 1), np.take_along_axis(proposed, best, 1)
         found = np.isfinite(cosine)
         return np.where(found, cosine, -1.0), np.where(found, proposed, -1)
+
+
+def _searched_by(
+    cluster: RayCluster, faiss: Any, lists: _Lists, k: int, progress: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_Lists.search` of all rows, a part by each process: the same blocks, so the same numbers."""
+    packed, vectors = cluster.put(faiss.serialize_index(lists.index)), cluster.put(lists.vectors)
+    step, n_items = _RANKED_BLOCK * _BLOCKS_PER_PART, len(lists.vectors)
+
+    def parts() -> Iterator[tuple[Any, ...]]:
+        for start in range(0, n_items, step):
+            yield packed, vectors, lists.candidates, (start, min(start + step, n_items)), k
+
+    found = []
+    with tqdm(total=n_items, desc="neighbours", disable=not progress) as bar:
+        for part in cluster.in_order(searched_part, parts(), gpu=False):
+            found.append(part)
+            bar.update(len(part[0]))
+    similarity, neighbour = zip(*found, strict=True)
+    return np.concatenate(similarity), np.concatenate(neighbour)
+
+
+def searched_part(
+    packed: np.ndarray, vectors: np.ndarray, candidates: int, part: tuple[int, int], k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours of a part of the items in a process of a cluster: similarities and positions [part, k].
+
+    Args:
+        packed: the index, with the lists it searches, as faiss writes it.
+        vectors: of all items [I, H], mapped.
+        candidates: items per item that are compared exactly.
+        part: from which item to which.
+        k: neighbours per item.
+    """
+    index = require_faiss().deserialize_index(packed)
+    return _Lists(index, vectors, candidates).search(np.arange(*part), k)
 
 
 def _calibrate(faiss: Any, lists: _Lists, k: int, min_recall: float, seed: int) -> float:

@@ -15,6 +15,7 @@ from dcpc.data.embeddings import embed_texts
 from dcpc.data.pairs.index import nearest_neighbours, require_faiss
 from dcpc.data.pairs.preference import preference_posterior
 from dcpc.errors import UsageError
+from dcpc.ray_cluster import RayCluster
 
 KINDS = ("same_item", "near_duplicate", "paraphrase")
 NEAR_DUPLICATE = 0.98
@@ -90,6 +91,7 @@ def mine_judgement_pairs(
     cache: str | Path | None = None,
     embeddings: np.ndarray | None = None,
     progress: bool = True,
+    cluster: RayCluster | None = None,
 ) -> JudgementPairs:
     """Find pairs of judgements of the same or nearly the same content that conflict.
 
@@ -105,19 +107,23 @@ def mine_judgement_pairs(
         cache: folder of the embedding cache; None: no cache.
         embeddings: unit-length vectors [I, H] in the order of `annotations.item_ids`, instead of `encoder`.
         progress: show progress bars.
+        cluster: whose processes embed and search, for many texts; None: this process does.
 
     Returns:
         Most similar pairs first, then those that are most likely preference.
 
     Raises:
         UsageError: if the extra `pairs` is not installed, or `embeddings` has another number of items.
+        ClusterError: if processes of the cluster cannot do their part.
     """
     require_faiss()  # before minutes are spent on embeddings
     if embeddings is None:
-        embeddings = embed_texts(item_texts(annotations.items), encoder, cache_dir=cache, progress=progress)
+        embeddings = embed_texts(
+            item_texts(annotations.items), encoder, cache_dir=cache, progress=progress, cluster=cluster
+        )
     if len(embeddings) != annotations.n_items:
         raise UsageError(f"{len(embeddings)} embeddings were given for {annotations.n_items} items.")
-    a, b, similarity, kind = _similar_items(annotations, embeddings, k, min_similarity, progress)
+    a, b, similarity, kind = _similar_items(annotations, embeddings, k, min_similarity, progress, cluster)
     if not annotations.has_annotators:
         keep = kind != KINDS.index("paraphrase")
         a, b, similarity, kind = a[keep], b[keep], similarity[keep], kind[keep]
@@ -131,11 +137,16 @@ def mine_judgement_pairs(
 
 
 def _similar_items(
-    annotations: Annotations, embeddings: np.ndarray, k: int, min_similarity: float, progress: bool
+    annotations: Annotations,
+    embeddings: np.ndarray,
+    k: int,
+    min_similarity: float,
+    progress: bool,
+    cluster: RayCluster | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Item positions a ≤ b with their similarity and kind: every item with itself, then its neighbours."""
     n = annotations.n_items
-    found = nearest_neighbours(embeddings, min(k, max(1, n - 1)), progress=progress)
+    found = nearest_neighbours(embeddings, min(k, max(1, n - 1)), progress=progress, cluster=cluster)
     a = np.repeat(np.arange(n), found.index.shape[1])
     b, similarity = found.index.ravel(), found.similarity.ravel()
     keep = (b >= 0) & (similarity >= min_similarity)
