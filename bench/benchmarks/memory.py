@@ -1,6 +1,6 @@
 """Memory and time to the first step by the number of rows: what reading, training and predicting hold.
 
-    python bench/benchmarks/memory.py [--rows 10000 100000 1000000] [--kinds csv jsonl parquet]
+    python bench/benchmarks/memory.py [--rows 10000 100000 1000000] [--kinds csv jsonl json parquet]
 
 Rows are judgements, one per item as people who annotate at scale have them, of 12 to 28 words (about 130 characters),
 by one annotator for every hundred rows. Each cell runs in a process of its own: read, train a random BERT of two
@@ -93,6 +93,10 @@ def write_rows(path: Path, number: int) -> None:
             frame.to_csv(path, index=False, mode="a", header=start == 0)
         elif path.suffix == ".jsonl":
             frame.to_json(path, orient="records", lines=True, mode="a")
+        elif path.suffix == ".json":  # an array, on one line
+            with path.open("a", encoding="utf-8") as file:
+                file.write(("[" if start == 0 else ",") + frame.to_json(orient="records")[1:-1])
+                file.write("]" if start + size == number else "")
         else:
             table = pa.Table.from_pandas(frame, preserve_index=False)
             writer = writer or pq.ParquetWriter(path, table.schema)
@@ -166,7 +170,7 @@ def measure(table: Path, model: Path, number: int, predicted: int) -> dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--kinds", nargs="+", default=["csv"], choices=["csv", "jsonl", "parquet"])
+    parser.add_argument("--kinds", nargs="+", default=["csv"], choices=["csv", "jsonl", "json", "parquet"])
     parser.add_argument("--predict", type=int, default=1_000_000, help="predict up to so many rows")
     parser.add_argument("--output", type=Path, default=Path("results/memory.jsonl"))
     parser.add_argument("--one", nargs=4, metavar=("TABLE", "MODEL", "ROWS", "OUT"), help=argparse.SUPPRESS)

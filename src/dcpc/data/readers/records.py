@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dcpc.data.raw import count
+from dcpc.data.readers.json_array import array_entries, is_json_array
 from dcpc.data.readers.text import json_lines, parse_json, read_text, without_closing_commas
 from dcpc.data.readers.wrapped import unwrapped
 from dcpc.errors import DataError
@@ -25,13 +26,14 @@ class Records:
         entries: (place, object) pairs; may be a one-way stream.
         unit: what a place counts: `line` of JSON Lines, `record` of an array, `entry` of a mapping, `row` of Parquet.
         keys: in a mapping, the key of each entry, by place − 1; else empty.
-        notes: how they were found in a document that holds more, one sentence each.
+        notes: how they were found in a document that holds more, one sentence each; of an array those that
+            its entries bring, once they have been read.
     """
 
     entries: Iterable[tuple[int, dict[str, Any]]]
     unit: str
     keys: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
 
 
 def is_json_lines(path: Path, source: str) -> bool:
@@ -74,13 +76,31 @@ def is_parquet(path: Path) -> bool:
 
 
 def read_records(path: Path, source: str) -> Records:
-    """The records of a JSON, JSON Lines or Parquet file; lines are streamed.
+    """The records of a JSON, JSON Lines or Parquet file; lines and the objects of an array are streamed.
 
     Raises:
         DataError: if the file is empty, malformed, or holds something else than objects.
     """
     if is_parquet(path):
         return Records(enumerate(_parquet_rows(path, source), start=1), "row")
+    if is_json_array(path):
+        return _of_array(path, source)
+    return _of_json(path, source)
+
+
+def _of_array(path: Path, source: str) -> Records:
+    notes: list[str] = []
+
+    def whole() -> Iterable[tuple[int, dict[str, Any]]]:
+        found = _of_json(path, source)
+        notes.extend(found.notes)
+        return found.entries
+
+    return Records(array_entries(path, source, whole), "record", notes=notes)
+
+
+def _of_json(path: Path, source: str) -> Records:
+    """The records of a JSON file, which is read whole, or of JSON Lines."""
     if is_json_lines(path, source):
         commas = _first_line_closes_with_a_comma(path)
         said = ("Commas that nothing follows, as at the end of line 1, were skipped.",) if commas else ()

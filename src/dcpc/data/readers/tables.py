@@ -161,7 +161,7 @@ def records_to_table(records: Records, source: str) -> RawTable:
         raise DataError("there are no records in it.", where=source, fix="Check the file or the export.")
     if records.keys and not {"id", "item_id"} & set(frame):
         frame["id"] = pd.array(records.keys, dtype="str")  # of a document id → record
-    return RawTable(frame, source, np.concatenate(places), records.unit, records.notes)
+    return RawTable(frame, source, np.concatenate(places), records.unit, tuple(records.notes))
 
 
 def _with_whole_ids(frame: pd.DataFrame, batch: list[tuple[int, Any]]) -> pd.DataFrame:

@@ -57,9 +57,8 @@ def parse_json(text: str, source: str, *, line: int = 1) -> Any:
         DataError: if it is malformed; names the line and column.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_once)
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+        value = json.loads(text, object_pairs_hook=object_of)
+        check_characters(value, text)
         return value
     except UnicodeEncodeError as error:
         raise DataError(
@@ -67,7 +66,7 @@ def parse_json(text: str, source: str, *, line: int = 1) -> Any:
             where=f"{source}, line {line}",
             fix="Remove it, or export the text again.",
         ) from error
-    except _TwiceError as error:
+    except KeyTwiceError as error:
         raise DataError(
             f'the key "{error}" comes twice in one object.',
             where=f"{source}, line {line}" if line > 1 or "\n" not in text else source,
@@ -108,16 +107,36 @@ def without_closing_commas(text: str) -> tuple[str, int]:
     return _STRING_OR_COMMA.sub(blank, text), commas
 
 
-class _TwiceError(Exception):
+class KeyTwiceError(Exception):
     """A key that comes twice in one object, of which Python would silently keep the last."""
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def check_characters(value: Any, text: str) -> None:
+    """Raise UnicodeEncodeError where a value holds half of a surrogate pair, which is no text.
+
+    Args:
+        value: what JSON said.
+        text: the JSON.
+    """
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+
+
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of its keys and values; KeyTwiceError where a key comes twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
-        raise _TwiceError(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+        raise KeyTwiceError(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
     return found
+
+
+def progress_bar(path: Path) -> tqdm:
+    """A bar of what has been read of a file, shown where it is large."""
+    size = path.stat().st_size
+    return tqdm(
+        total=size, unit="B", unit_scale=True, desc=path.name, disable=size < _PROGRESS_FROM, leave=False
+    )
 
 
 def json_lines(
@@ -133,11 +152,7 @@ def json_lines(
     Raises:
         DataError: if a line is not UTF-8, not JSON, or not an object.
     """
-    size = path.stat().st_size
-    bar = tqdm(
-        total=size, unit="B", unit_scale=True, desc=path.name, disable=size < _PROGRESS_FROM, leave=False
-    )
-    with path.open(encoding="utf-8-sig") as file, bar:
+    with path.open(encoding="utf-8-sig") as file, progress_bar(path) as bar:
         number = 0
         try:
             for number, line in enumerate(file, start=1):
