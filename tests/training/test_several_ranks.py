@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ CASES = {
     "accumulated": {"training": {"gradient_accumulation_steps": 2}},
 }
 """What a training is given, beside the rest; of 33 items in batches of 8 the second process has none of the last."""
+QUANTISED = {"bnb-4bit": "bitsandbytes", "bnb-8bit": "bitsandbytes", "torchao-int8": "torchao"}
+"""Ways to quantise the base model, with their packages: further cases, where these are installed."""
 SPLIT = ("default", "own-annotators", "paper", "mined", "accumulated")
 """Of these those that are also trained with a base model that FSDP2 splits."""
 
@@ -81,7 +84,7 @@ def train(
     split: bool = False,
 ) -> None:
     """Train with a global batch of `batch` items, and write what came of it."""
-    given = CASES[case]
+    given = CASES.get(case, {"base_options": {"quantise": case}})
     torch.manual_seed(0)
     training = {
         "num_train_epochs": 2,
@@ -102,6 +105,7 @@ def train(
             data.where(items < 33),
             data.where(items >= 33),
             base_model=base,
+            base_options=given.get("base_options"),
             adapter={"carrier_dropout": 0.0, "annotator_dropout": 0.0, **given.get("adapter", {})},
             training=training,
             checkpoints=folder / "checkpoints",
@@ -185,6 +189,16 @@ def test_two_processes_train_as_one(both, base, case, monkeypatch) -> None:
     _without_chance()
     train(base, case, both / "one" / case, 8)
     same(both / "one" / case, both / "two" / case)
+
+
+@pytest.mark.parametrize("how", QUANTISED)
+def test_two_processes_with_a_quantised_base_train_as_one(base, how, tmp_path) -> None:
+    if find_spec(QUANTISED[how]) is None:
+        pytest.skip(f"{QUANTISED[how]} is not installed")
+    ended = on_ranks(tmp_path / "streams", train, base, how, tmp_path / "two", 8)
+    assert [end.code for end in ended] == [0, 0], ended[0].err + ended[1].err
+    train(base, how, tmp_path / "one", 8)
+    same(tmp_path / "one", tmp_path / "two")
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 from transformers import BitsAndBytesConfig, TorchAoConfig
 
 from dcpc.errors import UsageError
@@ -83,3 +84,14 @@ def refuse_full_training(model: torch.nn.Module) -> None:
             "the base model is quantised, so its own weights cannot be trained.",
             fix="Train an adapter (--method dcpc or lora), or load the base model unquantised.",
         )
+
+
+def send_no_frozen_weights(model: torch.nn.Module) -> None:
+    """Have DistributedDataParallel leave the frozen weights of a quantised base model alone.
+
+    It would send the first process's to the others, which have loaded the same; and cannot, where a tensor is packed
+    (torchao's).
+    """
+    if getattr(model, "is_quantized", False):
+        frozen = [name for name, tensor in model.named_parameters() if not tensor.requires_grad]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, frozen)

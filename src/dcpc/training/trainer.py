@@ -19,7 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from dcpc import ranks
 from dcpc.errors import TrainingError
-from dcpc.models.quantised import refuse_full_training
+from dcpc.models.quantised import refuse_full_training, send_no_frozen_weights
 from dcpc.training.arguments import DCPCTrainingArguments, items_per_batch
 from dcpc.training.averaging import AveragedWeights
 from dcpc.training.best import BestWeights
@@ -169,6 +169,7 @@ class DCPCTrainer(Trainer):
 
     def _wrap_model(self, model: nn.Module, training: bool = True, *args: Any, **kwargs: Any) -> nn.Module:
         """As the Trainer's; accelerate would wrap no model of which some weights are split."""
+        send_no_frozen_weights(model)
         wrapped = super()._wrap_model(model, training, *args, **kwargs)
         if not training or wrapped is not self.model or not is_sharded(model):
             return wrapped
