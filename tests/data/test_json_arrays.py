@@ -68,6 +68,8 @@ def test_parts_give_what_the_whole_gives(document: str, part: int) -> None:
         found = records.read_records(path, "data.json")
         whole = outcome(lambda: records._of_json(path, "data.json").entries)
         assert outcome(lambda: found.entries) == whole
+        if whole[0] == "read":
+            assert list(found.notes) == list(records._of_json(path, "data.json").notes)
         assert found.unit == "record"
 
 
