@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dcpc import __version__
 from dcpc.cli import options
 from dcpc.data.readers import FORMATS
 from dcpc.data.readers.assemble import OUR_COLUMNS
@@ -74,3 +75,8 @@ def test_a_push_is_refused_before_the_training_where_the_hub_is_off(dcpc, tmp_pa
     assert result.code == 2
     assert "HF_HUB_OFFLINE switches it off" in result.err
     assert "no name of a repository" in dcpc(*given, "a/b/c").err
+
+
+def test_the_version_is_told(dcpc) -> None:
+    result = dcpc("--version")
+    assert (result.code, result.out.strip()) == (0, f"dcpc {__version__}")

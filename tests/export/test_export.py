@@ -199,6 +199,18 @@ def test_what_cannot_be_exported_says_why_and_writes_nothing(
     assert {path.name: path.read_bytes() for path in low_rank.iterdir()} == before
 
 
+def test_what_is_advised_for_a_sentence_encoder_works(sentence: Path, tmp_path: Path) -> None:
+    default = trained(tmp_path / "default", mean_pooling=True, bottleneck=4, readout=False)
+    with pytest.raises(UsageError, match="is a sentence encoder") as caught:
+        export_adapter(default, tmp_path / "out", "lora")
+    fix = str(caught.value.fix)
+    assert fix.index("--as onnx") < fix.index("--as merged") < fix.index("rank=8"), (
+        "no training makes a LoRA of it"
+    )
+    export_adapter(sentence, tmp_path / "merged", "merged")
+    assert "does not know it" in (tmp_path / "merged" / "README.md").read_text()
+
+
 @pytest.mark.parametrize("form", ["merged", "onnx", "gguf-ready"])
 def test_a_quantised_base_is_refused_before_it_is_loaded(low_rank: Path, tmp_path: Path, form: str) -> None:
     copied = shutil.copytree(low_rank, tmp_path / "adapter")

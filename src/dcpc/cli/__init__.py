@@ -6,13 +6,13 @@ import functools
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dcpc import launcher
+from dcpc import __version__, launcher
 from dcpc.cli.one_voice import check_alone, one_voice
 from dcpc.cli.surroundings import ends_cleanly, exit_code, speaks_to_any_terminal
 from dcpc.errors import DCPCError
@@ -25,6 +25,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dcpc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _whole(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """What all commands share."""
 
 
 def _register_commands() -> None:

@@ -71,6 +71,10 @@ OFFSETS = """
 The most probable label is the best decision for accuracy. For macro-F1 add these offsets to the log-probabilities
 first, in the order of the labels: `{offsets}`.
 """
+OWN_CLASS = """
+
+The class is in `sentence_model.py`. The pipeline says that it does not know it, and works all the same.
+"""
 
 
 def export_card(described: Mapping[str, Any]) -> str:
@@ -96,6 +100,8 @@ def export_card(described: Mapping[str, Any]) -> str:
         if described["largest_error"]
         else ""
     )
+    if how == "merged" and _remote(described):
+        loading += OWN_CLASS
     offsets = "" if described["offsets"] is None else OFFSETS.format(offsets=described["offsets"])
     lines = ["---", f"library_name: {'peft' if form == 'lora' else 'transformers'}"]
     if not Path(base).is_absolute():

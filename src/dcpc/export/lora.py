@@ -101,16 +101,20 @@ def _checked(adapter: TrainedAdapter) -> DCPCConfig:
         "its bottlenecks are not linear": bool(config.bottleneck),
         "its readout reads all layers": bool(config.readout),
     }
-    if any(reasons.values()):
-        raise UsageError(
-            f"the adapter is no LoRA: {', and '.join(why for why, holds in reasons.items() if holds)}.",
-            fix=f"{TRAIN_INSTEAD} Or use --as onnx, which takes any form of a classifier.",
-        )
+    other = [why for why, holds in reasons.items() if holds]
     if isinstance(adapter.model.get_base_model(), SentenceClassifier):  # type: ignore[operator]
         raise UsageError(
             f"{adapter.task.base_model} is a sentence encoder, and transformers has no classifier on the mean of its "
             "tokens for a LoRA to be loaded onto.",
-            fix="Use --as merged, which brings that class along, or --as onnx.",
+            fix="Use --as onnx; --as merged, which brings that class along, needs another training: "
+            f"{TRAIN_INSTEAD}"
+            if other
+            else "Use --as merged, which brings that class along, or --as onnx.",
+        )
+    if other:
+        raise UsageError(
+            f"the adapter is no LoRA: {', and '.join(other)}.",
+            fix=f"{TRAIN_INSTEAD} Or use --as onnx, which takes any form of a classifier.",
         )
     return config
 
