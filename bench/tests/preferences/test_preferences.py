@@ -115,11 +115,13 @@ def test_trained_cells_have_a_table_of_their_own() -> None:
             "plain_unit_losses": {"u": [loss / 2, 1], "v": [loss / 2, 1]},
         }
         for seed in (0, 1)
-        for name, loss in (("dcpc", 0.9), ("dcpc-raters-off", 1.0))
+        for name, loss in (("dcpc", 0.9), ("dcpc-raters-off", 1.0), ("lore", 0.8))
+        if name != "lore" or seed == 0
     ]
     found = page(list(cells("simulated", simulated((1.0, 0.0)), seed=0)), lines)
     assert "0.4500, 60.0 %; -10.00 %" in found
     assert "0.9000, 60.0 %; -10.00 %" in found
+    assert "n = 1: 0.8000, 60.0 %; -20.00 %" in found
     assert "TRL RewardTrainer, majority | –" in found
 
 

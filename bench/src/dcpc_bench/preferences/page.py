@@ -77,7 +77,8 @@ def _trained_part(cells: Sequence[dict[str, Any]]) -> str:
             f"On `minilm`, {n_pairs} pairs drawn of each set, split by prompt, one pass (seeds: {of_sets}). "
             "Cross-entropy of held-out votes in nats and accuracy of votes for a side; then the relative difference "
             "of the cross-entropy to raters who are all alike, with 95 % intervals over seeds and prompts, not "
-            "corrected for many comparisons. All methods train the same tensors with the same steps, and but for the "
+            "corrected for many comparisons; n where a method has fewer seeds than the rest, whose losses compare by "
+            "their differences alone. All methods train the same tensors with the same steps, and but for the "
             "first at one rate. TRL 1.16's "
             '`RewardTrainer` has no label smoothing. Methods that are "-like" are the published idea on this '
             "encoder with our likelihood, trained jointly with it, at one setting each, not their authors' code. "
@@ -103,6 +104,8 @@ def _trained(cells: Sequence[dict[str, Any]], sets: list[str]) -> str:
                 continue
             loss, side = (float(np.mean([cell[key] for cell in found])) for key in ("loss", "side_accuracy"))
             text = f"{loss:.4f}, {100 * side:.1f} %"
+            if len(found) < len(reference):
+                text = f"n = {len(found)}: {text}"
             if method != RATERS_ALIKE:
                 both = [
                     [c for c in part if c["seed"] in _seeds(found) & _seeds(reference)]
