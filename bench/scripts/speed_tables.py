@@ -116,6 +116,7 @@ dcpc train data.csv --model HuggingFaceTB/SmolLM2-1.7B --set quantise=bnb-4bit -
 `quantise` is `bnb-4bit` (NF4), `bnb-8bit` or `torchao-int8`; in Python, `base_options={"quantise": "bnb-4bit"}`.
 The adapter remembers it, and loads its base in the same way. A base that was saved quantised (GPTQ, AWQ) is loaded
 by transformers with the package that its configuration names, without this setting; that was not tried here.
+Where `optimum` (GPTQ) or `gptqmodel` (both) is not installed, the command to install it is said.
 Adapters on quantised bases cannot be merged, and a quantised base itself cannot be trained: both are refused. The
 three ways are tested on a CPU; on a GPU they were not tried.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -78,3 +79,17 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 def test_an_unknown_way_is_refused() -> None:
     with pytest.raises(UsageError, match="way to quantise"):
         quantising("3bit")
+
+
+@pytest.mark.parametrize(("method", "packages"), [("gptq", "optimum gptqmodel"), ("awq", "gptqmodel")])
+def test_a_base_saved_quantised_names_the_packages_that_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, packages: str
+) -> None:
+    monkeypatch.setattr("dcpc.models.quantised.find_spec", lambda name: None)
+    base = Path(save_tiny_bert(tmp_path / "base"))
+    config = json.loads((base / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": method, "bits": 4, "group_size": 32}
+    (base / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=f"saved quantised .{method.upper()}") as caught:
+        load_base_model(str(base), ("no", "yes"))
+    assert str(caught.value).endswith(f"pip install {packages}")

@@ -29,7 +29,7 @@ from dcpc import launcher
 from dcpc.errors import ModelError
 from dcpc.models.gguf import SUFFIX, converted, sha256_of
 from dcpc.models.minilm import MINILM, minilm_path
-from dcpc.models.quantised import keep_trainable, quantising
+from dcpc.models.quantised import keep_trainable, quantising, require_packages
 from dcpc.models.quiet import quiet_transformers
 from dcpc.models.sentence_classifier import SentenceClassifier
 from dcpc.models.smollm2 import SMOLLM2, smollm2_path
@@ -172,6 +172,7 @@ def _loaded(
     try:
         with quiet_transformers(), launcher.without_fsdp():
             config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code, **settings)
+            require_packages(config, name)
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
             _check_vocabulary(tokenizer)
             model = load(path, config)

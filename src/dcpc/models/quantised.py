@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
-from transformers import BitsAndBytesConfig, TorchAoConfig
+from transformers import BitsAndBytesConfig, PretrainedConfig, TorchAoConfig
 
-from dcpc.errors import UsageError
+from dcpc.errors import ModelError, UsageError
 from dcpc.names import check_name
 
 Quantise = Literal["bnb-4bit", "bnb-8bit", "torchao-int8"]
@@ -42,6 +42,27 @@ def quantising(how: str | None) -> dict[str, Any]:
             fix="pip install 'dcpc[quantised]'",
         )
     return {"quantization_config": _config(how)}
+
+
+def require_packages(config: PretrainedConfig, name: str) -> None:
+    """Refuse a base model that was saved as GPTQ or AWQ where what reads it is not installed.
+
+    Raises:
+        ModelError: naming the packages, and the command that installs them.
+    """
+    saved = getattr(config, "quantization_config", None)
+    method = str(saved.get("quant_method")) if isinstance(saved, dict) else ""
+    missing = [package for package in _READERS.get(method, ()) if find_spec(package) is None]
+    if missing:
+        raise ModelError(
+            f"the base model was saved quantised ({method.upper()}), which needs {' and '.join(missing)}.",
+            where=name,
+            fix=f"pip install {' '.join(missing)}",
+        )
+
+
+_READERS = {"gptq": ("optimum", "gptqmodel"), "awq": ("gptqmodel",)}
+"""What transformers reads such a model with."""
 
 
 def _config(how: str) -> Any:
