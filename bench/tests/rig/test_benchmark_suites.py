@@ -26,6 +26,7 @@ def test_the_suites_of_the_package_name_known_methods_and_pools() -> None:
             "real-small",
             "real-full",
             "sizes",
+            "sizes-defaults",
             "shift-small",
             "shift-rte",
             "shift-full",

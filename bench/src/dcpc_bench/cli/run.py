@@ -23,8 +23,8 @@ def command(
         str | None,
         typer.Argument(
             metavar="SUITE",
-            help="smoke, real-small, real-full, sizes, shift-small, shift-rte, shift-full, ablation, paper-llm, "
-            "paper-llm-cut, paper-llm-longer, head-or-words, or a YAML file.",
+            help="smoke, real-small, real-full, sizes, sizes-defaults, shift-small, shift-rte, shift-full, ablation, "
+            "paper-llm, paper-llm-cut, paper-llm-longer, head-or-words, or a YAML file.",
         ),
     ] = None,
     data: Annotated[

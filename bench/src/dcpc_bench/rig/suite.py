@@ -228,6 +228,7 @@ def suite_names() -> list[str]:
         "real-small",
         "real-full",
         "sizes",
+        "sizes-defaults",
         "shift-small",
         "shift-rte",
         "shift-full",
