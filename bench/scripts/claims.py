@@ -269,8 +269,8 @@ def lead_over_lora(metric: str, dataset: str, size: int) -> list[str]:
 CLAIMS = (
     Claim(
         README,
-        "At 500 items (five sets, two seeds) DCPC's macro-F1 is ahead of LoRA's on every set, by {} to {} points, and "
-        "it predicts {} to {} points fewer judgements wrong.",
+        "At 500 items (five sets, two seeds) DCPC's macro-F1 is ahead of LoRA's on every set, by {} to {} points, "
+        "and it predicts {} to {} points fewer judgements wrong.",
         at_500_items,
         "sizes",
         "dcpc-bench run sizes --seeds 2",

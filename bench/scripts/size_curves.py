@@ -1,4 +1,4 @@
-"""Write docs/sizes.md and its picture from the committed store results/sizes.
+"""Write docs/sizes.md and its pictures from the committed store results/sizes.
 
 Run: python bench/scripts/size_curves.py
 """
@@ -27,7 +27,7 @@ from dcpc_bench.report.tables import MetricTable
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / "results" / "sizes"
-PICTURE = ROOT / "docs" / "images" / "sizes.svg"
+IMAGES = ROOT / "docs" / "images"
 MARK = "<!-- Written by bench/scripts/size_curves.py from results/sizes. Do not edit by hand. -->"
 METRICS = ("macro_f1", "macro_f1_argmax", "jensen_shannon", "cross_entropy", "judgement_error")
 DRAWN = ("macro_f1", "jensen_shannon", "judgement_error")
@@ -54,21 +54,23 @@ def sizes(content: Content, dataset: str) -> list[Column]:
     return sorted(own, key=lambda column: strength_of(column.condition) or 0)
 
 
-def picture(content: Content) -> Figure:
-    """A row per set and a panel per metric: mean and 95 % interval by the number of training items."""
+def picture(content: Content, metric: Metric) -> Figure:
+    """A panel per set: mean and 95 % interval by the number of training items."""
     names = [name for name in datasets(content) if len(sizes(content, name)) > 1]
-    figure = Figure(figsize=(9, 2.9 * len(names) + 0.5), layout="constrained", facecolor="white")
-    panels = figure.subplots(len(names), len(DRAWN), squeeze=False)
-    for line, dataset in zip(panels, names, strict=True):
-        for axes, metric in zip(line, DRAWN, strict=True):
-            drawn = next(m for m in TESTED if m.name == metric)
-            draw(axes, content, dataset, drawn)
-            if dataset == names[0]:
-                axes.set_title(drawn.title, fontsize=8, loc="left")
-        line[0].set_ylabel(dataset, fontsize=8)
-    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure = Figure(figsize=(10, 2.8), layout="constrained", facecolor="white")
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, dataset in zip(panels, names, strict=True):
+        draw(axes, content, dataset, metric)
+        axes.set_title(dataset, fontsize=8, loc="left")
+    panels[0].set_ylabel(metric.title, fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return figure
+
+
+def image_of(metric: str) -> str:
+    """File name of a metric's picture."""
+    return f"sizes-{metric.replace('_', '-')}.svg"
 
 
 def draw(axes: Axes, content: Content, dataset: str, metric: Metric) -> None:
@@ -76,20 +78,20 @@ def draw(axes: Axes, content: Content, dataset: str, metric: Metric) -> None:
     columns, means = sizes(content, dataset), []
     for number, (method, (colour, marker)) in enumerate(COLOURS.items()):
         found = [
-            (strength_of(c.condition) or 0, interval)
+            (strength_of(c.condition) or 0, interval, len(content.results.of(c, method)) != 2)
             for c in columns
             if (interval := interval_of(content.scores, metric, c, method)) is not None
         ]
         if not found:
             continue
-        x = [n * 1.03 ** (number - 2) for n, _ in found]  # beside each other
-        y, low, high = (
-            [metric.factor * getattr(i, f) for _, i in found] for f in ("difference", "low", "high")
-        )
+        x = [n * 1.03 ** (number - 2) for n, *_ in found]  # beside each other
+        y = [metric.factor * interval.difference for _, interval, _ in found]
         axes.plot(x, y, color=colour, marker=marker, markersize=4, linewidth=1.5, label=called(method))
-        axes.vlines(x, low, high, color=colour, linewidth=0.8)
+        for at, (_, interval, told) in zip(x, found, strict=True):
+            if told:  # an interval of two seeds is many times as wide as what there is to see
+                low, high = metric.factor * interval.low, metric.factor * interval.high
+                axes.vlines(at, low, high, color=colour, linewidth=0.8)
         means += y
-    # Intervals of two seeds are many times as wide as what there is to see.
     axes.set_ylim(min(means) - 0.4 * np.ptp(means), max(means) + 0.4 * np.ptp(means))
     ticks = [strength_of(c.condition) or 0 for c in columns]
     axes.set_xscale("log")
@@ -127,11 +129,13 @@ def metric_row(found: MetricTable, column: Column, methods: Sequence[str]) -> li
 
 
 def page() -> str:
-    """The page; the picture is written beside it."""
+    """The page; the pictures are written beside it."""
     content = make_content(read_results(STORE), "dcpc")
-    with atomic_file(PICTURE) as path, rc_context({"svg.hashsalt": "dcpc"}):
-        picture(content).savefig(path, format="svg", metadata={"Date": None, "Creator": None})
     parts = []
+    for metric in (next(m for m in TESTED if m.name == name) for name in DRAWN):
+        with atomic_file(IMAGES / image_of(metric.name)) as path, rc_context({"svg.hashsalt": "dcpc"}):
+            picture(content, metric).savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+        parts += [f"![{metric.title} by the number of training items](images/{image_of(metric.name)})", ""]
     for dataset in datasets(content):
         columns = sizes(content, dataset)
         if columns:
@@ -149,9 +153,10 @@ judgements of 600 other items. All methods train three epochs on the same items 
 that the searches of `real-small` chose on the same set, at every size; full fine-tuning has a usual one (7e-5). Of
 the suite {len(results.cells):,} of {results.n_planned:,} planned cells have been run. With one seed an interval
 speaks of the test items only, not of other seeds, and no difference is called one; with two it is so wide
-that it leaves the picture.
+that the pictures leave it out.
 
-![Three metrics by the number of training items, DCPC and other methods](images/sizes.svg)
+A rate that suits 500 items need not suit 2,000: the suite `sizes-defaults` takes those that `dcpc train` takes by
+itself ([its page](results/sizes-defaults.md)).
 
 {chr(10).join(parts)}
 `dcpc-bench run sizes --output results/sizes --data-folder DATA` goes on with the missing cells, and
