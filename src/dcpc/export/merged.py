@@ -79,7 +79,7 @@ def write_causal(adapter: TrainedAdapter, who: Whose, folder: Path) -> tuple[flo
     if adapter.shape.name == "classify":
         raise UsageError(
             "the adapter classifies with a head, and GGUF files hold language models.",
-            fix="Train on a language model with label words (--words), or use --as merged or --as onnx.",
+            fix="Train on a language model with label words (--words), or use --as onnx.",
         )
     if who.number is not None:
         raise UsageError(

@@ -78,7 +78,7 @@ def write_onnx(adapter: TrainedAdapter, who: Whose, folder: Path) -> tuple[float
     if adapter.shape.name != "classify":
         raise UsageError(
             f"the task `{adapter.shape.name}` scores words with a language model, which is no single graph.",
-            fix="Use --as gguf-ready or --as merged, or train with a head (--head).",
+            fix="Use --as merged or --as gguf-ready, which take low-rank adapters; or train with a head (--head).",
         )
     adapter.model.eval().to("cpu")
     names = [name for name in adapter.tokenizer.model_input_names if name in _fields(adapter, ["a"])]
