@@ -300,8 +300,8 @@ CLAIMS = (
     ),
     Claim(
         README,
-        "With the rates and epochs that `dcpc train` takes by itself DCPC's macro-F1 on convabuse is {} (annotator "
-        "embeddings {}, LoRA {}), with {} % of judgements predicted wrong ({} and {} %).",
+        "DCPC's macro-F1 on convabuse is {} (annotator embeddings {}, LoRA {}), "
+        "with {} % of judgements predicted wrong ({} and {} %).",
         by_default_at_2000,
         "sizes-defaults",
         "dcpc-bench run sizes-defaults --datasets convabuse --seeds 1",
