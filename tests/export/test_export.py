@@ -138,13 +138,22 @@ def test_a_graph_holds_every_form_exactly(tmp_path: Path) -> None:
     found = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found, predict_distribution(load_adapter(folder), items()), atol=1e-4)
     for form, why in (
-        ("lora", "its bottlenecks are not linear, and its readout reads all layers"),
+        ("lora", "is a sentence encoder"),
         ("merged", "its bottlenecks are not linear"),
         ("gguf-ready", "GGUF files hold language models"),
     ):
         with pytest.raises(UsageError, match=why):
             export_adapter(folder, tmp_path / form, form)
         assert not (tmp_path / form).exists()
+
+
+def test_what_is_no_lora_is_told_by_its_parts(tmp_path: Path) -> None:
+    folder = trained(tmp_path, mean_pooling=False)
+    why = "it has no low-rank update, and its bottlenecks are not linear, and its readout reads all layers"
+    with pytest.raises(UsageError, match=why) as refused:
+        export_adapter(folder, tmp_path / "lora", "lora")
+    assert "--set rank=8 --set readout=false" in str(refused.value)
+    assert not (tmp_path / "lora").exists()
 
 
 @pytest.mark.parametrize("name", ["eve", "new"])
