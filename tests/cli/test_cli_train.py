@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from dcpc.cli.training_summary import print_notes
 from dcpc.data import Annotations
+from dcpc.data.splits import Division
 from dcpc.errors import TrainingError
 from dcpc.files import MANIFEST
 from dcpc.recipe import Recipe, check_recipe, override, read_recipe
-from dcpc.training.holdout import Division
 from tiny_models import sentiment_judgements
 
 QUICK = ("--set", "num_train_epochs=1")

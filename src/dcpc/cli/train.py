@@ -16,9 +16,10 @@ from dcpc.errors import UsageError
 
 if TYPE_CHECKING:
     from dcpc.adapter import TrainedAdapter
+    from dcpc.data import Annotations
+    from dcpc.data.splits import Division
     from dcpc.recipe import Recipe
     from dcpc.training.checkpoints import Checkpoints
-    from dcpc.training.holdout import Division
 
 
 @reads_data()
@@ -202,7 +203,7 @@ def _push(output: Path, repo: str | None) -> None:
 
 
 def _train(
-    division: Division,
+    division: Division[Annotations],
     settings: Recipe,
     checkpoints: Checkpoints,
     resume: bool,

@@ -11,7 +11,7 @@ from dcpc.cli.options import show_notes
 if TYPE_CHECKING:
     from dcpc.adapter import TrainedAdapter
     from dcpc.data import Annotations
-    from dcpc.training.holdout import Division
+    from dcpc.data.splits import Division
 
 LEARNT_NOTHING, DIVERGED = 1.1, 1.5
 """Times the validation cross-entropy of the labels' shares from which on a training has learnt nothing; and times
@@ -19,7 +19,7 @@ that or what guessing costs, whichever is more, from which on it has diverged. N
 validation items nor a training that is only too short make this much."""
 
 
-def print_notes(division: Division, trained: TrainedAdapter) -> None:
+def print_notes(division: Division[Annotations], trained: TrainedAdapter) -> None:
     """Say which items were left out or cut, and whether the adapter predicts no better than none would."""
     from dcpc.data.splits import left_out_note
 
@@ -47,7 +47,7 @@ def print_notes(division: Division, trained: TrainedAdapter) -> None:
 
 
 def print_summary(
-    annotations: Annotations, division: Division, trained: TrainedAdapter, output: Path
+    annotations: Annotations, division: Division[Annotations], trained: TrainedAdapter, output: Path
 ) -> None:
     """The table."""
     print_rows(_rows(annotations, division, trained, output))
@@ -66,7 +66,7 @@ def print_rows(rows: dict[str, str]) -> None:
 
 
 def _rows(
-    annotations: Annotations, division: Division, trained: TrainedAdapter, output: Path
+    annotations: Annotations, division: Division[Annotations], trained: TrainedAdapter, output: Path
 ) -> dict[str, str]:
     from dcpc.inspection.agreement import krippendorff_alpha
 
@@ -96,7 +96,7 @@ def _rows(
     }
 
 
-def _loss_shown(division: Division, trained: TrainedAdapter) -> str:
+def _loss_shown(division: Division[Annotations], trained: TrainedAdapter) -> str:
     loss = best_loss(trained)
     if division.validation is None:
         return "no validation items"

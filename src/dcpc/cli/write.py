@@ -16,9 +16,9 @@ from dcpc.errors import ModelError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dcpc.data.splits import Division
     from dcpc.recipe import Recipe
     from dcpc.tasks.write import Generation, Replies, WritingAdapter
-    from dcpc.tasks.write.fit import DividedReplies
     from dcpc.training.checkpoints import Checkpoints
 
 TASK = "write"
@@ -187,7 +187,7 @@ def train(
 
 
 def _trained(
-    division: DividedReplies,
+    division: Division[Replies],
     settings: Recipe,
     own: dict[str, Any],
     checkpoints: Checkpoints,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from dcpc.cli.training_summary import print_rows
 
 if TYPE_CHECKING:
+    from dcpc.data.splits import Division
     from dcpc.tasks.write import Replies, WritingAdapter, WritingScores
     from dcpc.tasks.write.evaluation import WriterScores
-    from dcpc.tasks.write.fit import DividedReplies
 
 FIGURES = {
     "n_replies": ("replies", "{:,}"),
@@ -26,7 +26,9 @@ FIGURES = {
 """How figures are called in the table, and written."""
 
 
-def print_training(replies: Replies, division: DividedReplies, adapter: WritingAdapter, output: Path) -> None:
+def print_training(
+    replies: Replies, division: Division[Replies], adapter: WritingAdapter, output: Path
+) -> None:
     """The table of a training, `division` being what trained and what was held out."""
     held_out = [entry["eval_loss"] for entry in adapter.history if "eval_loss" in entry]
     rows = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,38 +18,56 @@ TEST_NAMES = ("test", "testing", "eval", "evaluation", "holdout", "held-out")
 """How a `split` column names training, validation and test items, in any case. Whatever else it says is left out."""
 
 
-class SplitRows(NamedTuple):
-    """Rows of a table by what their item is for.
+class Divisible(Protocol):
+    """Rows that belong to items, such as annotations or replies."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """With `item_id`, and `split` where it is known."""
+
+    @property
+    def source(self) -> str:
+        """Where they were read, for messages."""
+
+    def where(self, rows: np.ndarray) -> Self:
+        """Those that a boolean mask over the rows selects."""
+
+
+T = TypeVar("T", bound=Divisible)
+
+
+class Division(NamedTuple, Generic[T]):
+    """Annotations or replies, divided by item.
 
     Attributes:
-        trains: to train on, bool [R].
-        validates: which choose the best epoch, bool [R].
+        train: to train on.
+        validation: which choose the best epoch; None for none.
         left_out: number of items by the name of a split that is neither, test items among them.
     """
 
-    trains: np.ndarray
-    validates: np.ndarray
+    train: T
+    validation: T | None
     left_out: dict[str, int]
 
 
-def rows_by_split(table: pd.DataFrame, source: str, what: str) -> SplitRows | None:
-    """What the `split` column says of each row; None where there is none, or an empty one.
+def by_split(data: T, what: str) -> Division[T]:
+    """What the `split` column says of each item; everything trains where there is none, or an empty one.
 
     An item with rows in several splits belongs to the strictest of them: test, then validation.
 
     Args:
-        table: with `item_id`.
-        source: of the table, for messages.
+        data: to divide.
         what: the items are called in messages, in the plural.
 
     Raises:
-        DataError: if no row is to train on.
+        DataError: if no item is to train on.
     """
+    table = data.table
     if "split" not in table:
-        return None
+        return Division(data, None, {})
     items, given = table["item_id"], table["split"].fillna("").astype(str).str.strip()
     if (given == "").all():
-        return None
+        return Division(data, None, {})
     given = given.where(given != "", "(empty)")
     split = given.str.lower()
     tested = items.isin(items[split.isin(TEST_NAMES)])
@@ -58,14 +76,15 @@ def rows_by_split(table: pd.DataFrame, source: str, what: str) -> SplitRows | No
     if not trains.any():
         raise DataError(
             f"the `split` column names no {what} to train on; it says {listed(sorted(given.unique()))}.",
-            where=source,
+            where=data.source,
             fix=f"What trains is called {' or '.join(TRAIN_NAMES)}; what chooses the epoch, "
             f"{', '.join(VALIDATION_NAMES)}; what is left for `dcpc evaluate`, {', '.join(TEST_NAMES)}. "
             f"Rename the splits, or remove the column to train on all {what}.",
         )
+    validation = data.where(validates.to_numpy()) if validates.any() else None
     left = ~trains & ~validates
     left_out = {str(name): int(n) for name, n in items[left].groupby(given[left]).nunique().items()}
-    return SplitRows(trains.to_numpy(), validates.to_numpy(), left_out)
+    return Division(data.where(trains.to_numpy()), validation, left_out)
 
 
 def left_out_note(left_out: Mapping[str, int], what: str) -> list[str]:

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from dcpc.data import Annotations
-from dcpc.data.splits import rows_by_split
+from dcpc.data.splits import Division, by_split
 from dcpc.errors import DataError
 
 
-class Division(NamedTuple):
-    """Annotations, divided by item.
-
-    Attributes:
-        train: to train on.
-        validation: which choose the best epoch; None for none.
-        left_out: number of items by the name of a split that is neither, test items among them.
-    """
-
-    train: Annotations
-    validation: Annotations | None
-    left_out: dict[str, int]
-
-
-def hold_out(annotations: Annotations, share: float, seed: int) -> Division:
+def hold_out(annotations: Annotations, share: float, seed: int) -> Division[Annotations]:
     """Divide annotations by item into training and validation.
 
     A `split` column decides, where there is one; items that any row of it counts as test are never trained on, nor
@@ -40,7 +24,7 @@ def hold_out(annotations: Annotations, share: float, seed: int) -> Division:
         DataError: if the `split` column names no training items, if no item is left on a side, or if training has
             one class only (but for votes between responses).
     """
-    train, validation, left_out = _by_split(annotations)
+    train, validation, left_out = by_split(annotations, "items")
     if validation is None and share > 0:
         n_held = round(share * train.n_items)
         if n_held == 0 or n_held == train.n_items:
@@ -61,12 +45,3 @@ def hold_out(annotations: Annotations, share: float, seed: int) -> Division:
             fix="Training needs judgements of at least two labels.",
         )
     return Division(train, validation, left_out)
-
-
-def _by_split(annotations: Annotations) -> Division:
-    """What the `split` column says; everything trains where there is none, or an empty one."""
-    rows = rows_by_split(annotations.table, annotations.source, "items")
-    if rows is None:
-        return Division(annotations, None, {})
-    validation = annotations.where(rows.validates) if rows.validates.any() else None
-    return Division(annotations.where(rows.trains), validation, rows.left_out)

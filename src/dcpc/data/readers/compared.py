@@ -67,8 +67,8 @@ def with_prompts(raw: RawTable) -> RawTable:
         return raw.with_notes(
             f"The responses are compared without a prompt. Is it the column {names}? Then add {option}."
         )
-    raw = replace(raw, frame=raw.frame.rename(columns={found[0]: "text"}))
-    raw = replace(raw, renamed={**raw.renamed, "text": found[0]})
+    frame = raw.frame.rename(columns={found[0]: "text"})
+    raw = replace(raw, frame=frame, renamed={**raw.renamed, "text": found[0]})
     return raw.with_notes(f'The prompts were read from the column "{found[0]}".')
 
 

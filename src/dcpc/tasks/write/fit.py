@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from dcpc.adapter import quiet_libraries
-from dcpc.data.splits import rows_by_split
+from dcpc.data.splits import Division, by_split
 from dcpc.errors import DataError, ModelError, UsageError
 from dcpc.fit import run_trainer
 from dcpc.models import load_language_model, located
@@ -152,21 +152,7 @@ def train_writers(
     )
 
 
-class DividedReplies(NamedTuple):
-    """Replies, divided by prompt.
-
-    Attributes:
-        train: to train on.
-        validation: which choose the best epoch; None for none.
-        left_out: number of prompts by the name of a split that is neither, test prompts among them.
-    """
-
-    train: Replies
-    validation: Replies | None
-    left_out: dict[str, int]
-
-
-def hold_out_replies(replies: Replies, share: float, seed: int) -> DividedReplies:
+def hold_out_replies(replies: Replies, share: float, seed: int) -> Division[Replies]:
     """Divide replies by prompt into training and validation, as `dcpc.training.holdout` divides judgements.
 
     A `split` column decides, where there is one; else a share of the prompts is drawn.
@@ -174,17 +160,14 @@ def hold_out_replies(replies: Replies, share: float, seed: int) -> DividedReplie
     Raises:
         DataError: no reply to train on is left.
     """
-    rows = rows_by_split(replies.table, replies.source, "prompts")
-    left_out = {} if rows is None else rows.left_out
-    if rows is not None:
-        validation = replies.where(rows.validates) if rows.validates.any() else None
-        replies = replies.where(rows.trains)
-        if validation is not None:
-            return DividedReplies(replies, validation, left_out)
+    division = by_split(replies, "prompts")
+    if division.validation is not None:
+        return division
+    replies = division.train
     prompts = replies.table["item_id"].unique()
     n_held = round(share * len(prompts))
     if n_held == 0:
-        return DividedReplies(replies, None, left_out)
+        return division
     if n_held == len(prompts):
         raise DataError(
             f"{len(prompts)} prompts cannot be divided into {share:.0%} for validation and the rest.",
@@ -193,7 +176,7 @@ def hold_out_replies(replies: Replies, share: float, seed: int) -> DividedReplie
         )
     held = np.random.default_rng(seed).permutation(prompts)[:n_held]
     is_held = replies.table["item_id"].isin(held).to_numpy()
-    return DividedReplies(replies.where(~is_held), replies.where(is_held), left_out)
+    return Division(replies.where(~is_held), replies.where(is_held), division.left_out)
 
 
 def adapter_fields(method: str, writers: Sequence[str], changes: Mapping[str, Any]) -> dict[str, Any]:
