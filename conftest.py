@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from pathlib import Path
@@ -36,6 +37,12 @@ def shared_data() -> Path:
 def same_random_state() -> None:
     """Every test starts from one random state, so that none depends on those before it on its worker."""
     set_seed(0)
+
+
+def pytest_collection_finish() -> None:
+    """What the imports made stays: every training ends with a full collection, which need not look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 _GENERATED = re.compile(r"(\d+) passing(?: test cases| examples)?, (\d+) failing.*?(\d+) invalid")
