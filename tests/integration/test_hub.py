@@ -32,16 +32,24 @@ except DCPCError as error:
 """
 
 
-TRAIN = """
-import sys
-from dcpc.cli import main
-main(sys.argv[1:])
-"""
-LOAD = """
-import sys
+TRAIN_AND_LOAD = """
+import os, sys
 from huggingface_hub import snapshot_download
 from dcpc import load_adapter
-adapter = load_adapter(snapshot_download(sys.argv[1]))
+from dcpc.cli import main
+
+def dcpc(*words):
+    try:
+        main(list(words))
+    except SystemExit as end:
+        return end.code or 0
+
+cache, output, *words = sys.argv[1:]
+token = os.environ.pop("HF_TOKEN")
+print("without a token:", dcpc(*words, "--output", output), os.path.exists(output))
+os.environ["HF_TOKEN"] = token
+print("with a token:", dcpc(*words, "--output", output))
+adapter = load_adapter(snapshot_download("anna/judge", cache_dir=cache))
 print(adapter.predict(["the film was good", "a bad meal"], "distribution").filter(like="p_").to_numpy().tolist())
 """
 SHA = "5" * 40
@@ -167,21 +175,18 @@ def test_a_push_is_one_commit_of_all_files_and_says_what_is_wrong(hub: Hub, tmp_
 def test_a_training_is_pushed_and_loaded_back_from_the_hub(hub: Hub, tmp_path: Path) -> None:
     base = save_tiny_bert(tmp_path / "base", mean_pooling=True)
     sentiment_judgements(24, ("ann", "bob")).table.to_csv(tmp_path / "reviews.csv", index=False)
-    arguments = (
-        *("train", tmp_path / "reviews.csv", "--model", base, "--output", tmp_path / "adapter"),
+    done = with_hub(
+        TRAIN_AND_LOAD, tmp_path / "home", hub.address, "hf_right", tmp_path / "cache", tmp_path / "adapter",
+        *("train", tmp_path / "reviews.csv", "--model", base),
         *("--push-to-hub", "anna/judge", "--set", "max_steps=2"),
-    )
-    refused = with_hub(TRAIN, tmp_path / "home", hub.address, None, *arguments)
-    assert refused.returncode == 2
-    assert "needs a token of the hub" in refused.stderr
-    assert not (tmp_path / "adapter").exists(), "said before the training"
-    done = with_hub(TRAIN, tmp_path / "home", hub.address, "hf_right", *arguments)
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "needs a token of the hub" in done.stderr
+    assert "without a token: 2 False" in done.stdout, "said before the training"
     assert "Pushed to" in done.stdout
+    assert "with a token: 0" in done.stdout
     assert {"README.md", "task.json", "adapter_config.json", "adapter_model.safetensors"} <= hub.files.keys()
-    loaded = with_hub(LOAD, tmp_path / "other-home", hub.address, "hf_right", "anna/judge")
-    assert loaded.returncode == 0, loaded.stderr[-2000:]
-    there = ast.literal_eval(loaded.stdout.splitlines()[-1])
+    there = ast.literal_eval(done.stdout.splitlines()[-1])
     texts = ["the film was good", "a bad meal"]
     here = load_adapter(tmp_path / "adapter").predict(texts, "distribution").filter(like="p_").to_numpy()
     np.testing.assert_allclose(there, here, atol=1e-6)

@@ -19,9 +19,9 @@ UNSEEN = tuple(range(23, 90, 5))
 """Values that are left out of the training."""
 
 
-def table(*, unseen: bool = False) -> pd.DataFrame:
+def table(items: int = 60, *, unseen: bool = False) -> pd.DataFrame:
     """High values for good reviews; the third annotator is stricter by 20. Only seen values, or only unseen ones."""
-    judged = sentiment_judgements(120, ("ann", "bob", "cem")).table
+    judged = sentiment_judgements(items, ("ann", "bob", "cem")).table
     rng = np.random.default_rng(0)
     middle = np.where(judged["label"] == judged["label"].iloc[0], 70, 40)
     middle = middle - 20 * (judged["annotator_id"] == "cem")
@@ -84,8 +84,11 @@ def test_without_the_likelihood_of_neighbours_unseen_values_are_worse(
 
 @pytest.mark.parametrize("method", ["dcpc", "lora"])
 def test_the_commands_work_on_values_that_training_never_saw(
-    base: str, data: Path, tmp_path: Path, method: str, capsys: pytest.CaptureFixture[str]
+    base: str, tmp_path: Path, method: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    data = tmp_path / "data.csv"
+    table(12).to_csv(data, index=False)
+
     def run(*arguments: str) -> str:
         with pytest.raises(SystemExit) as stop:
             main(list(arguments))
