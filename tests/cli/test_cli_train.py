@@ -18,6 +18,7 @@ from dcpc.data.splits import Division
 from dcpc.errors import TrainingError
 from dcpc.files import MANIFEST
 from dcpc.recipe import Recipe, check_recipe, override, read_recipe
+from dcpc.training.rule import LearningRule
 from tiny_models import sentiment_judgements
 
 QUICK = ("--set", "num_train_epochs=1")
@@ -339,7 +340,7 @@ def test_a_training_of_one_step_trains(dcpc, reviews, tiny_bert, tmp_path, set) 
 def test_a_training_that_is_too_short_has_not_diverged(capsys, loss, says) -> None:
     rows = [(f"i{n}", "text", "yes" if n < 2 else "no") for n in range(50)]  # the shares alone cost 0.17 nats
     judged = Annotations(pd.DataFrame(rows, columns=["item_id", "text", "label"]), ("no", "yes"), "nominal")
-    trained = SimpleNamespace(history=[{"eval_loss": loss}], notes=[])
+    trained = SimpleNamespace(history=[{"eval_loss": loss}], notes=[], rule=LearningRule())
     print_notes(Division(judged, judged, {}), trained)
     said = capsys.readouterr().err
     assert says in said
@@ -351,7 +352,8 @@ def test_votes_for_the_first_side_alone_are_compared_with_a_coin(capsys, loss, s
     rows = [(f"i{n}", "text", "better", "worse", "a") for n in range(50)]
     names = ["item_id", "text", "response_a", "response_b", "label"]
     votes = Annotations(pd.DataFrame(rows, columns=names), ("a", "b"), "preference")
-    print_notes(Division(votes, votes, {}), SimpleNamespace(history=[{"eval_loss": loss}], notes=[]))
+    trained = SimpleNamespace(history=[{"eval_loss": loss}], notes=[], rule=LearningRule())
+    print_notes(Division(votes, votes, {}), trained)
     said = capsys.readouterr().err
     assert says in said
     assert bool(said) == bool(says)

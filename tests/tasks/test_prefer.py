@@ -615,6 +615,35 @@ def test_the_log_has_accuracy_and_margin_as_trls_reward_trainer_has_them(llama: 
     assert f"response with the higher reward: {best['eval_accuracy']:.3f} (95 % interval" in card
 
 
+def test_the_validation_loss_counts_every_vote_alike_whatever_its_pair_and_batch(llama: str) -> None:
+    votes = some_votes(14, seed=5)
+    few = votes.where((votes.item_codes + np.arange(len(votes.table))) % 5 > 0)  # two votes a pair, or three
+    sizes = np.bincount(few.item_codes)
+    assert len(set(sizes)) > 1
+    shares = Annotations(few.table.assign(label_share=1 / sizes[few.item_codes]), few.labels, "preference")
+    for given, weight in ((few, 1.0), (shares, shares.weights)):
+        found = trained(
+            llama,
+            given,
+            validation=given,
+            training={**QUICK, "num_train_epochs": 1, "per_device_eval_batch_size": 4},
+        )
+        loss = next(entry["eval_loss"] for entry in found.history if "eval_loss" in entry)
+        assert isinstance(found.rule, PreferRule)
+        data = ItemDataset(given, found.tokenizer, shape=found.shape)
+        batch = ItemCollator(found.tokenizer, found.shape)([data[i] for i in range(given.n_items)])
+        with torch.no_grad():
+            tokens = {name: batch[name] for name in ("input_ids", "attention_mask")}
+            who = found.rule.annotator_index(found.model, given.table["annotator_id"].tolist())
+            said = found.rule.predict(found.model.eval(), tokens, who, batch["item_index"])
+        assert said.judgements is not None
+        both = said.items[batch["item_index"]], said.judgements
+        each = [-way.gather(1, batch["labels"][:, None])[:, 0].numpy() for way in both]  # of [J]
+        weights = np.ones(len(few.table)) * weight
+        expected = np.mean([way @ weights / weights.sum() for way in each])
+        assert loss == pytest.approx(expected, abs=1e-5)
+
+
 def test_ties_are_no_part_of_accuracy_and_margin() -> None:
     from dcpc.preference.tally import MarginTally
 

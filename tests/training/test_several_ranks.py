@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from dcpc import fit, launcher, ranks
+from dcpc.data import Annotations
 from dcpc.data.pairs import JudgementPairs
 from dcpc.errors import UsageError
 from dcpc.fit import train_adapter
@@ -33,6 +34,7 @@ CASES = {
     "mined": {"training": {"preset": "paper", "objective": {"mined_pairs": True}}},
     "long-first": {"training": {"train_sampling_strategy": "group_by_length"}},
     "accumulated": {"training": {"gradient_accumulation_steps": 2}},
+    "votes": {"task": {"name": "prefer", "rater_dropout": 0.0}},
 }
 """What a training is given, beside the rest; of 33 items in batches of 8 the second process has none of the last."""
 QUANTISED = {"bnb-4bit": "bitsandbytes", "bnb-8bit": "bitsandbytes", "torchao-int8": "torchao"}
@@ -97,7 +99,11 @@ def train(
         **given.get("training", {}),
         **({"fsdp": "true"} if split else {}),
     }
-    data = sentiment_judgements(45, ("ann", "bob", "cem"))
+    data = sentiment_judgements(
+        46, ("ann", "bob", "cem")
+    )  # the last of the held-out ones makes a batch alone
+    if "task" in given:
+        data = _votes(data)
     items = data.item_codes
     recorded = _Record()
     try:
@@ -105,8 +111,13 @@ def train(
             data.where(items < 33),
             data.where(items >= 33),
             base_model=base,
+            task=given.get("task"),
             base_options=given.get("base_options"),
-            adapter={"carrier_dropout": 0.0, "annotator_dropout": 0.0, **given.get("adapter", {})},
+            adapter={
+                "carrier_dropout": 0.0,
+                **({} if "task" in given else {"annotator_dropout": 0.0}),
+                **given.get("adapter", {}),
+            },
             training=training,
             checkpoints=folder / "checkpoints",
             resume=resume,
@@ -118,6 +129,16 @@ def train(
     if ranks.is_first():
         trained.save(folder / "adapter")
         save_file(recorded.kept, folder / "recorded.safetensors")
+
+
+def _votes(data: Annotations) -> Annotations:
+    """The items beside another response, with two votes on each, or three."""
+    table = data.table[(data.item_codes + np.arange(len(data.table))) % 5 > 0]
+    pairs = table.rename(columns={"text": "response_a"}).assign(
+        text="the room", response_b="the meal was good"
+    )
+    said = pairs["label"].map({"yes": "a", "no": "b"}).mask(pairs.index % 5 == 0, "tie")
+    return Annotations(pairs.assign(label=said).reset_index(drop=True), ("a", "b", "tie"), "preference")
 
 
 def all_cases(base: str, folder: Path) -> None:

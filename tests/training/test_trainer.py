@@ -97,6 +97,14 @@ def test_training_lowers_the_loss_on_what_it_sees(folder, tmp_path, mode, preset
     assert {"loss_task"} | pairs | ({"loss_annotators"} if mode != "none" else set()) <= logs[-1].keys()
 
 
+def test_the_validation_loss_is_a_mean_over_items_whatever_their_batches(folder, tmp_path):
+    losses = [
+        build(folder, tmp_path, held_out=True, per_device_eval_batch_size=size).evaluate()["eval_loss"]
+        for size in (16, 5)  # three batches of five items and one of a single one
+    ]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-6)
+
+
 def test_a_process_has_one_gpu_of_several(folder, tmp_path):
     """Batches stay as large as was asked for."""
     first = build(folder, tmp_path)

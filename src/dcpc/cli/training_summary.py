@@ -28,7 +28,7 @@ def print_notes(division: Division[Annotations], trained: TrainedAdapter) -> Non
     loss = best_loss(trained)
     if loss is None or division.validation is None:
         return
-    without = shares_loss(division.train, division.validation)
+    without = shares_loss(division.train, division.validation, per_judgement=trained.rule.per_judgement)
     shares = f"{without:.4f}, that of always predicting the shares of the training labels"
     if not isfinite(loss) or loss > DIVERGED * max(without, log(division.train.n_classes)):
         show_notes(
@@ -122,7 +122,7 @@ def best_loss(trained: TrainedAdapter) -> float | None:
     return min(losses) if losses else None
 
 
-def shares_loss(train: Annotations, validation: Annotations) -> float:
+def shares_loss(train: Annotations, validation: Annotations, *, per_judgement: bool) -> float:
     """Validation cross-entropy, in nats, of always predicting the shares of the training labels.
 
     Of votes both sides have the same share: who always lists the better response first has said so in every row.
@@ -132,7 +132,8 @@ def shares_loss(train: Annotations, validation: Annotations) -> float:
     counts = train.counts.sum(axis=0) + 1.0  # [C]; a label that training lacks is not impossible
     if train.scale == "preference":
         counts[:2] = counts[:2].mean()  # a and b, before tie
-    return float(-(validation.soft_labels @ np.log(counts / counts.sum())).mean())
+    given = validation.counts if per_judgement else validation.soft_labels  # [I, C]
+    return float(-(given @ np.log(counts / counts.sum())).sum() / given.sum())
 
 
 def _label_shares(annotations: Annotations) -> str:

@@ -60,6 +60,7 @@ class PreferRule(LearningRule):
     """
 
     shape: Prefer
+    per_judgement = True
 
     def __init__(
         self,
@@ -102,8 +103,9 @@ class PreferRule(LearningRule):
         self.n_votes, self.n_items = data.annotations.n_votes, len(data)
 
     def attach(self, model: nn.Module) -> None:
-        """Put the raters where the model is, so that they move and train with it; find the head's own rate."""
+        """Put the raters where the model is, so that they move and train with it; see to the reward's head."""
         assert self.raters is not None
+        self.shape.hold_offset(model)
         self._head = self.shape.head_rates(model)
         model.add_module(CHILD, self.raters.to(next(model.parameters()).device))
 
@@ -191,7 +193,8 @@ class PreferRule(LearningRule):
         pairs = self.compared(model, tokens_of(batch))
         self._count(pairs, batch, training=False)
         who = None if self._raters.effects is None else batch["annotator_ids"]
-        return judged_loss(self._votes_on(pairs, who, batch["item_index"]), batch)
+        predictions = self._votes_on(pairs, who, batch["item_index"])
+        return judged_loss(predictions, batch, per_judgement=self.per_judgement)
 
     def _count(self, pairs: Comparison, batch: Batch, *, training: bool) -> None:
         signs = self._signs.to(pairs.margin.device)[batch["labels"]]  # [J]

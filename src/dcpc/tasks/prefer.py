@@ -114,15 +114,18 @@ class Prefer(TaskShape):
 
     def head_rates(self, model: nn.Module) -> list[tuple[list[nn.Parameter], float]]:
         """The head's trained parameters with a rate of their own; nothing where they train like the adapter."""
-        base = model.get_base_model() if isinstance(model, PeftModel) else model
         rate = self.head_learning_rate
-        if rate is None and isinstance(base, SentenceClassifier):
+        if rate is None and isinstance(_base_of(model), SentenceClassifier):
             rate = HEAD_RATE
-        if rate is None or not isinstance(base, PreTrainedModel):
-            return []
-        parts = [dict(base.named_children())[name] for name in head_modules(base)]
-        found = [each for part in parts for each in part.parameters() if each.requires_grad]
-        return [(found, rate)] if found else []
+        found = [each for part in _heads(model) for each in part.parameters() if each.requires_grad]
+        return [(found, rate)] if found and rate is not None else []
+
+    def hold_offset(self, model: nn.Module) -> None:
+        """Leave the bias of the reward as it is: both sides of a margin have it, and rounding alone would move it."""
+        for part in _heads(model):
+            for layer in part.modules():
+                if isinstance(layer, nn.Linear) and layer.out_features == 1 and layer.bias is not None:
+                    layer.bias.requires_grad_(False)
 
     # The base model and the data
 
@@ -306,6 +309,16 @@ class Prefer(TaskShape):
         hidden = output.get("hidden_states")
         hidden = output.get("encoder_hidden_states") if hidden is None else hidden
         return rewards, mean_of_tokens(hidden[-1].float(), inputs["attention_mask"])
+
+
+def _base_of(model: nn.Module) -> nn.Module:
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def _heads(model: nn.Module) -> list[nn.Module]:
+    base = _base_of(model)
+    parts = dict(base.named_children())
+    return [parts[name] for name in head_modules(base)] if isinstance(base, PreTrainedModel) else []
 
 
 def _check_template(template: str) -> None:

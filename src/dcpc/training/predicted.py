@@ -57,16 +57,21 @@ def predicted(
     return Predicted(items, torch.where((annotators < 0)[:, None], items[item_index], own))
 
 
-def judged_loss(predictions: Predicted, batch: dict[str, Tensor]) -> Tensor:
-    """Cross-entropy of the judgements of a batch, averaged within items and then over them.
+def judged_loss(predictions: Predicted, batch: dict[str, Tensor], *, per_judgement: bool = False) -> Tensor:
+    """Cross-entropy of the judgements of a batch.
 
     Args:
         predictions: for the batch.
         batch: from `ItemCollator`.
+        per_judgement: the mean is over judgements, or shares of them, as they are; else over those of each item, and
+            then over items.
     """
-    index, items = batch["item_index"], predictions.items
+    index, items, weights = batch["item_index"], predictions.items, batch.get("weights")
     targets = one_hot(batch["labels"], items.shape[-1]).float()  # [J, C]
     ways = [items[index]] if predictions.judgements is None else [items[index], predictions.judgements]
-    return torch.stack(
-        [task_loss(way, targets, index, len(items), batch.get("weights")) for way in ways]
-    ).mean()
+    if per_judgement:
+        counts = torch.ones_like(targets[:, 0]) if weights is None else weights  # [J]
+        losses = [-(targets * way).sum(dim=1) @ counts / counts.sum() for way in ways]
+    else:
+        losses = [task_loss(way, targets, index, len(items), weights) for way in ways]
+    return torch.stack(losses).mean()

@@ -45,10 +45,13 @@ class LearningRule:
         make_peer: builds another model like the one that is trained; set before the training, for rules that train
             two.
         shape: what an item is to the model, and where its logits come from; that of the data.
+        per_judgement: whether the validation loss is a mean over judgements, as where the training counts them alike;
+            else over the judgements of each item and then over items.
     """
 
     ema_decay: float = 0.0
     saves: bool = True
+    per_judgement: bool = False
     reads_every: int = 1
     make_peer: Callable[[], nn.Module] | None = None
     shape: TaskShape = Classify()
@@ -131,6 +134,12 @@ class LearningRule:
         """Loss of held-out judgements, see `dcpc.training.predicted`."""
         who = None if self.annotator_index(model, []) is None else batch["annotator_ids"]
         return judged_loss(self.predict(model, tokens_of(batch), who, batch["item_index"]), batch)
+
+    def validation_count(self, batch: Batch) -> float:
+        """What the loss of a batch counts for in the mean over all held-out ones: its items, or its judgements."""
+        if not self.per_judgement:
+            return len(batch["items"])
+        return float(batch["weights"].sum()) if "weights" in batch else len(batch["labels"])
 
     def logged(self, *, training: bool) -> dict[str, float]:
         """Figures of its own for the log, of what was trained on, or else validated, since the last call."""

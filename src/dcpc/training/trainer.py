@@ -100,7 +100,7 @@ class DCPCTrainer(Trainer):
         self.carrier = carrier
         self._averaged = AveragedWeights(model, self.rule.ema_decay) if self.rule.ema_decay > 0 else None
         self._checked = False
-        self._validation = [0.0, 0.0]  # sums over this rank's items: of the loss, and of 1
+        self._validation = [0.0, 0.0]  # sums over this rank's batches: of the loss, and of what it counts for
         self._sums: dict[str, float] = defaultdict(float)
         self._steps = 0
         self.add_callback(CheckGradients())
@@ -162,7 +162,7 @@ class DCPCTrainer(Trainer):
         )
 
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler | None:
-        """Longest first: the validation loss is a mean over items, whatever their order."""
+        """Longest first: the validation loss is a mean, whatever the order."""
         if isinstance(eval_dataset, ItemDataset):
             return LongestFirst(eval_dataset.lengths)
         return super()._get_eval_sampler(eval_dataset)
@@ -206,19 +206,17 @@ class DCPCTrainer(Trainer):
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Validation loss of one batch; judgements are ragged, so no logits are gathered."""
         loss = self.rule.validation_loss(self.accelerator.unwrap_model(model), self._prepare_inputs(inputs))
-        if ranks.count() == 1:
-            return loss, None, None
-        n_items = 0 if SPARE in inputs else len(inputs["items"])
-        self._validation = [self._validation[0] + n_items * loss.item(), self._validation[1] + n_items]
-        return None, None, None  # the Trainer would wait for as many batches from every rank
+        n = 0 if SPARE in inputs else self.rule.validation_count(inputs)
+        self._validation = [self._validation[0] + n * loss.item(), self._validation[1] + n]
+        # The Trainer would count a short last batch like a whole one, and wait for as many from every rank.
+        return None, None, None
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        """As the Trainer's; of several ranks the loss is the mean over the items of all."""
+        """As the Trainer's; the loss is the mean over all that was held out, in whatever batches and ranks."""
         self._validation = [0.0, 0.0]
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        if ranks.count() > 1:
-            loss, n_items = ranks.total(self._validation)
-            output.metrics[f"{metric_key_prefix}_loss"] = loss / n_items
+        loss, n = ranks.total(self._validation)
+        output.metrics[f"{metric_key_prefix}_loss"] = loss / n
         return output
 
     def training_items(self) -> Iterable[Batch]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
 from dcpc.objective import ObjectiveConfig
-from dcpc.tasks.write.batches import PackingCollator, ReplyCollator, ReplyDataset
+from dcpc.tasks.write.batches import IGNORED, PackingCollator, ReplyCollator, ReplyDataset
 from dcpc.tasks.write.loss import reply_log_likelihoods, reply_loss, writers_act
 from dcpc.training.arguments import DCPCTrainingArguments
 from dcpc.training.length_order import LongestFirst
@@ -32,11 +32,10 @@ class WritingRule(LearningRule):
     Args:
         n_tokens: N, reply tokens of the training set.
         objective: gives w (`annotator_weight`; 1 is the evidence bound) and the decay of averaged weights.
-        n_held_out: mean number of reply tokens of a validation example.
     """
 
-    def __init__(self, n_tokens: int, objective: ObjectiveConfig, n_held_out: float = 1.0) -> None:
-        self.n_tokens, self.n_held_out = n_tokens, n_held_out
+    def __init__(self, n_tokens: int, objective: ObjectiveConfig) -> None:
+        self.n_tokens = n_tokens
         self.annotator_weight, self.ema_decay = objective.annotator_weight, objective.ema_decay
 
     def prior(self, model: nn.Module) -> Tensor | None:
@@ -61,12 +60,13 @@ class WritingRule(LearningRule):
         return StepOutput.of(terms, terms["task"].detach())
 
     def validation_loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Σ −log p of the batch's replies, as their writers', over its examples and the mean length of all.
+        """Mean of −log p over the batch's reply tokens, as their writers'."""
+        likelihoods, n_tokens = reply_log_likelihoods(model, batch)
+        return -likelihoods.sum() / n_tokens.sum()
 
-        The Trainer averages it over examples, so that what it reports is the mean over all held-out tokens.
-        """
-        likelihoods, _ = reply_log_likelihoods(model, batch)
-        return -likelihoods.sum() / (len(likelihoods) * self.n_held_out)
+    def validation_count(self, batch: Batch) -> float:
+        """Reply tokens."""
+        return float((batch["labels"][:, 1:] != IGNORED).sum())
 
 
 class WritingTrainer(DCPCTrainer):
@@ -90,8 +90,7 @@ class WritingTrainer(DCPCTrainer):
         collators: tuple[ReplyCollator | PackingCollator, ReplyCollator],
         **kwargs: Any,
     ) -> None:
-        held_out = 1.0 if not eval_dataset else eval_dataset.n_learned / len(eval_dataset)
-        self.writing = WritingRule(train_dataset.n_learned, args.objective_config(), held_out)
+        self.writing = WritingRule(train_dataset.n_learned, args.objective_config())
         self._collators = collators
         # Elsewhere data are items with judgements; what is read of them there, the rule reads.
         train: Any = train_dataset
