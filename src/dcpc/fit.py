@@ -34,10 +34,12 @@ from dcpc.ray_cluster import joined, require_ray
 from dcpc.recipe import VALIDATION_SHARE
 from dcpc.task import Task
 from dcpc.tasks import TaskShape, task_shape
+from dcpc.tasks.base import token_limit
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments, made_arguments
 from dcpc.training.best import BestWeights
 from dcpc.training.carriers import FEW_ITEMS, Carrier, DCPCCarrier, carrier_of
 from dcpc.training.dataset import ItemDataset
+from dcpc.training.demonstrations import check_room, demonstration_ids, start_prefix
 from dcpc.training.holdout import hold_out
 from dcpc.training.rule import LearningRule
 from dcpc.training.sharding import Sharding
@@ -141,7 +143,10 @@ def train_adapter(
             base, tokenizer = shape.load(base_model, train.labels, **options)
             fingerprint, of_base = base_fingerprint(base), list(base.parameters())
             with quiet_libraries():
-                model = _attached(carrier, base, train, arguments, settings)
+                if arguments.demonstrations:
+                    model = _started(carrier, base, tokenizer, train, arguments, settings, shape, max_length)
+                else:
+                    model = _attached(carrier, base, train, arguments, settings)
             if sharding is not None:
                 sharding.split(model, base, of_base)
             return model, tokenizer, fingerprint
@@ -347,6 +352,32 @@ def _attached(
             f"the adapter's settings do not fit: {' '.join(str(error).split())[:300]}",
             fix="Look at --set and the recipe.",
         ) from error
+
+
+def _started(
+    carrier: Carrier,
+    base: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Annotations,
+    arguments: DCPCTrainingArguments,
+    settings: Mapping[str, Any],
+    shape: TaskShape,
+    max_length: int | None,
+) -> nn.Module:
+    """The base model with a prefix that starts from demonstrations, as long as these are."""
+    if "num_virtual_tokens" in settings:
+        raise UsageError(
+            "num_virtual_tokens is set, and a prefix of demonstrations is as long as these are.",
+            fix="Leave one of the two out.",
+        )
+    carrier.prefix_fields(1)  # refuses before items are read
+    drawn = arguments.demonstrations, arguments.seed
+    ids = demonstration_ids(shape.bound(train, tokenizer), train, tokenizer, *drawn, max_length)
+    check_room(base, len(ids), token_limit(tokenizer, max_length))
+    fields = {**carrier.prefix_fields(len(ids)), **settings}
+    model = _attached(carrier, base, train, arguments, fields)
+    start_prefix(model, ids)
+    return model
 
 
 def _annotators_of(model: nn.Module, train: Annotations, rule: LearningRule | None) -> list[str]:

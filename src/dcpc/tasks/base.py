@@ -176,6 +176,29 @@ class TaskShape(BaseModel, ABC):
             UsageError: an item does not fit into `max_length`, or lacks something.
         """
 
+    def demonstrations(
+        self,
+        items: pd.DataFrame,
+        answers: Sequence[int],
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int | None,
+    ) -> list[list[int]]:
+        """Tokens of I items with their answers, each with what stands between it and a prompt behind it.
+
+        Args:
+            items: as for `encode`.
+            answers: which logit is the answer of each, I of them.
+            tokenizer: of the base model.
+            max_length: of `encode`.
+
+        Raises:
+            UsageError: answers are nothing that a language model reads.
+        """
+        raise UsageError(
+            f"demonstrations are prompts with their answers, and the task {self.name} has none.",
+            fix="Leave demonstrations out, or train with --task choose or --label-words.",
+        )
+
     @abstractmethod
     def collate(
         self, fields: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase

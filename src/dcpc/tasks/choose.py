@@ -90,7 +90,7 @@ class Choose(TaskShape):
                 "there are no candidates to choose from.",
                 fix="Give them as columns choice1, choice2, …, or as a column `choices` with lists.",
             )
-        prompt = PromptTemplate(self.template or "{text}", tokenizer, system=self.system, chat=self.chat)
+        prompt = self._prompt(tokenizer)
         choices = [json.loads(each) for each in items["choices"]]
         if self.placeholder is not None:
             _check_placeholder(items, self.placeholder)
@@ -104,6 +104,18 @@ class Choose(TaskShape):
         longest = max(len(ids) for each in continuations for ids in each)
         encoded = encoded_prompts(prompt, items, token_limit(tokenizer, max_length) - longest)
         return Encoded({**encoded.fields, "continuations": continuations}, encoded.notes)
+
+    def demonstrations(
+        self,
+        items: pd.DataFrame,
+        answers: Sequence[int],
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int | None,
+    ) -> list[list[int]]:
+        """Prompts with the chosen candidate; see `TaskShape.demonstrations`."""
+        fields = self.encode(items, tokenizer, max_length).fields
+        chosen = [each[answer] for each, answer in zip(fields["continuations"], answers, strict=True)]
+        return self._prompt(tokenizer).demonstrations(fields["input_ids"], chosen)
 
     def collate(
         self, fields: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase
@@ -119,6 +131,9 @@ class Choose(TaskShape):
         lacking = (self.n_choices or 0) - found.scores.shape[1]
         logits = pad(found.scores, (0, lacking), value=NEVER) if lacking > 0 else found.scores
         return Scored(logits, found.styles, found.states)
+
+    def _prompt(self, tokenizer: PreTrainedTokenizerBase) -> PromptTemplate:
+        return PromptTemplate(self.template or "{text}", tokenizer, system=self.system, chat=self.chat)
 
     def _check_numbers(self, choices: Sequence[Sequence[str]]) -> None:
         most = max(map(len, choices))

@@ -137,6 +137,19 @@ class LabelWords(TaskShape):
         encoded = encoded_prompts(prompt, items, room)
         return Encoded({**encoded.fields, "continuations": [continuations] * len(items)}, encoded.notes)
 
+    def demonstrations(
+        self,
+        items: pd.DataFrame,
+        answers: Sequence[int],
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int | None,
+    ) -> list[list[int]]:
+        """Prompts with the first word of their label; see `TaskShape.demonstrations`."""
+        prompt = self._prompt(tokenizer)
+        words = [prompt.continuation(words[0]) for words in self._classes()]
+        prompts = self.encode(items, tokenizer, max_length).fields["input_ids"]
+        return prompt.demonstrations(prompts, [words[answer] for answer in answers])
+
     def collate(
         self, fields: Sequence[dict[str, Any]], tokenizer: PreTrainedTokenizerBase
     ) -> dict[str, Tensor]:

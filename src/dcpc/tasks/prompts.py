@@ -118,6 +118,29 @@ class PromptTemplate:
         between, answer, _ = whole.removeprefix(start).partition("x")
         return between if whole.startswith(start) and answer and not between.strip() else ""
 
+    def demonstrations(self, prompts: Sequence[list[int]], answers: Sequence[list[int]]) -> list[list[int]]:
+        """Tokens of prompts with their answers, to stand in front of a prompt one behind the other.
+
+        The tokenizer's mark of the beginning stands in the first alone.
+
+        Args:
+            prompts: tokens of I prompts.
+            answers: tokens of their answers, I of them.
+        """
+        end = self.tokenizer(self._end(), add_special_tokens=False)["input_ids"]
+        begin = None if self.chats else self.tokenizer.bos_token_id
+        return [
+            [*prompt[1 if i > 0 and prompt[:1] == [begin] else 0 :], *answer, *end]
+            for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+        ]
+
+    def _end(self) -> str:
+        """What stands between an answer and the next prompt: an empty line, or how the chat ends a turn."""
+        if not self.chats:
+            return "\n\n"
+        turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}]
+        return self.tokenizer.apply_chat_template(turns, tokenize=False).rpartition("x")[2]
+
     def fitted(self, item: Mapping[str, str], limit: int, name: str) -> Prompt:
         """The prompt in at most `limit` tokens.
 

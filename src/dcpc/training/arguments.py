@@ -29,6 +29,7 @@ LEAST: dict[str, int] = {
     "logging_steps": 0,
     "eval_delay": 0,
     "dataloader_num_workers": 0,
+    "demonstrations": 0,
 }
 """Least values of training arguments; max_steps is -1 where epochs decide."""
 
@@ -137,12 +138,17 @@ class DCPCTrainingArguments(TrainingArguments):
         preset: `default`, `paper` or `none`; see `dcpc.objective.ObjectiveConfig.preset`.
         objective: single fields of the preset to set differently, e.g. `{"ambiguity_weight": 0.5}`.
         learning_rate: default 1e-3, as adapters need; small encoders take 1e-2.
-        seed: also fixes which judgements and noise are drawn.
+        demonstrations: training items, with a judgement each, whose keys and values a prefix starts from, see
+            `dcpc.training.demonstrations`; 0 starts it from random numbers.
+        seed: also fixes which judgements, demonstrations and noise are drawn.
     """
 
     preset: str = field(default="default", metadata={"help": "Objective: default, paper or none."})
     objective: dict | None = field(
         default=None, metadata={"help": "Fields of the objective to set differently."}
+    )
+    demonstrations: int = field(
+        default=0, metadata={"help": "Judged training items that a prefix starts from, as read by the base model."}
     )
     learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "The collator needs every field."})

@@ -64,6 +64,17 @@ class Carrier(ABC):
             UsageError, ValueError, TypeError: settings that do not fit together or do not fit the base model.
         """
 
+    def prefix_fields(self, length: int) -> dict[str, Any]:
+        """Settings by which it has a prefix of so many positions that demonstrations can fill.
+
+        Raises:
+            UsageError: it has no prefix.
+        """
+        raise UsageError(
+            f"demonstrations fill a prefix, and {self.name} has none.",
+            fix="Leave demonstrations out, or train with --method dcpc or p-tuning-v2.",
+        )
+
     def rate_for(self, model: nn.Module, n_items: int) -> float:
         """The learning rate of a training that names none.
 
@@ -114,6 +125,10 @@ class DCPCCarrier(Carrier):
     """DCPC's adapter, of the preset that the objective is of."""
 
     name, learning_rate, preset = "dcpc", 3e-3, "default"
+
+    def prefix_fields(self, length: int) -> dict[str, Any]:
+        """A prefix that is read as a part of the text, whichever carrier the preset has."""
+        return {"num_virtual_tokens": length, "merge": "concat", "gate": False}
 
     def rate_for(self, model: nn.Module, n_items: int) -> float:
         """Twice as high for bottlenecks in a small classifier that sees few items."""
@@ -204,6 +219,10 @@ class PrefixCarrier(PeftCarrier):
     """P-Tuning v2 (Liu et al. 2022): 16 free key/value positions in every layer, no projection."""
 
     name, learning_rate = "p-tuning-v2", 1e-2
+
+    def prefix_fields(self, length: int) -> dict[str, Any]:
+        """Its only form."""
+        return {"num_virtual_tokens": length}
 
     def config(self, base: PreTrainedModel, steps: int, **settings: Any) -> peft.PeftConfig:
         """The configuration."""

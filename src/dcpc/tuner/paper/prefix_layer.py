@@ -83,6 +83,18 @@ class PrefixLayer(AdapterLayer):
         if config.merge == "concat" and config.gate:
             self.dcpc_gate[name] = self._parameter(0.0, self.shape.heads)
 
+    def start_from(self, key: Tensor, value: Tensor) -> None:
+        """Let the acting adapter's prefix be these keys and values [1,kv_heads,m,d], open and not yet corrected."""
+        name = self.adapter
+        assert name is not None  # callers ask layers that act
+        self.dcpc_key[name].data.copy_(key[0].transpose(0, 1).flatten(1))  # [m,kv_heads*d]
+        self.dcpc_value[name].data.copy_(value[0].transpose(0, 1).flatten(1))
+        for metas in (self.dcpc_meta_key, self.dcpc_meta_value):
+            if name in metas:
+                metas[name].data.zero_()
+        if name in self.dcpc_gate:
+            self.dcpc_gate[name].data.fill_(1.0)
+
     @property
     def gate(self) -> Tensor | None:
         """[h] gate of the acting adapter, None where it has none."""

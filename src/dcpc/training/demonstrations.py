@@ -1,0 +1,137 @@
+"""Prefixes that start from demonstrations: judged training items, as the frozen base model reads them.
+
+A prefix of random numbers breaks what a causal model can do, and a short training hardly mends that. One that is filled
+with the keys and values of a few prompts and their answers starts as in-context learning with them, and is trained
+from there (PEFT's own comparison of methods; docs/research.md has ours).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel, PrefixTuningConfig
+from peft.tuners.cartridge.utils import initialize_kv_prefix_from_past_key_values
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dcpc.data import Annotations
+from dcpc.errors import UsageError
+from dcpc.tasks import TaskShape
+from dcpc.tuner.acting import dcpc_tuner
+from dcpc.tuner.adapter_layer import device_of
+
+
+def demonstration_ids(
+    shape: TaskShape,
+    train: Annotations,
+    tokenizer: PreTrainedTokenizerBase,
+    number: int,
+    seed: int,
+    max_length: int | None,
+) -> list[int]:
+    """Tokens of demonstrations, one behind the other.
+
+    Args:
+        shape: bound to the data and the tokenizer.
+        train: judgements that are shown.
+        tokenizer: of the base model.
+        number: of demonstrations.
+        seed: of the draw.
+        max_length: tokens after which a text is cut.
+
+    Raises:
+        UsageError: the task has no answers that a language model reads, or there are too few items.
+    """
+    if number > train.n_items:
+        raise UsageError(
+            f"{number} demonstrations are asked for, and there are {train.n_items} training items.",
+            fix="Ask for fewer: --set demonstrations=…",
+        )
+    judged = shape.judged(train)
+    rows = balanced(train, judged, number, seed)
+    items = train.items.iloc[train.item_codes[rows]]
+    shown = shape.demonstrations(items, judged[rows].tolist(), tokenizer, max_length)
+    return [token for each in shown for token in each]
+
+
+def balanced(train: Annotations, judged: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Judgements to be shown, as rows of the table, int [number]: one of an item, every label as often as another.
+
+    Of an item with several judgements one with its most frequent label. Labels take turns.
+
+    Args:
+        train: J judgements.
+        judged: what each speaks for, int [J].
+        number: at most the number of items.
+        seed: of the draw.
+    """
+    order = np.random.default_rng(seed).permutation(train.n_judgements)
+    counts = train.counts[train.item_codes]  # [J, C]
+    usual = counts[np.arange(len(counts)), train.label_codes] == counts.max(axis=1)
+    order = order[usual[order]]
+    order = order[np.sort(np.unique(train.item_codes[order], return_index=True)[1])]  # the first of every item
+    turn = np.zeros(len(order), dtype=int)
+    for answer in np.unique(judged[order]):
+        same = judged[order] == answer
+        turn[same] = np.arange(same.sum())
+    return order[np.argsort(turn, kind="stable")][:number]
+
+
+def check_room(base: PreTrainedModel, length: int, longest: int) -> None:
+    """Refuse demonstrations that leave no room for a text.
+
+    Args:
+        base: a language model.
+        length: tokens of the demonstrations.
+        longest: tokens that a text may have.
+
+    Raises:
+        UsageError: the base model has fewer positions.
+    """
+    positions = getattr(base.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and length + longest > positions:
+        raise UsageError(
+            f"the demonstrations have {length:,} tokens and a text up to {longest:,}, and {type(base).__name__} reads "
+            f"{positions:,}.",
+            fix="Ask for fewer demonstrations, or set a smaller max_length (--set max_length=…).",
+        )
+
+
+def start_prefix(model: nn.Module, ids: Sequence[int]) -> None:
+    """Fill the prefix of an adapter with the base model's keys and values of as many tokens.
+
+    Args:
+        model: a PEFT model with a DCPC prefix, or with PEFT's prefix tuning.
+        ids: the tokens.
+
+    Raises:
+        UsageError, ModelError: the adapter has no such prefix, or the base model reads on from none.
+    """
+    tuner = dcpc_tuner(model)
+    if tuner is not None:
+        from dcpc.tuner.paper.kv_start import initialize_kv_prefix  # most adapters do without it
+
+        initialize_kv_prefix(tuner, ids)
+        return
+    assert isinstance(model, PeftModel)
+    assert isinstance(model.active_peft_config, PrefixTuningConfig)  # other carriers have no prefix
+    _start_pefts(model, ids)
+
+
+@torch.no_grad()
+def _start_pefts(model: PeftModel, ids: Sequence[int]) -> None:
+    base: Any = model.get_base_model()
+    if not base.can_generate() or base.config.is_encoder_decoder:
+        raise UsageError(
+            f"{type(base).__name__} is no causal language model: it reads no examples in front of a text.",
+            fix="Leave demonstrations out.",
+        )
+    tokens = torch.tensor([list(ids)], device=device_of(base))  # [1,m]
+    was_training = base.training
+    base.eval()
+    past = base(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=True).past_key_values
+    base.train(was_training)
+    initialize_kv_prefix_from_past_key_values(model, past_key_values=past)
