@@ -54,7 +54,9 @@ def wide(architecture: Architecture) -> Architecture:
     return replace(architecture, config=make)
 
 
-@pytest.mark.parametrize("form", [{}, {"correction": True, "num_corrected_tokens": 7}, {"gate": False}], ids=str)
+@pytest.mark.parametrize(
+    "form", [{}, {"correction": True, "num_corrected_tokens": 7}, {"gate": False}], ids=str
+)
 @pytest.mark.parametrize("architecture", DECODERS, ids=label)
 def test_a_fresh_prefix_of_examples_is_in_context_learning(
     architecture: Architecture, form: dict[str, Any]
@@ -84,16 +86,22 @@ def test_every_tensor_trains_from_the_start() -> None:
     model(**batch, labels=batch["input_ids"]).loss.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     assert all(gradient is not None for gradient in gradients.values())
-    assert all(bool(gradient.any()) for name, gradient in gradients.items() if "meta" in name or "value" in name)
+    assert all(
+        bool(gradient.any()) for name, gradient in gradients.items() if "meta" in name or "value" in name
+    )
 
 
 def test_the_base_model_stays_in_the_mode_it_was_in() -> None:
-    model = get_peft_model(base_model(BY_NAME["Llama"], generator=True), DCPCConfig(task_type="CAUSAL_LM", annotator_mode="none", **CONCAT))
+    model = get_peft_model(
+        base_model(BY_NAME["Llama"], generator=True),
+        DCPCConfig(task_type="CAUSAL_LM", annotator_mode="none", **CONCAT),
+    )
     model.train()
     tuner = dcpc_tuner(model)
     assert tuner is not None
     initialize_kv_prefix(tuner, EXAMPLES)
-    assert model.training and tuner.model.training
+    assert model.training
+    assert tuner.model.training
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dcpc.errors import DataError
+from dcpc.errors import DataError, UsageError
 from dcpc.objective import ObjectiveConfig
 from dcpc.tuner import Styles
 

@@ -148,7 +148,8 @@ class DCPCTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "Fields of the objective to set differently."}
     )
     demonstrations: int = field(
-        default=0, metadata={"help": "Judged training items that a prefix starts from, as read by the base model."}
+        default=0,
+        metadata={"help": "Judged training items that a prefix starts from, as read by the base model."},
     )
     learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "The collator needs every field."})

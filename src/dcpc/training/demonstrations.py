@@ -1,8 +1,8 @@
 """Prefixes that start from demonstrations: judged training items, as the frozen base model reads them.
 
-A prefix of random numbers breaks what a causal model can do, and a short training hardly mends that. One that is filled
-with the keys and values of a few prompts and their answers starts as in-context learning with them, and is trained
-from there (PEFT's own comparison of methods; docs/research.md has ours).
+A prefix of random numbers breaks what a causal model can do, and a short training hardly mends that. One that is
+filled with the keys and values of a few prompts and their answers starts as in-context learning with them, and is
+trained from there (PEFT's own comparison of methods; docs/research.md has ours).
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def balanced(train: Annotations, judged: np.ndarray, number: int, seed: int) -> 
     counts = train.counts[train.item_codes]  # [J, C]
     usual = counts[np.arange(len(counts)), train.label_codes] == counts.max(axis=1)
     order = order[usual[order]]
-    order = order[np.sort(np.unique(train.item_codes[order], return_index=True)[1])]  # the first of every item
+    order = order[
+        np.sort(np.unique(train.item_codes[order], return_index=True)[1])
+    ]  # the first of every item
     turn = np.zeros(len(order), dtype=int)
     for answer in np.unique(judged[order]):
         same = judged[order] == answer
@@ -94,8 +96,8 @@ def check_room(base: PreTrainedModel, length: int, longest: int) -> None:
     positions = getattr(base.config.get_text_config(), "max_position_embeddings", None)
     if positions is not None and length + longest > positions:
         raise UsageError(
-            f"the demonstrations have {length:,} tokens and a text up to {longest:,}, and {type(base).__name__} reads "
-            f"{positions:,}.",
+            f"the demonstrations have {length:,} tokens and a text up to {longest:,}, and "
+            f"{type(base).__name__} reads {positions:,}.",
             fix="Ask for fewer demonstrations, or set a smaller max_length (--set max_length=…).",
         )
 

@@ -42,6 +42,12 @@ def _paper_without(name: str, what: str, adapter: Setting | None = None, **objec
     return _form(f"dcpc-paper-no-{name}", f"`paper` without {what}", adapter=adapter, **training)
 
 
+def _demonstrated(name: str, what: str, adapter: Setting | None = None, **objective: Any) -> Method:
+    """`paper` whose prefix starts from demonstrations; its rate was chosen on validation judgements of SST-2-P."""
+    training: dict[str, Any] = {"preset": "paper", "objective": objective, **FROM_DEMONSTRATIONS}
+    return _form(name, what, adapter=adapter, searched=False, **training)
+
+
 def _counted(*, adapter: float, readout: float) -> RuleOf:
     """The objective, with fixed shares of readout and adapter in every prediction."""
 
@@ -54,6 +60,9 @@ def _counted(*, adapter: float, readout: float) -> RuleOf:
 
     return rule
 
+
+FROM_DEMONSTRATIONS = {"demonstrations": 12, "learning_rate": 1e-3}
+"""A prefix that starts as in-context learning wants a tenth of the rate of a random one."""
 
 FORMS = {
     method.name: method
@@ -69,6 +78,19 @@ FORMS = {
         ),
         _paper_without("alignment", "cross-layer alignment (eq. 7-9)", alignment_weight=0.0),
         _paper_without("ambiguity", "L_amb (eq. 3-6)", ambiguity_weight=0.0),
+        _demonstrated(
+            "dcpc-demonstrations",
+            "`paper` with a prefix that starts from 12 demonstrations; alignment as a mean of squares, since their "
+            "sum swamps the rest on a causal model",
+            normalise_alignment=True,
+        ),
+        _demonstrated(
+            "dcpc-demonstrations-no-pcm",
+            "the same without the correction module, and so without alignment and L_KL, which are about it",
+            adapter={"correction": False},
+            alignment_weight=0.0,
+            preference_weight=0.0,
+        ),
         _form("dcpc-low-rank", "the default on the low-rank carrier", adapter={"bottleneck": 0, "rank": 3}),
         _form(
             "dcpc-readout",

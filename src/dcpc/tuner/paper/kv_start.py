@@ -1,9 +1,10 @@
 """A prefix that starts as what the frozen base model makes of a text: keys and values of in-context examples.
 
 The counterpart of PEFT's `initialize_kv_prefix_from_past_key_values` (after Cartridges, Eyuboglu et al. 2025,
-arXiv:2506.06266). PEFT lets a text begin behind its prefix; here it begins at position 0 whatever the prefix is, so the
-examples are read at the positions −m … −1. Rotary positions act through their differences alone, and a fresh adapter
-computes what the base model does with the examples in front of every prompt.
+arXiv:2506.06266). PEFT lets a text begin behind its prefix; here it begins at position 0 whatever the prefix is, so
+the examples are read at the positions −m … −1. Rotary positions act through their differences alone, and a fresh
+adapter computes what the base model does with the examples in front of every prompt. A layer with a sliding window
+sees all of its prefix, however far it is behind.
 """
 
 from __future__ import annotations
@@ -86,14 +87,15 @@ def _check(tuner: DCPCModel, length: int) -> None:
     others = "Leave demonstrations out, or use a causal language model with rotary positions, as smollm2."
     if not model.can_generate() or is_encoder_decoder(model):
         raise ModelError(
-            f"{describe(model)} is no causal language model: it reads no examples in front of a text.", fix=others
+            f"{describe(model)} is no causal language model: it reads no examples in front of a text.",
+            fix=others,
         )
     assert tuner.machinery is not None  # a prefix needs it
     n_layers, n_attending = model.config.get_text_config().num_hidden_layers, len(tuner.machinery.shapes)
     if n_attending != n_layers:
         raise ModelError(
-            f"{n_layers - n_attending} of the {n_layers} layers of {describe(model)} have no attention: they would not "
-            "know of the examples.",
+            f"{n_layers - n_attending} of the {n_layers} layers of {describe(model)} have no attention: they "
+            "would not know of the examples.",
             fix=others,
         )
     if not tuner.rotary:
