@@ -39,7 +39,7 @@ def budgets(suite: Suite) -> RenderableType:
         effort, epochs = ("its own", "–") if own else (effort, f"{training.epochs:g}")
         if method.searched_as:
             effort = f"as {method.searched_as}"
-        if all(suite.setting_of(dataset.name, name) is not None for dataset in suite.datasets):
+        if not effort or all(suite.setting_of(each.name, name) is not None for each in suite.datasets):
             effort = "given"
         table.add_row(name, method.on, "–" if own else str(size), effort, epochs)
     found = jobs(suite)

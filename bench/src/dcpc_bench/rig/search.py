@@ -50,7 +50,9 @@ def draw_trials(grid: Mapping[str, Sequence[Any]], n: int, seed: int = 0) -> lis
 
 
 def rungs(n: int, search: Search) -> list[tuple[int, float]]:
-    """How many settings each rung trains and for which share of the epochs."""
+    """How many settings each rung trains and for which share of the epochs; none where there is nothing to choose."""
+    if n == 1:
+        return []
     plan = []
     for fraction in search.fractions:
         plan.append((n, fraction))
