@@ -15,13 +15,15 @@ from dcpc_bench.method import DECAYS, LARGE_RATES, MIDDLE_RATES, SMALL_RATES, Me
 from dcpc_bench.methods import METHODS
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "methods.md"
-ITEMS, ANNOTATORS = 8, 10
+ITEMS, ANNOTATORS = 12, 10
 GROUPS = {
     "Carriers": "What trains is all that sets them apart.",
     "Probes": "The encoder is frozen.",
     "In the prompt": "Nothing is trained; where the suite's base model writes no text, `smollm2` reads.",
     "Learning rules": "All on one and the same carrier: the `backbone` of the suite, LoRA or P-Tuning v2.",
     "DCPC": "This project's method, and its ablations.",
+    "From demonstrations": "Prefixes of a causal language model, here `smollm2` with label words; their length is that "
+    "of the demonstrations. Settings are given: there is no search.",
 }
 HEAD = f"""\
 # Methods of the benchmark
@@ -88,6 +90,8 @@ def judgements() -> Annotations:
 
 def group_of(method: Method) -> str:
     """The heading under which a method stands."""
+    if method.needs_reader:
+        return "From demonstrations"
     return {
         "frozen features": "Probes",
         "prompt": "In the prompt",
@@ -104,7 +108,8 @@ def needs(method: Method) -> str:
 
 def row(method: Method, data: Annotations) -> str:
     """The method's line."""
-    fitted = method.train(data, data, TrainingSettings(epochs=1), {}, seed=0)
+    reads = {"base_model": "smollm2", "task": {"name": "label-words"}} if method.needs_reader else {}
+    fitted = method.train(data, data, TrainingSettings(epochs=1, **reads), {}, seed=0)
     _, own = fitted.judged_probabilities(data.items, data.item_codes[:1], ["a0"])
     axes = ", ".join(a for a in method.grid if a not in ("learning_rate", "weight_decay")) or "–"
     cells = (

@@ -83,6 +83,7 @@ class Method:
         adapter: settings of the carrier that belong to it.
         needs_annotators: it has to know who judged, and needs two of them.
         needs_overlap: some items need two judgements or more.
+        needs_reader: the base model has to be a causal language model that answers with words or candidates.
         searched_as: method whose search chooses its setting: a method without one of its parts is trained as the
             whole; None for a search of its own.
     """
@@ -98,6 +99,7 @@ class Method:
     adapter: Mapping[str, Any] = field(default_factory=dict)
     needs_annotators: bool = False
     needs_overlap: bool = False
+    needs_reader: bool = False
     searched_as: str | None = None
 
     @property

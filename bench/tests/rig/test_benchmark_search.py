@@ -58,13 +58,6 @@ def test_halving_keeps_the_best_and_trains_them_longer() -> None:
 def test_every_method_gets_the_same_number_of_trainings() -> None:
     search = Search(trials=8, fractions=[0.25, 0.5, 1.0], keep=0.34)
     assert rungs(8, search) == [(8, 0.25), (3, 0.5), (2, 1.0)]
-
-
-def test_a_single_setting_is_chosen_without_a_training() -> None:
-    def trained(*_: object) -> float:
-        raise AssertionError
-
-    assert select({}, Search(), 3, trained) == {"trials": [], "setting": {}, "on_edge": []}
     counts = []
     for losses in ((1.0, 2.0), (2.0, 1.0)):
         calls: list[float] = []
@@ -88,3 +81,10 @@ def test_a_diverged_setting_loses_and_is_recorded() -> None:
     assert [t["loss"] for t in found["trials"]] == [1.0, 1.0, None, None]
     with pytest.raises(TrainingError, match="no setting"):
         select({"learning_rate": (1e-1,)}, Search(trials=4), 1, loss)
+
+
+def test_a_single_setting_is_chosen_without_a_training() -> None:
+    def trained(*_: object) -> float:
+        raise AssertionError
+
+    assert select({}, Search(), 3, trained) == {"trials": [], "setting": {}, "on_edge": []}

@@ -72,8 +72,9 @@ def test_the_small_suites_cover_what_the_protocol_asks_for() -> None:
     parts = {m for m in METHODS if m.startswith(("dcpc-no-", "dcpc-with-"))}
     assert parts < set(ablation.methods)
     parts |= {m for m in METHODS if m.startswith("dcpc-paper-no-")}  # those of `paper-llm-cut`
-    parts |= {m for m in METHODS if "demonstrations" in m}  # encoders read none
-    parts |= {m for m, method in METHODS.items() if method.on == "prompt"}  # these suites are of an encoder
+    parts |= {
+        m for m, method in METHODS.items() if method.on == "prompt" or method.needs_reader
+    }  # these suites are of an encoder
     for name in ("real-full", "shift-full"):
         full = load_suite(name)
         assert full.seeds == 5

@@ -47,7 +47,7 @@ NAMES = (
 )
 CLOSED_FORM = {"linear-probe", "linear-probe-annotators", "all-layer-probe", "rater-icl", "dcpc-readout"}
 OWN_TRAINING = {*CLOSED_FORM, "setfit"}
-TRAINED = [name for name in METHODS if name not in OWN_TRAINING]
+TRAINED = [name for name in METHODS if name not in OWN_TRAINING and not METHODS[name].needs_reader]
 KNOW_ANNOTATORS = {
     "linear-probe-annotators",
     "rater-icl",
@@ -58,7 +58,8 @@ KNOW_ANNOTATORS = {
 KNOW_ANNOTATORS |= {
     name
     for name in METHODS
-    if name.startswith("dcpc") and not name.startswith(("dcpc-paper", "dcpc-no-annotators"))
+    if name.startswith("dcpc")
+    and not name.startswith(("dcpc-paper", "dcpc-demonstrations", "dcpc-no-annotators"))
 }
 
 
@@ -116,6 +117,13 @@ def test_trains_and_predicts(
         monkeypatch.setattr("dcpc_bench.methods.setfit.STEPS", 2)
     if method.on == "prompt":
         settings = settings.model_copy(update={"base_model": save_tiny_language_model(tmp_path)})
+    if method.needs_reader:
+        task = {"name": "label-words", "template": "{text}:"}
+        settings = settings.model_copy(
+            update={"base_model": save_tiny_language_model(tmp_path), "task": task}
+        )
+        settings = settings.model_copy(update={"max_length": 64})
+        method = replace(method, training={**method.training, "demonstrations": 2})
     fitted = method.train(train, validation, settings, middle(method), seed=0)
     tuner = dcpc_tuner(fitted.adapter.model) if isinstance(fitted, FittedAdapter) else None
     if tuner is not None and tuner.readout is not None and fitted.adapter.rule.shares is None:

@@ -14,6 +14,7 @@ def _form(
     adapter: Setting | None = None,
     rule: RuleOf | None = None,
     searched: bool = True,
+    reads: bool = False,
     **training: Any,
 ) -> Method:
     """A form of DCPC; ablations (`dcpc-no-…`, `dcpc-with-…`, `dcpc-paper-no-…`) have the setting of the whole."""
@@ -29,6 +30,7 @@ def _form(
         grid=grid() if searched else {},
         training=training,
         adapter=adapter or {},
+        needs_reader=reads,
         searched_as=whole,
     )
 
@@ -45,7 +47,7 @@ def _paper_without(name: str, what: str, adapter: Setting | None = None, **objec
 def _demonstrated(name: str, what: str, adapter: Setting | None = None, **objective: Any) -> Method:
     """`paper` whose prefix starts from demonstrations; its rate was chosen on validation judgements of SST-2-P."""
     training: dict[str, Any] = {"preset": "paper", "objective": objective, **FROM_DEMONSTRATIONS}
-    return _form(name, what, adapter=adapter, searched=False, **training)
+    return _form(name, what, adapter=adapter, searched=False, reads=True, **training)
 
 
 def _counted(*, adapter: float, readout: float) -> RuleOf:

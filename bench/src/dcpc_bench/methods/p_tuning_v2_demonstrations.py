@@ -12,4 +12,5 @@ METHOD = Method(
     carrier="p-tuning-v2",
     grid={},
     training=FROM_DEMONSTRATIONS,
+    needs_reader=True,
 )
