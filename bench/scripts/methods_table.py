@@ -22,8 +22,8 @@ GROUPS = {
     "In the prompt": "Nothing is trained; where the suite's base model writes no text, `smollm2` reads.",
     "Learning rules": "All on one and the same carrier: the `backbone` of the suite, LoRA or P-Tuning v2.",
     "DCPC": "This project's method, and its ablations.",
-    "From demonstrations": "Prefixes of a causal language model, here `smollm2` with label words; their length is that "
-    "of the demonstrations. Settings are given: there is no search.",
+    "From demonstrations": "Prefixes of a causal language model, here `smollm2` with label words, as long as the "
+    "demonstrations are. Settings are given: there is no search.",
 }
 HEAD = f"""\
 # Methods of the benchmark

@@ -80,7 +80,7 @@ def test_a_diverged_setting_loses_and_is_recorded() -> None:
     found = select({"learning_rate": GRID["learning_rate"]}, Search(trials=4, fractions=[1.0]), 1, loss)
     assert [t["loss"] for t in found["trials"]] == [1.0, 1.0, None, None]
     with pytest.raises(TrainingError, match="no setting"):
-        select({"learning_rate": (1e-1,)}, Search(trials=4), 1, loss)
+        select({"learning_rate": (1e-2, 1e-1)}, Search(trials=4), 1, loss)
 
 
 def test_a_single_setting_is_chosen_without_a_training() -> None:
