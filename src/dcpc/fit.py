@@ -34,12 +34,11 @@ from dcpc.ray_cluster import joined, require_ray
 from dcpc.recipe import VALIDATION_SHARE
 from dcpc.task import Task
 from dcpc.tasks import TaskShape, task_shape
-from dcpc.tasks.base import token_limit
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments, made_arguments
 from dcpc.training.best import BestWeights
 from dcpc.training.carriers import FEW_ITEMS, Carrier, DCPCCarrier, carrier_of
 from dcpc.training.dataset import ItemDataset
-from dcpc.training.demonstrations import check_room, demonstration_ids, start_prefix
+from dcpc.training.demonstrations import check_demonstrations, demonstration_ids, start_prefix
 from dcpc.training.holdout import hold_out
 from dcpc.training.rule import LearningRule
 from dcpc.training.sharding import Sharding
@@ -134,6 +133,8 @@ def train_adapter(
         shape.check(train)
         own, settings = shape.own_rule(train, arguments.objective_config(), adapter or {})
         rule = own if rule is None else rule
+        if arguments.demonstrations:
+            check_demonstrations(carrier, settings)
         if isinstance(carrier, DCPCCarrier) and (names := shape.logit_names(train.labels)) != list(
             train.labels
         ):
@@ -142,11 +143,15 @@ def train_adapter(
         def build() -> tuple[nn.Module, PreTrainedTokenizerBase, str | None]:
             base, tokenizer = shape.load(base_model, train.labels, **options)
             fingerprint, of_base = base_fingerprint(base), list(base.parameters())
+            shown, fields = [], settings
+            if arguments.demonstrations:
+                reads = shape.bound(train, tokenizer)
+                shown = demonstration_ids(reads, base, tokenizer, train, arguments, max_length)
+                fields = {**carrier.prefix_fields(len(shown)), **settings}
             with quiet_libraries():
-                if arguments.demonstrations:
-                    model = _started(carrier, base, tokenizer, train, arguments, settings, shape, max_length)
-                else:
-                    model = _attached(carrier, base, train, arguments, settings)
+                model = _attached(carrier, base, train, arguments, fields)
+                if shown:
+                    start_prefix(model, shown)
             if sharding is not None:
                 sharding.split(model, base, of_base)
             return model, tokenizer, fingerprint
@@ -352,32 +357,6 @@ def _attached(
             f"the adapter's settings do not fit: {' '.join(str(error).split())[:300]}",
             fix="Look at --set and the recipe.",
         ) from error
-
-
-def _started(
-    carrier: Carrier,
-    base: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    train: Annotations,
-    arguments: DCPCTrainingArguments,
-    settings: Mapping[str, Any],
-    shape: TaskShape,
-    max_length: int | None,
-) -> nn.Module:
-    """The base model with a prefix that starts from demonstrations, as long as these are."""
-    if "num_virtual_tokens" in settings:
-        raise UsageError(
-            "num_virtual_tokens is set, and a prefix of demonstrations is as long as these are.",
-            fix="Leave one of the two out.",
-        )
-    carrier.prefix_fields(1)  # refuses before items are read
-    drawn = arguments.demonstrations, arguments.seed
-    ids = demonstration_ids(shape.bound(train, tokenizer), train, tokenizer, *drawn, max_length)
-    check_room(base, len(ids), token_limit(tokenizer, max_length))
-    fields = {**carrier.prefix_fields(len(ids)), **settings}
-    model = _attached(carrier, base, train, arguments, fields)
-    start_prefix(model, ids)
-    return model
 
 
 def _annotators_of(model: nn.Module, train: Annotations, rule: LearningRule | None) -> list[str]:

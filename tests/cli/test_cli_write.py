@@ -100,6 +100,10 @@ def test_figures_of_held_out_replies(workspace: Path, tmp_path: Path, capsys: py
             "terms over pairs",
         ),
         (
+            ("train", "replies.jsonl", "--output=new", "--task=write", "--model=llama", "--set=demonstrations=2"),
+            "demonstrations are prompts",
+        ),
+        (
             ("train", "replies.jsonl", "--output", "new", "--model", "llama", "--task=write", "--method=p-tuning-v2"),
             "no method `p-tuning-v2` for writing",
         ),

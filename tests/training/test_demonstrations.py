@@ -17,6 +17,7 @@ from dcpc.models import load_language_model
 from dcpc.prediction import predict_distribution
 from dcpc.tasks import Choose, LabelWords
 from dcpc.tasks.prompts import PromptTemplate
+from dcpc.training import DCPCTrainingArguments
 from dcpc.training.demonstrations import balanced, demonstration_ids
 from dcpc.training.holdout import hold_out
 from tiny_language_models import CHAT, save_tiny_language_model, tiny_tokenizer
@@ -48,7 +49,8 @@ def behind_demonstrations(base: str, train: Annotations, items: Any, number: int
     """What the base model says of items [I, C] that it reads behind the demonstrations of seed 3."""
     model, tokenizer = load_language_model(base)
     shape = LabelWords(words=WORDS, template=TEMPLATE).bound(train, tokenizer)
-    shown = demonstration_ids(shape, train, tokenizer, number, 3, 64)
+    arguments = DCPCTrainingArguments(demonstrations=number, seed=3, use_cpu=True)
+    shown = demonstration_ids(shape, model, tokenizer, train, arguments, 64)
     encoded = shape.encode(items, tokenizer, 64)
     rows = []
     for i, prompt in enumerate(encoded.fields["input_ids"]):

@@ -139,7 +139,7 @@ class DCPCTrainingArguments(TrainingArguments):
         objective: single fields of the preset to set differently, e.g. `{"ambiguity_weight": 0.5}`.
         learning_rate: default 1e-3, as adapters need; small encoders take 1e-2.
         demonstrations: training items, with a judgement each, whose keys and values a prefix starts from, see
-            `dcpc.training.demonstrations`; 0 starts it from random numbers.
+            `dcpc.training.demonstrations`; `train_adapter` reads them. 0 starts it from random numbers.
         seed: also fixes which judgements, demonstrations and noise are drawn.
     """
 

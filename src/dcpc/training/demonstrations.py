@@ -7,7 +7,7 @@ trained from there (PEFT's own comparison of methods; docs/research.md has ours)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,41 +20,62 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dcpc.data import Annotations
 from dcpc.errors import UsageError
 from dcpc.tasks import TaskShape
+from dcpc.tasks.base import token_limit
+from dcpc.training.arguments import DCPCTrainingArguments
+from dcpc.training.carriers import Carrier
 from dcpc.tuner.acting import dcpc_tuner
 from dcpc.tuner.adapter_layer import device_of
 
 
+def check_demonstrations(carrier: Carrier, settings: Mapping[str, Any]) -> None:
+    """Refuse demonstrations where no prefix could be as long as they are, before anything is loaded.
+
+    Raises:
+        UsageError: the carrier has no prefix, or the settings give its length.
+    """
+    carrier.prefix_fields(1)
+    if "num_virtual_tokens" in settings:
+        raise UsageError(
+            "num_virtual_tokens is set, and a prefix of demonstrations is as long as these are.",
+            fix="Leave one of the two out.",
+        )
+
+
 def demonstration_ids(
     shape: TaskShape,
-    train: Annotations,
+    base: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    number: int,
-    seed: int,
+    train: Annotations,
+    arguments: DCPCTrainingArguments,
     max_length: int | None,
 ) -> list[int]:
     """Tokens of demonstrations, one behind the other.
 
     Args:
         shape: bound to the data and the tokenizer.
+        base: the language model that is to read them.
+        tokenizer: its own.
         train: judgements that are shown.
-        tokenizer: of the base model.
-        number: of demonstrations.
-        seed: of the draw.
+        arguments: how many, and the seed of the draw.
         max_length: tokens after which a text is cut.
 
     Raises:
-        UsageError: the task has no answers that a language model reads, or there are too few items.
+        UsageError: the task has no answers that a language model reads, there are too few items, or they leave no
+            room for a text.
     """
+    number = arguments.demonstrations
     if number > train.n_items:
         raise UsageError(
             f"{number} demonstrations are asked for, and there are {train.n_items} training items.",
             fix="Ask for fewer: --set demonstrations=…",
         )
     judged = shape.judged(train)
-    rows = balanced(train, judged, number, seed)
+    rows = balanced(train, judged, number, arguments.seed)
     items = train.items.iloc[train.item_codes[rows]]
     shown = shape.demonstrations(items, judged[rows].tolist(), tokenizer, max_length)
-    return [token for each in shown for token in each]
+    ids = [token for each in shown for token in each]
+    _check_room(base, len(ids), token_limit(tokenizer, max_length))
+    return ids
 
 
 def balanced(train: Annotations, judged: np.ndarray, number: int, seed: int) -> np.ndarray:
@@ -82,17 +103,7 @@ def balanced(train: Annotations, judged: np.ndarray, number: int, seed: int) -> 
     return order[np.argsort(turn, kind="stable")][:number]
 
 
-def check_room(base: PreTrainedModel, length: int, longest: int) -> None:
-    """Refuse demonstrations that leave no room for a text.
-
-    Args:
-        base: a language model.
-        length: tokens of the demonstrations.
-        longest: tokens that a text may have.
-
-    Raises:
-        UsageError: the base model has fewer positions.
-    """
+def _check_room(base: PreTrainedModel, length: int, longest: int) -> None:
     positions = getattr(base.config.get_text_config(), "max_position_embeddings", None)
     if positions is not None and length + longest > positions:
         raise UsageError(

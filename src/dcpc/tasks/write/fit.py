@@ -246,4 +246,9 @@ def _arguments(
             "terms over pairs, and target correction, compare distributions over labels, which replies do not have.",
             fix="Write with the preset default, or none.",
         )
+    if arguments.demonstrations:
+        raise UsageError(
+            "demonstrations are prompts with labels or candidates as their answers, which replies are not.",
+            fix="Leave demonstrations out.",
+        )
     return arguments
