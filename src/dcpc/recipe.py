@@ -86,19 +86,79 @@ def read_recipe(path: str | Path) -> Recipe:
     try:
         content = load_yaml(Path(path).read_text(encoding="utf-8")) or {}
     except OSError as error:
-        raise UsageError(f"the recipe cannot be read ({error.strerror}).", where=path) from error
+        raise UsageError(
+            f"the recipe cannot be read ({error.strerror}).", where=path, fix="Check the path."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"byte {error.start + 1:,} is not UTF-8 text.", where=path, fix="Save the recipe as UTF-8."
+        ) from error
     except ValueError as error:
-        raise UsageError(f"the recipe is not YAML: {error}", where=path) from error
+        raise UsageError(f"the recipe is not YAML: {error}", where=path, fix=_yaml_fix(str(error))) from error
     if not isinstance(content, dict):
         raise UsageError(
             "a recipe is a mapping of settings.", where=path, fix="Write lines such as `method: dcpc`."
         )
+    # An empty section, `training:`, has no settings.
+    content = {key: {} if value is None and key in _SECTIONS else value for key, value in content.items()}
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise UsageError(
-            first_problem(error, "recipe"), where=path, fix=f"Fields are: {', '.join(Recipe.model_fields)}."
-        ) from error
+        unknown = [str(key) for key in content if key not in Recipe.model_fields]
+        if unknown:
+            raise _unknown_setting(unknown[0], path) from error
+        raise UsageError(first_problem(error, "recipe"), where=path, fix=_shape_fix(error)) from error
+
+
+_SECTIONS = ("task", "training", "objective", "adapter")
+_FLAGS = {
+    "labels": "--labels gives them, as --labels no,yes",
+    "seed": "it stands under `training:`, or --seed gives it",
+    "output": "--output gives it",
+    "data": "the data stand on the command line: dcpc train DATA --recipe RECIPE",
+    "columns": "--columns gives them, as --columns text=comment",
+    "group_column": "--group-column gives it",
+}
+"""Settings of a training that are no field of a recipe, and where they belong."""
+
+
+def _unknown_setting(name: str, path: str | Path) -> UsageError:
+    """What to say of a field that a recipe does not have: where it belongs, or the one that was meant."""
+    from dcpc.objective import ObjectiveConfig
+    from dcpc.training import DCPCTrainingArguments
+    from dcpc.tuner import DCPCConfig
+
+    sections = {"objective": ObjectiveConfig, "training": DCPCTrainingArguments, "adapter": DCPCConfig}
+    inside = {field.name: section for section, cls in sections.items() for field in fields(cls)}
+    fix = (
+        f"Leave it out: {_FLAGS[name]}."
+        if name in _FLAGS
+        else f"Write it under `{inside[name]}:`, indented."
+        if name in inside
+        else did_you_mean(name, [*Recipe.model_fields, *inside], cutoff=0.6)
+    )
+    known = f"Fields are: {', '.join(Recipe.model_fields)}."
+    return UsageError(f"a recipe has no field `{name}`.", where=path, fix=fix or known)
+
+
+def _shape_fix(error: ValidationError) -> str:
+    """How a field of the wrong shape is written."""
+    first = error.errors()[0]
+    field, given = str(first["loc"][0]), first["input"]
+    if field == "task" and isinstance(given, str):
+        return f"Write it as `task: {{name: {given}}}`."
+    if field in _SECTIONS:
+        return f"Write its settings below `{field}:`, indented, as `name: value`."
+    return f"Fields are: {', '.join(Recipe.model_fields)}."
+
+
+def _yaml_fix(problem: str) -> str:
+    """What to change where YAML cannot be read."""
+    if "'\\t'" in problem:
+        return "YAML is indented with spaces: replace the tab by them."
+    if "another document" in problem:
+        return "Remove the line `---`: a recipe is one document."
+    return "Write `name: value` lines, sections indented with spaces, comments after `#`."
 
 
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:

@@ -139,13 +139,37 @@ def test_a_checkpoint_that_is_cut_off_is_passed_over(train, stopping, tmp_path) 
     assert "Going on from checkpoint-1" in result.err
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_checkpoint_whose_best_weights_are_lost_is_passed_over(train, stopping, tmp_path, gone) -> None:
+    stopping(2)
+    worse = (
+        "--set",
+        "learning_rate=1.0",
+        "--set",
+        "save_total_limit=2",
+    )  # so that the first epoch is the best
+    train(*worse)
+    folder = tmp_path / "adapter-checkpoints"
+    state = json.loads((folder / "checkpoint-2" / "trainer_state.json").read_text())
+    assert Path(state["best_model_checkpoint"]).name == "checkpoint-1"
+    weights = folder / "checkpoint-1" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    if gone:
+        weights.unlink()
+    stopping(None)
+    result = train("--resume", *worse)
+    assert result.code == 0, result.err
+    assert "checkpoint-2 needs the weights of checkpoint-1" in " ".join(result.err.split())
+    assert "from the beginning" in result.err
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (["--method", "lora"], "method"),
         (["--labels", "yes,no"], "labels"),
         (["--set", "bottleneck=4"], "bottleneck"),
-        (["--seed", "5"], "are others"),
+        (["--seed", "5"], "`seed` was 0, and now is 5"),
     ],
 )
 def test_resuming_with_something_else_is_refused(train, stopping, tmp_path, change, says) -> None:

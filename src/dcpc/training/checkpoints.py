@@ -169,12 +169,22 @@ class Checkpoints:
     def _drop_broken(self) -> list[str]:
         notes = []
         for checkpoint in self.found():
-            if is_whole(checkpoint):
+            if not is_whole(checkpoint):
+                why = "was cut off while it was written"
+            elif (best := self._best_of(checkpoint)) is not None and not is_whole(best):
+                why = f"needs the weights of {best.name}, the best so far, which are not whole"
+            else:
                 notes.append(f"Going on from {checkpoint.name}.")
                 break
             shutil.rmtree(checkpoint)
-            notes.append(f"{checkpoint.name} was cut off while it was written, and is left out.")
+            notes.append(f"{checkpoint.name} {why}, and is left out.")
         return notes
+
+    def _best_of(self, checkpoint: Path) -> Path | None:
+        """The checkpoint whose weights a training that goes on from this one may end with."""
+        state = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
+        best = state.get("best_model_checkpoint")
+        return None if best is None else self.folder / Path(best).name
 
     def _check_same(self, run: Mapping[str, Any]) -> None:
         try:
@@ -185,8 +195,10 @@ class Checkpoints:
         now = json.loads(json.dumps(run, default=str))
         changed = [name for name in {**now, **before} if before.get(name) != now.get(name)]
         if changed:
+            # Another seed or share divides the judgements in another way: the cause before what follows from it.
+            first = min(changed, key=lambda name: name in ("data", "validation"))
             raise UsageError(
-                f"the checkpoints are of another training: {_difference(changed[0], before, now)}.",
+                f"the checkpoints are of another training: {_difference(first, before, now)}.",
                 where=self.folder,
                 fix="Give the same data and settings to go on; or --force, without --resume, to start anew.",
             )

@@ -13,6 +13,7 @@ from dcpc.data.readers.crowd_kit import NAMES
 from dcpc.data.readers.dialect import find_dialect
 from dcpc.data.readers.formats import Peek
 from dcpc.data.readers.huggingface import is_saved_dataset
+from dcpc.data.readers.json_faults import refuse_what_stands_before
 from dcpc.data.readers.packed import SUFFIXES, kind_of
 from dcpc.data.readers.records import read_records
 from dcpc.data.readers.tools import tool_formats
@@ -142,6 +143,15 @@ def look_at(path: Path, source: str) -> Peek:
             where=source,
             fix=f"Save it as UTF-8: iconv -f UTF-32 -t UTF-8 {shlex.quote(source)} > utf-8.csv",
         )
+    if (
+        first.startswith((b"\xff\xfe", b"\xfe\xff"))
+        and first[:-1].decode("utf-16", "ignore").lstrip()[:1] in "[{"
+    ):
+        raise DataError(
+            "this is JSON in UTF-16, and JSON is UTF-8.",
+            where=source,
+            fix=f"Write it so: iconv -f UTF-16 -t UTF-8 {shlex.quote(source)} > utf-8{path.suffix or '.json'}",
+        )
     if head.startswith(b"PAR1") or head[:1] in (b"{", b"["):
         return _peek_at_records(path, source, is_parquet=head.startswith(b"PAR1"))
     if head[:15].lower().startswith((b"<!doctype html", b"<html")) and b"<table" not in first.lower():
@@ -167,6 +177,7 @@ def look_at(path: Path, source: str) -> Peek:
             fix="Save the file as UTF-8 (iconv -f UTF-16LE -t UTF-8).",
         )
     text = first.decode("utf-8-sig", errors="replace")
+    refuse_what_stands_before(text, source)
     if text.startswith("#FORMAT="):
         return Peek(path, "table", text=text)  # a format of lines, with no header to look for
     _, header = next(find_dialect(path, source).rows(path), (1, []))

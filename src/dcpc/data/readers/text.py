@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
+from dcpc.data.readers.json_faults import malformed
 from dcpc.errors import DataError
 
 _PROGRESS_FROM = 50_000_000  # bytes; smaller files are read within two seconds
@@ -73,11 +74,7 @@ def parse_json(text: str, source: str, *, line: int = 1) -> Any:
             fix="Remove one of the two, or export the file again.",
         ) from error
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"malformed JSON: {error.msg} at column {error.colno}.",
-            where=f"{source}, line {line + error.lineno - 1}",
-            fix="Export the file again, or correct this line.",
-        ) from error
+        raise malformed(text, error, source, line) from error
     except ValueError as error:  # an integer of more digits than Python reads
         raise DataError(
             f"malformed JSON: {str(error).split(';')[0]}.",

@@ -59,8 +59,18 @@ def _in_envelope(value: Mapping[str, Any], depth: int = 0) -> tuple[list[dict[st
             return None  # a task with its data and annotations
         if all(set(each) >= {"row_idx", "row"} and isinstance(each["row"], dict) for each in inner):
             inner = [each["row"] for each in inner]
-        return inner, f'"{name}"'
+        return inner, f'"{name}"{_others(value, name)}'
     return None
+
+
+def _others(value: Mapping[str, Any], taken: str) -> str:
+    """In words, lists of records beside the one that was taken."""
+    left = [
+        f'"{name}" ({len(records):,})'
+        for name, records in value.items()
+        if name != taken and isinstance(records, list) and any(isinstance(each, dict) for each in records)
+    ]
+    return f" (not from its other lists: {', '.join(left)})" if left else ""
 
 
 def _in_columns_and_rows(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str] | None:
