@@ -90,6 +90,22 @@ def fingerprints(frame: pd.DataFrame) -> np.ndarray:
     return np.concatenate([pd.util.hash_pandas_object(part, index=False).to_numpy() for part in parts])
 
 
+def numbered(values: pd.Series) -> np.ndarray:
+    """A number for each value, 0, 1, ... as they first appear, and -1 where one is missing, int [J].
+
+    Of many strings it is their `fingerprints` that are told apart, which takes a fraction of the memory.
+    """
+    if len(values) <= ROWS or values.hasnans:
+        return pd.factorize(values)[0]
+    return pd.factorize(fingerprints(values.to_frame()))[0]
+
+
+def first_rows(codes: np.ndarray) -> np.ndarray:
+    """Where each of the I numbers that `numbered` gave appears first, int [I]."""
+    highest = np.maximum.accumulate(codes)
+    return np.flatnonzero(np.diff(highest, prepend=-1))
+
+
 def _rows_at_once(frame: pd.DataFrame) -> int:
     """Rows of a table that may be in memory together: fewer where texts are long."""
     return max(1, min(ROWS, LARGE * max(1, len(frame)) // max(1, _size(frame))))

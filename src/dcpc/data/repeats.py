@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from dcpc.data.mapped import numbered
 from dcpc.data.raw import RawTable, count
 from dcpc.data.reading import Repeats
 from dcpc.errors import DataError
@@ -26,12 +27,12 @@ def without_repeats(raw: RawTable, repeats: Repeats) -> RawTable:
     """
     if "annotator_id" not in raw.frame or repeats == "all":
         return raw
-    items, annotators = pd.factorize(raw.frame["item_id"])[0], pd.factorize(raw.frame["annotator_id"])[0]
-    pairs = items.astype(np.int64) * (annotators.max(initial=0) + 2) + annotators  # [J]
+    annotators = numbered(raw.frame["annotator_id"])
+    pairs = numbered(raw.frame["item_id"]) * (annotators.max(initial=0) + 2) + annotators  # [J]
     known = annotators >= 0
-    repeated = pd.Series(pairs).duplicated(keep="first").to_numpy() & known
-    if not repeated.any():
+    if not (np.diff(np.sort(pairs[known])) == 0).any():
         return raw
+    repeated = pd.Series(pairs).duplicated(keep="first").to_numpy() & known
     if repeats == "refuse":
         raise _refusal(raw, pairs, repeated)
     order, by = _order_in_time(raw)

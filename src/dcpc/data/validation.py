@@ -28,7 +28,7 @@ from dcpc.data.advice import (
     switch_columns,
 )
 from dcpc.data.annotations import ITEM_COLUMNS, SHARE
-from dcpc.data.mapped import by_parts
+from dcpc.data.mapped import by_parts, first_rows, numbered
 from dcpc.data.raw import RawTable, count
 from dcpc.errors import DataError, LabelError
 from dcpc.names import first_of
@@ -184,10 +184,10 @@ def _merged_cells(raw: RawTable, column: str, blank: np.ndarray) -> str:
 
 def _check_strings(raw: RawTable, column: str) -> None:
     values = raw.frame[column]
-    kind = pd.api.types.infer_dtype(values, skipna=True)
+    kind = _kind(values)
     numbers = kind in ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
     if kind == "string":
-        numbers = bool(values.str.fullmatch(r"\s*[+-]?\d+([.,]\d+)?\s*").all())
+        numbers = bool(by_parts(values, _are_numbers).all())
     if numbers:
         lengths = {str(name): _mean_length(list(raw.frame[name].head(100))) for name in raw.frame}
         longest = max(lengths, key=lambda name: lengths[name])
@@ -204,6 +204,17 @@ def _check_strings(raw: RawTable, column: str) -> None:
             where=raw.where(row, column),
             fix="Turn it into one string per row.",
         )
+
+
+def _kind(values: pd.Series) -> str:
+    """What a column holds, in the words of pandas' `infer_dtype`, for which it makes an object of every string."""
+    if isinstance(values.dtype, pd.StringDtype):
+        return "string" if values.notna().any() else "empty"
+    return pd.api.types.infer_dtype(values, skipna=True)
+
+
+def _are_numbers(values: pd.Series) -> np.ndarray:
+    return values.str.fullmatch(r"\s*[+-]?\d+([.,]\d+)?\s*").fillna(True).to_numpy(bool)
 
 
 def _mean_length(values: Sequence[object]) -> float:
@@ -237,15 +248,16 @@ def check_one_text_per_item(raw: RawTable, keys: pd.DataFrame, *, folded: bool =
     Raises:
         DataError: naming the item and the two rows that differ.
     """
-    items, ids = pd.factorize(raw.frame["item_id"])
-    first = np.unique(items, return_index=True)[1]  # [I]: the row where each item appears first
+    items = numbered(raw.frame["item_id"])
+    first = first_rows(items)  # [I]
     for column in map(str, keys.columns):
-        texts = pd.factorize(keys[column])[0]
+        texts = keys[column].to_numpy()
         differs = texts != texts[first][items]
         if differs.any():
             row = int(differs.argmax())
+            item, before = raw.frame["item_id"].iloc[row], raw.places[first[items[row]]]
             raise DataError(
-                f'item "{ids[items[row]]}" had another text in {raw.unit} {raw.places[first[items[row]]]} '
+                f'item "{item}" had another text in {raw.unit} {before} '
                 f"({count(int(differs.sum()), 'such row')}).",
                 where=raw.where(row, column),
                 fix="Give each text its own item_id, or leave item_id out: equal texts are then one item."

@@ -16,7 +16,7 @@ from dcpc.data.advice import columns_option, likely_column, nearest
 from dcpc.data.annotations import CHATS, ITEM_COLUMNS, SHARE, Annotations, Scale
 from dcpc.data.equality import visible
 from dcpc.data.grades import with_grades
-from dcpc.data.mapped import fingerprints, taken
+from dcpc.data.mapped import fingerprints, first_rows, numbered, taken
 from dcpc.data.marks import without_marked
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers.annotator_notes import annotator_notes
@@ -166,11 +166,11 @@ def assemble_items(raw: RawTable, reading: Reading) -> ItemRows:
         np.unique(raw.places, return_index=True)[1]
     )  # one per row where it held several judgements
     frame = taken(raw.frame, once) if len(once) < len(raw.frame) else raw.frame
-    codes, _ = pd.factorize(frame["item_id"])
-    items = taken(frame[columns], np.unique(codes, return_index=True)[1])
+    codes = numbered(frame["item_id"])
+    first = first_rows(codes)  # [I]
+    items = taken(frame[columns], first)
     notes = _row_notes(len(once), len(items), has_ids, others)
     by_place = {record.place: record.record for record in raw.records}
-    first = np.unique(codes, return_index=True)[1]  # [I]: the row where each item appears first
     records = tuple(by_place[place] for place in raw.places[once][first].tolist()) if by_place else ()
     return ItemRows(items, codes, raw.places[once], has_ids, raw.notes + notes, records)
 
@@ -304,9 +304,9 @@ def _last_row(frame: pd.DataFrame) -> tuple[str, ...]:
 
 def _repeated_texts(frame: pd.DataFrame) -> tuple[str, ...]:
     columns = [name for name in ITEM_COLUMNS if name in frame]
-    codes = pd.factorize(frame["item_id"])[0]
-    first = np.unique(codes, return_index=True)[1]  # [I]: the row where each item appears first
-    twice = int(pd.Series(fingerprints(frame[columns])[first]).duplicated().sum()) if columns else 0
+    codes = numbered(frame["item_id"])
+    first = first_rows(codes)  # [I]
+    twice = int((np.diff(np.sort(fingerprints(frame[columns])[first])) == 0).sum()) if columns else 0
     notes: tuple[str, ...] = (f"{count(twice, 'item')} with the text of an earlier item.",) if twice else ()
     if "split" in frame:
         where = pd.DataFrame({"item": codes, "split": pd.factorize(frame["split"])[0]}).drop_duplicates()

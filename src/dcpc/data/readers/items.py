@@ -12,7 +12,7 @@ import pandas as pd
 from dcpc.data import validation
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.equality import fold_ids, plain_text
-from dcpc.data.mapped import ROWS, by_parts, fingerprints, joined, taken
+from dcpc.data.mapped import ROWS, by_parts, fingerprints, first_rows, joined, numbered, taken
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers.chats import is_chat
 from dcpc.data.scales import as_text
@@ -131,7 +131,8 @@ _CUT = re.compile(r"\d(\.\d+)?[Ee]\+\d{2,}")
 
 def _cut_digits(ids: pd.Series, what: str) -> tuple[str, ...]:
     """Ids as spreadsheets show long numbers, 1.23E+17: what they stood for is lost, and several may look alike."""
-    found = [str(name) for name in ids.dropna().unique() if _CUT.fullmatch(str(name).strip())]
+    cut = by_parts(ids, lambda part: part.str.strip().str.fullmatch(_CUT).fillna(False).to_numpy(bool))
+    found = list(ids[cut].unique())
     if not found:
         return ()
     return (
@@ -154,7 +155,7 @@ def _as_text(raw: RawTable, column: str) -> pd.Series:
 def _ids_from_texts(texts: pd.DataFrame, keys: pd.DataFrame, *, exact: bool) -> pd.Series:
     """An id per distinct (text, text pair, responses): a hash of the contents, so equal across files."""
     codes = keys.groupby(list(keys.columns), sort=False).ngroup().to_numpy()  # [J]
-    first = np.unique(codes, return_index=True)[1]
+    first = first_rows(codes)
     ids = np.empty(len(first), dtype="S16")
     for start in range(0, len(first), ROWS):
         part = texts.iloc[first[start : start + ROWS]]
@@ -168,8 +169,8 @@ def _ids_from_texts(texts: pd.DataFrame, keys: pd.DataFrame, *, exact: bool) -> 
 
 def _with_one_spelling(raw: RawTable) -> RawTable:
     """All rows of an item have the text that its first row has, where they differ only in how it is written."""
-    codes = pd.factorize(raw.frame["item_id"])[0]
-    first = np.unique(codes, return_index=True)[1]
+    codes = numbered(raw.frame["item_id"])
+    first = first_rows(codes)
     if len(first) == len(codes):
         return raw
     changed = np.zeros(len(codes), dtype=bool)

@@ -259,7 +259,8 @@ def _case_note(found: Sequence[str]) -> tuple[str, ...]:
 
 def _abstention_note(labels: pd.Series) -> tuple[str, ...]:
     """Words that usually mean "not labelled" or "I do not know": each row of a long table is a judgement."""
-    found = labels[labels.str.casefold().isin(LIKELY_ABSTENTIONS)].value_counts()
+    counts = labels.value_counts()
+    found = counts[counts.index.str.casefold().isin(LIKELY_ABSTENTIONS)]
     if found.empty:
         return ()
     which = ", ".join(f'"{label}" ({count(int(n), "judgement")})' for label, n in found.items())
