@@ -44,6 +44,7 @@ from dcpc.training.rule import LearningRule
 from dcpc.training.sharding import Sharding
 from dcpc.training.step import check_correction
 from dcpc.training.trainer import DCPCTrainer
+from dcpc.training.zero import Zero
 from dcpc.tuner.acting import dcpc_tuner
 from dcpc.weights import base_fingerprint, check_weights
 
@@ -116,9 +117,10 @@ def train_adapter(
     if checkpoints is None and resume:
         raise UsageError("there are no checkpoints to go on from.", fix="Say where they are: `checkpoints`.")
     carrier = carrier_of(method)
-    sharding, training = Sharding.asked(training or {})
+    zero, training = Zero.asked(training or {})
+    sharding, training = Sharding.asked(training)
     with ExitStack() as stack:
-        stack.enter_context(launcher.without_fsdp())
+        stack.enter_context(launcher.without_engine())
         # Without checkpoints the best epoch is kept in memory, unless the last one is asked for.
         in_memory = checkpoints is None and "load_best_model_at_end" not in training
         if checkpoints is None:
@@ -127,6 +129,8 @@ def train_adapter(
         arguments = _arguments(carrier, training, Path(checkpoints), validation is not None, progress)
         if ray is not None:
             _check_ray(arguments)
+        if zero is not None:
+            zero.check(arguments)
         options = {**(base_options or {}), "trust_remote_code": trust_remote_code}
 
         shape = task if isinstance(task, TaskShape) else task_shape(task)
@@ -180,6 +184,7 @@ def train_adapter(
             processing_class=tokenizer,
             rule=rule,
             carrier=carrier,
+            zero=zero,
             callbacks=[*callbacks, *([BestWeights()] if in_memory else [])],
         )
         seconds = run_trainer(trainer, resume if isinstance(resume, bool) else str(resume), progress)
@@ -234,7 +239,7 @@ def comparable(training: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {**DEFAULTS, **training}
     items = int(arguments.pop("per_device_train_batch_size"))
     split = (training.get("accelerator_config") or {}).get("split_batches", False)
-    for name in ("accelerator_config", "fsdp", "fsdp_config"):
+    for name in ("accelerator_config", "fsdp", "fsdp_config", "deepspeed"):
         arguments.pop(name, None)
     return {**arguments, "items in a batch of all processes": items * (1 if split else launcher.processes())}
 

@@ -33,20 +33,17 @@ def engine() -> str | None:
 
 
 @contextmanager
-def without_fsdp() -> Iterator[None]:
-    """A block in which accelerate and transformers do not see that FSDP was asked for.
+def without_engine() -> Iterator[None]:
+    """A block in which accelerate and transformers do not see that FSDP or DeepSpeed was asked for.
 
-    They would load the base model on the first rank alone, and split what trains.
+    They would load the base model on the first rank alone, and split what trains; dcpc carries both out by itself.
     """
-    before = os.environ.get(_ENGINES["FSDP"])
-    if before is None:
-        yield
-        return
-    os.environ[_ENGINES["FSDP"]] = "false"
+    before = {name: os.environ[name] for name in _ENGINES.values() if name in os.environ}
+    os.environ |= dict.fromkeys(before, "false")
     try:
         yield
     finally:
-        os.environ[_ENGINES["FSDP"]] = before
+        os.environ |= before
 
 
 def _number(name: str, default: int) -> int:

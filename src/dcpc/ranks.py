@@ -60,7 +60,8 @@ def join() -> None:
     from accelerate import PartialState
 
     try:
-        PartialState(cpu=not torch.accelerator.is_available(), timeout=MEETING)
+        with launcher.without_engine():  # DeepSpeed's way to connect them compiles for minutes
+            PartialState(cpu=not torch.accelerator.is_available(), timeout=MEETING)
         distributed_c10d._set_pg_timeout(PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise UsageError(

@@ -20,6 +20,7 @@ from dcpc.fit import train_adapter
 from dcpc.training.arguments import made_arguments
 from dcpc.tuner.annotators import AnnotatorEffects
 from several_ranks import on_ranks
+from tiny_language_models import tiny_language_model, tiny_tokenizer
 from tiny_models import save_tiny_bert, sentiment_judgements
 
 TOLERANCE = 1e-5
@@ -35,17 +36,36 @@ CASES = {
     "long-first": {"training": {"train_sampling_strategy": "group_by_length"}},
     "accumulated": {"training": {"gradient_accumulation_steps": 2}},
     "votes": {"task": {"name": "prefer", "rater_dropout": 0.0}},
+    "label-words": {"task": {"name": "label-words"}, "base": "-that-speaks"},
 }
 """What a training is given, beside the rest; of 33 items in batches of 8 the second process has none of the last."""
 QUANTISED = {"bnb-4bit": "bitsandbytes", "bnb-8bit": "bitsandbytes", "torchao-int8": "torchao"}
 """Ways to quantise the base model, with their packages: further cases, where these are installed."""
 SPLIT = ("default", "own-annotators", "paper", "mined", "accumulated")
 """Of these those that are also trained with a base model that FSDP2 splits."""
+ZERO = (
+    "default",
+    "low-rank",
+    "own-annotators",
+    "paper",
+    "views",
+    "mined",
+    "accumulated",
+    "votes",
+    "label-words",
+)
+"""And those whose steps DeepSpeed makes, where it is installed."""
+ENGINES = {None: {}, "fsdp": {"fsdp": "true"}, "zero2": {"deepspeed": {"zero_optimization": {"stage": 2}}}}
+"""Settings that ask for an engine."""
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> str:
-    return save_tiny_bert(tmp_path_factory.mktemp("base") / "model", mean_pooling=True)
+    """An encoder; beside it there is a language model."""
+    folder = tmp_path_factory.mktemp("base")
+    tiny_language_model().save_pretrained(folder / "model-that-speaks")
+    tiny_tokenizer().save_pretrained(folder / "model-that-speaks")
+    return save_tiny_bert(folder / "model", mean_pooling=True)
 
 
 class _Record(TrainerCallback):
@@ -56,12 +76,12 @@ class _Record(TrainerCallback):
 
     def on_pre_optimizer_step(self, args, state, control, model, **kwargs) -> None:
         for name, tensor in model.named_parameters():
-            if tensor.requires_grad:
+            if tensor.requires_grad and tensor.grad is not None:  # DeepSpeed has taken and split them
                 self.kept[f"gradient {state.global_step} {name}"] = tensor.grad.clone()
 
     def on_log(self, args, state, control, logs, **kwargs) -> None:
         for name, value in logs.items():
-            if "loss" in name:
+            if "loss" in name or name == "grad_norm":
                 self.kept[f"{name} {state.global_step}"] = torch.tensor(float(value))
 
 
@@ -83,7 +103,7 @@ def train(
     batch: int,
     stop: int | None = None,
     resume: bool = False,
-    split: bool = False,
+    engine: str | None = None,
 ) -> None:
     """Train with a global batch of `batch` items, and write what came of it."""
     given = CASES.get(case, {"base_options": {"quantise": case}})
@@ -97,12 +117,13 @@ def train(
         "use_cpu": True,
         "seed": 3,
         **given.get("training", {}),
-        **({"fsdp": "true"} if split else {}),
+        **ENGINES[engine],
     }
     data = sentiment_judgements(
         46, ("ann", "bob", "cem")
     )  # the last of the held-out ones makes a batch alone
-    if "task" in given:
+    votes = case == "votes"
+    if votes:
         data = _votes(data)
     items = data.item_codes
     recorded = _Record()
@@ -110,12 +131,12 @@ def train(
         trained = train_adapter(
             data.where(items < 33),
             data.where(items >= 33),
-            base_model=base,
+            base_model=base + given.get("base", ""),
             task=given.get("task"),
             base_options=given.get("base_options"),
             adapter={
                 "carrier_dropout": 0.0,
-                **({} if "task" in given else {"annotator_dropout": 0.0}),
+                **({} if votes else {"annotator_dropout": 0.0}),
                 **given.get("adapter", {}),
             },
             training=training,
@@ -150,7 +171,13 @@ def all_cases(base: str, folder: Path) -> None:
 def split_cases(base: str, folder: Path) -> None:
     _without_chance()
     for case in SPLIT:
-        train(base, case, folder / case, 8, split=True)
+        train(base, case, folder / case, 8, engine="fsdp")
+
+
+def zero_cases(base: str, folder: Path) -> None:
+    _without_chance()
+    for case in ZERO:
+        train(base, case, folder / case, 8, engine="zero2")
 
 
 def _without_chance() -> None:
@@ -172,9 +199,11 @@ def _without_chance() -> None:
     AnnotatorEffects.forward = means
 
 
-def same(one: Path, two: Path) -> None:
+def same(one: Path, two: Path, *, gradients: bool = True) -> None:
     for name in ("recorded.safetensors", "adapter/adapter_model.safetensors"):
         ours, theirs = load_file(one / name), load_file(two / name)
+        if not gradients:
+            ours = {key: value for key, value in ours.items() if not key.startswith("gradient ")}
         assert ours.keys() == theirs.keys()
         worst = {key: (ours[key] - theirs[key]).abs().max().item() for key in ours if ours[key].numel()}
         assert max(worst.values()) < TOLERANCE, sorted(worst, key=worst.__getitem__)[-3:]
@@ -239,6 +268,23 @@ def test_a_split_base_model_trains_the_same_adapter(both, split, case) -> None:
     same(whole, split)
 
 
+@pytest.fixture(scope="module")
+def zero(both, base):
+    """Folder of the trainings whose steps DeepSpeed makes."""
+    pytest.importorskip("deepspeed")
+    ended = on_ranks(both / "zero-streams", zero_cases, base, both / "zero")
+    assert [end.code for end in ended] == [0, 0], ended[0].err + ended[1].err
+    return both / "zero"
+
+
+@pytest.mark.parametrize("case", ZERO)
+def test_deepspeed_trains_the_same_adapter(both, zero, case) -> None:
+    """Gradients and the optimizer's state are split, and everything else is as without: losses, the norm of the
+    gradients, the adapter.
+    """
+    same(both / "two" / case, zero / case, gradients=False)
+
+
 def test_own_annotators_are_told_apart(both) -> None:
     """Else the test above would compare nothing in that case."""
     kept = load_file(both / "two" / "own-annotators" / "recorded.safetensors")
@@ -254,12 +300,17 @@ def test_pair_terms_of_two_processes_are_not_zero(both) -> None:
         assert len(there & {"loss_ambiguity", "loss_alignment", "loss_preference"}) >= terms, case
 
 
-def stop_and_go(base: str, folder: Path, stop: int | None, resume: bool, split: bool = False) -> None:
-    train(base, "paper", folder, 8, stop=stop, resume=resume, split=split and launcher.processes() > 1)
+def stop_and_go(base: str, folder: Path, stop: int | None, resume: bool, engine: str | None = None) -> None:
+    engine = engine if launcher.processes() > 1 else None
+    train(base, "paper", folder, 8, stop=stop, resume=resume, engine=engine)
 
 
-@pytest.mark.parametrize(("first", "split"), [(1, False), (2, False), (2, True), (1, True)])
-def test_a_training_goes_on_with_more_or_fewer_processes(both, base, tmp_path, first, split) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_training_goes_on_with_more_or_fewer_processes(both, base, tmp_path, first, engine) -> None:
+    if engine == "zero2":
+        pytest.importorskip("deepspeed")
+
     def run(processes: int, *arguments) -> None:
         if processes == 1:
             stop_and_go(base, tmp_path, *arguments)
@@ -267,9 +318,9 @@ def test_a_training_goes_on_with_more_or_fewer_processes(both, base, tmp_path, f
             ended = on_ranks(tmp_path / "streams", stop_and_go, base, tmp_path, *arguments)
             assert [end.code for end in ended] == [0, 0], ended[0].err + ended[1].err
 
-    run(first, 5, False, split)
+    run(first, 5, False, engine)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-5"]
-    run(3 - first, None, True, split)
+    run(3 - first, None, True, engine)
     adapter = "adapter/adapter_model.safetensors"
     ours, theirs = load_file(tmp_path / adapter), load_file(both / "two" / "paper" / adapter)
     assert max((ours[name] - theirs[name]).abs().max() for name in ours) < TOLERANCE
@@ -282,5 +333,5 @@ def test_engines_that_are_not_carried_out_are_refused(tmp_path, monkeypatch, giv
     if isinstance(given, str):  # as accelerate launch says it
         monkeypatch.setenv(given, "true")
         given = {}
-    with pytest.raises(UsageError, match="splits the weights among the processes"):
+    with pytest.raises(UsageError, match="splits a training among processes"):
         made_arguments({"output_dir": str(tmp_path), **given})

@@ -106,7 +106,7 @@ def test_a_split_training_is_comparable_to_one_that_is_not(monkeypatch) -> None:
 
 def test_nothing_of_the_launchers_word_is_lost(monkeypatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with launcher.without_fsdp():
+    with launcher.without_engine():
         assert launcher.engine() is None
     assert launcher.engine() == "FSDP"
 

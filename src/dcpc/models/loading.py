@@ -170,7 +170,7 @@ def _loaded(
     name = located(name)
     path = _path_of(name)
     try:
-        with quiet_transformers(), launcher.without_fsdp():
+        with quiet_transformers(), launcher.without_engine():
             config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code, **settings)
             require_packages(config, name)
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)

@@ -89,14 +89,12 @@ def made_arguments(settings: dict[str, Any]) -> DCPCTrainingArguments:
 
 
 def _check_engine(settings: Mapping[str, Any]) -> None:
-    """Raises UsageError for engines that are not carried out; `train_adapter` has taken FSDP out of the settings."""
+    """Raises UsageError for engines that are not carried out; `train_adapter` carries them out itself."""
     for engine, field_name in (("DeepSpeed", "deepspeed"), ("FSDP", "fsdp")):
         if settings.get(field_name) or launcher.engine() == engine:
             raise UsageError(
-                f"{engine} splits the weights among the processes, and that is not carried out here.",
-                fix="Start it with torchrun, or accelerate launch --multi_gpu without an engine (DDP). A base that "
-                "is too large for one process is split by FSDP2: accelerate launch --use_fsdp --fsdp_version 2 -m "
-                "dcpc train.",
+                f"{engine} splits a training among processes, and that is not carried out here.",
+                fix="Start it without an engine: torchrun, or accelerate launch --multi_gpu.",
             )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,15 +15,27 @@ from dcpc.errors import TrainingError
 from dcpc.names import first_of
 
 
-def check_gradients(model: nn.Module) -> None:
-    """After the first backward pass: every trainable tensor must have been reached.
+@contextmanager
+def gradients_checked(model: nn.Module) -> Iterator[None]:
+    """A block with the first backward pass, which must reach every trainable tensor.
+
+    What reaches them is seen while it comes: DeepSpeed takes gradients from their tensors at once.
 
     Raises:
         TrainingError: naming the tensors that have no gradient; training them would be a silent no-op.
     """
-    missing = [
-        name for name, tensor in model.named_parameters() if tensor.requires_grad and tensor.grad is None
+    trained = {name: tensor for name, tensor in model.named_parameters() if tensor.requires_grad}
+    reached: set[int] = set()
+    hooks = [
+        tensor.register_post_accumulate_grad_hook(lambda tensor: reached.add(id(tensor)))
+        for tensor in trained.values()
     ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    missing = [name for name, tensor in trained.items() if id(tensor) not in reached]
     if missing:
         recomputes = getattr(model, "is_gradient_checkpointing", False)
         receive = "tensor receives" if len(missing) == 1 else "tensors receive"

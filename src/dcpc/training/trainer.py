@@ -6,6 +6,8 @@ import math
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from dcpc.training.averaging import AveragedWeights
 from dcpc.training.best import BestWeights
 from dcpc.training.callbacks import Average, CheckGradients, OwnNoise, StartEpoch
 from dcpc.training.carriers import Carrier
-from dcpc.training.checks import check_finite, check_gradients
+from dcpc.training.checks import check_finite, gradients_checked
 from dcpc.training.collator import SPARE, ItemCollator
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.dcpc_rule import DCPCRule
@@ -35,6 +37,7 @@ from dcpc.training.loaders import batches_of_rank, shared_batches
 from dcpc.training.partner_sampling import PartnerSampler
 from dcpc.training.rule import Batch, LearningRule
 from dcpc.training.sharding import is_sharded, replicated
+from dcpc.training.zero import Steps, Zero
 
 MOST_WEIGHED = 10_000
 """Held-out items by which a rule is finished; of more a part is taken."""
@@ -58,6 +61,7 @@ class DCPCTrainer(Trainer):
         rule: how judgements become a loss; None for the objective that `args` describe.
         carrier: what attached the trained tensors, where a training has to know more of them; see
             `dcpc.training.carriers.Carrier`.
+        zero: DeepSpeed, where it makes the steps.
         **kwargs: as for `transformers.Trainer`.
     """
 
@@ -70,6 +74,7 @@ class DCPCTrainer(Trainer):
         processing_class: PreTrainedTokenizerBase | None = None,
         rule: LearningRule | None = None,
         carrier: Carrier | None = None,
+        zero: Zero | None = None,
         **kwargs: Any,
     ) -> None:
         refuse_full_training(model)
@@ -82,7 +87,7 @@ class DCPCTrainer(Trainer):
             kwargs.setdefault("data_collator", ItemCollator(processing_class, self.rule.shape))
         if args.ddp_find_unused_parameters is None:
             # Annotators act after the forward pass, where a search for unused tensors does not find them;
-            # `check_gradients` makes sure that every tensor is used.
+            # `gradients_checked` makes sure that every tensor is used.
             args.ddp_find_unused_parameters = False
         # `DataParallel` cannot split ragged judgements; the Trainer would still multiply the batch by the number of
         # GPUs. One process has one GPU, `accelerate launch` uses several.
@@ -98,6 +103,7 @@ class DCPCTrainer(Trainer):
         # Our loss is a mean over the batch's items: the Trainer has to divide it under gradient accumulation.
         self.model_accepts_loss_kwargs = False
         self.carrier = carrier
+        self.zero = zero
         self._averaged = AveragedWeights(model, self.rule.ema_decay) if self.rule.ema_decay > 0 else None
         self._checked = False
         self._validation = [0.0, 0.0]  # sums over this rank's batches: of the loss, and of what it counts for
@@ -171,9 +177,16 @@ class DCPCTrainer(Trainer):
         """As the Trainer's; accelerate would wrap no model of which some weights are split."""
         send_no_frozen_weights(model)
         wrapped = super()._wrap_model(model, training, *args, **kwargs)
-        if not training or wrapped is not self.model or not is_sharded(model):
+        if not training or wrapped is not self.model or (self.zero is None and not is_sharded(model)):
             return wrapped
         wrapped = self.accelerator.prepare_model(model, evaluation_mode=True)  # the device, and autocast
+        if self.zero is not None:
+            engine, steps = self.zero.engine(wrapped, self.optimizer, self.args, self._check_norm)
+            self.optimizer: Any = steps
+            # accelerate knows nothing of the engine, whose backward pass shares the gradients, always.
+            self.accelerator.backward = partial(engine.backward, scale_wrt_gas=False)
+            self.accelerator.no_sync = lambda model: nullcontext()
+            return engine
         handler = self.accelerator.ddp_handler
         return replicated(wrapped, **({} if handler is None else handler.to_kwargs()))
 
@@ -182,7 +195,7 @@ class DCPCTrainer(Trainer):
     ) -> Any:
         """The rule's loss of one batch."""
         # Distributed training must see the forward pass, or it would not share gradients.
-        if not isinstance(model, nn.parallel.DistributedDataParallel):
+        if self.zero is None and not isinstance(model, nn.parallel.DistributedDataParallel):
             model = self.accelerator.unwrap_model(model)
         output = self.rule.loss(model, inputs, self.state.epoch or 0.0)
         for name, penalty in ({} if self.carrier is None else self.carrier.penalties(model)).items():
@@ -194,14 +207,24 @@ class DCPCTrainer(Trainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
         """One forward and backward pass, with the checks of `dcpc.training.checks`."""
-        loss = super().training_step(model, inputs, *args, **kwargs)
+        with nullcontext() if self._checked else gradients_checked(self.model):
+            loss = super().training_step(model, inputs, *args, **kwargs)
+        self._checked = True
         # The mean over the ranks, so that all of them stop.
         mean = ranks.total([loss.item()])[0] / ranks.count()
         check_finite(mean, "loss", self.state.global_step, self.args.output_dir)
-        if not self._checked:
-            check_gradients(model)
-            self._checked = True
         return loss
+
+    def _check_norm(self, norm: float) -> None:
+        check_finite(norm, "gradient", self.state.global_step, self.args.output_dir)
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """As the Trainer's; DeepSpeed clips in its step."""
+        return None if self.zero is not None else super()._clip_grad_norm(model)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """As the Trainer's; of DeepSpeed's step it is known afterwards, see `log`."""
+        return None if self.zero is not None else super()._get_grad_norm(model, grad_norm)
 
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Validation loss of one batch; judgements are ragged, so no logits are gathered."""
@@ -259,6 +282,8 @@ class DCPCTrainer(Trainer):
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the mean of every term since the last log, and the rule's own figures."""
         if "loss" in logs and self._steps:
+            if isinstance(self.optimizer, Steps):
+                logs["grad_norm"] = self.optimizer.norm()
             sums = ranks.total([self._steps, *self._sums.values()])
             logs |= {
                 f"loss_{name}": value / sums[0] for name, value in zip(self._sums, sums[1:], strict=True)
@@ -296,6 +321,12 @@ class DCPCTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         self._load_own_state(Path(resume_from_checkpoint))
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """As the Trainer's, which asks the first rank alone."""
+        if isinstance(self.optimizer, Steps):
+            self.optimizer.gather()
+        super()._save_optimizer_and_scheduler(output_dir)
 
     def _save_rng_state(self, output_dir: str) -> None:
         """As the Trainer's; the first rank's also under the name by which more or fewer ranks would look for it."""
