@@ -89,6 +89,18 @@ def test_predictions_of_two_processes_are_those_of_one(adapter, reviews, dcpc, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.csv", "streams", "two.csv"]
 
 
+def test_a_process_without_rows_waits_for_the_one_that_has_them(adapter, dcpc, tmp_path) -> None:
+    (tmp_path / "one.csv").write_text("item_id,text\nonly,the film was good\n")
+
+    def command(name: str) -> list[str]:
+        return ["predict", str(adapter), str(tmp_path / "one.csv"), "--output", str(tmp_path / name)]
+
+    ended = on_ranks(tmp_path / "streams", run, command("of-two.csv"))
+    assert [end.code for end in ended] == [0, 0], ended[0].err + ended[1].err
+    dcpc(*command("of-one.csv"))
+    assert (tmp_path / "of-two.csv").read_text() == (tmp_path / "of-one.csv").read_text()
+
+
 def run_split(command: list[str]) -> None:
     """As `accelerate launch --use_fsdp --fsdp_version 2` starts a command."""
     os.environ |= {

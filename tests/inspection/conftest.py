@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from dcpc.data.annotations import Annotations, Scale
+from dcpc.inspection import Inspection, inspect_annotations
 
 
 def make(
@@ -33,6 +34,18 @@ def two_camps() -> Annotations:
     annotations = make(rows, ("0", "1"))
     annotations.table["camp"] = np.where(annotations.table["annotator_id"] < "a4", "first", "second")
     return annotations
+
+
+@pytest.fixture(scope="session")
+def few_of_two_camps(two_camps: Annotations) -> Annotations:
+    """40 of their items, where a test asks nothing of the figures."""
+    return two_camps.where(two_camps.item_codes < 40)
+
+
+@pytest.fixture(scope="session")
+def inspected(two_camps: Annotations) -> Inspection:
+    """The two camps, inspected; not to be changed."""
+    return inspect_annotations(two_camps, pairs=False)
 
 
 @pytest.fixture(scope="session")

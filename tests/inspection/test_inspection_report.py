@@ -38,8 +38,8 @@ def data(two_camps, tmp_path: Path) -> Path:
     return path
 
 
-def test_json_holds_every_part_and_no_nan(two_camps) -> None:
-    report = to_json(inspect_annotations(two_camps, pairs=False))
+def test_json_holds_every_part_and_no_nan(inspected) -> None:
+    report = to_json(inspected)
     json.dumps(report, allow_nan=False)
     assert report["overlap"]["judgements"] == 1600
     assert report["agreement"]["metric"] == "nominal"
@@ -48,8 +48,8 @@ def test_json_holds_every_part_and_no_nan(two_camps) -> None:
     assert report["columns"][0]["column"] == "camp"
 
 
-def test_the_page_is_self_contained_and_every_figure_has_an_alternative(two_camps) -> None:
-    html = inspection_page(inspect_annotations(two_camps, pairs=False))
+def test_the_page_is_self_contained_and_every_figure_has_an_alternative(inspected) -> None:
+    html = inspection_page(inspected)
     assert not re.search(
         r"https?://|<link|<img|<iframe|\ssrc=|@import", re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)
     )
@@ -63,17 +63,16 @@ def test_the_page_is_self_contained_and_every_figure_has_an_alternative(two_camp
     assert "text of i0" in html or "text of i" in html
 
 
-def test_of_equally_busy_annotators_the_clearest_leanings_are_shown_and_the_page_says_so(two_camps) -> None:
-    result = inspect_annotations(two_camps, pairs=False)
-    assert len({b.judgements for b in result.bias}) == 1
-    html = inspection_page(result)
+def test_of_equally_busy_annotators_the_clearest_leanings_are_shown_and_the_page_says_so(inspected) -> None:
+    assert len({b.judgements for b in inspected.bias}) == 1
+    html = inspection_page(inspected)
     assert "Of equally busy ones" in html
-    last = min(result.bias, key=lambda b: abs(b.z)).annotator
+    last = min(inspected.bias, key=lambda b: abs(b.z)).annotator
     assert f"Confusion of {last}:" not in html
 
 
-def test_no_texts_hides_every_text(two_camps) -> None:
-    result = inspect_annotations(two_camps, texts=False, pairs=False)
+def test_no_texts_hides_every_text(few_of_two_camps) -> None:
+    result = inspect_annotations(few_of_two_camps, texts=False, pairs=False)
     assert "text of" not in inspection_page(result)
     assert "text of" not in json.dumps(to_json(result))
 
@@ -89,8 +88,8 @@ def test_a_page_says_what_cannot_be_said(name: str, request: pytest.FixtureReque
     json.dumps(to_json(result), allow_nan=False)
 
 
-def test_the_same_seed_gives_the_same_report(two_camps) -> None:
-    first, second = (to_json(inspect_annotations(two_camps, pairs=False, seed=3)) for _ in range(2))
+def test_the_same_seed_gives_the_same_report(few_of_two_camps) -> None:
+    first, second = (to_json(inspect_annotations(few_of_two_camps, pairs=False, seed=3)) for _ in range(2))
     assert first == second
 
 
@@ -107,7 +106,7 @@ def test_a_missing_extra_is_named(two_camps, monkeypatch: pytest.MonkeyPatch) ->
     assert "dcpc[crowd]" in measured.notes[0]
 
 
-def test_a_missing_pairs_extra_becomes_a_note(two_camps, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_pairs_extra_becomes_a_note(few_of_two_camps, monkeypatch: pytest.MonkeyPatch) -> None:
     from types import ModuleType
 
     from dcpc.errors import UsageError
@@ -119,7 +118,7 @@ def test_a_missing_pairs_extra_becomes_a_note(two_camps, monkeypatch: pytest.Mon
 
     module.mine_pairs = mine_pairs  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dcpc.data.pairs", module)
-    result = inspect_annotations(two_camps)
+    result = inspect_annotations(few_of_two_camps)
     assert any("dcpc[pairs]" in note for note in result.notes)
 
 
@@ -157,11 +156,10 @@ def test_the_format_can_be_forced(app, data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "report").exists()
 
 
-def test_the_page_says_how_the_scale_was_told_and_how_to_set_it(two_camps) -> None:
-    told = inspect_annotations(two_camps, pairs=False)
-    assert "fewer than three labels" in told.scale_reason
-    assert "--scale ordinal" in inspection_page(told)
-    assert "--labels 0,1`" in told.scale_reason
+def test_the_page_says_how_the_scale_was_told_and_how_to_set_it(two_camps, inspected) -> None:
+    assert "fewer than three labels" in inspected.scale_reason
+    assert "--scale ordinal" in inspection_page(inspected)
+    assert "--labels 0,1`" in inspected.scale_reason
     numbers = Annotations(two_camps.table.assign(label="2"), ("0", "1", "2"), "ordinal")
     assert "--scale nominal" in explain_scale(numbers, given=False)
     assert explain_scale(numbers, given=True) == "The scale was set: ordinal."
@@ -180,9 +178,9 @@ def test_the_example_of_an_order_names_the_labels_of_the_data(two_camps) -> None
     assert "with --scale ordinal and --labels." in explain_scale(many, given=False)
 
 
-def test_labels_without_a_glyph_give_no_warning(two_camps, recwarn) -> None:
+def test_labels_without_a_glyph_give_no_warning(few_of_two_camps, recwarn) -> None:
     words = {"0": "否", "1": "是"}
-    annotations = Annotations(two_camps.table.replace({"label": words}), tuple(words.values()))
+    annotations = Annotations(few_of_two_camps.table.replace({"label": words}), tuple(words.values()))
     assert "否" in inspection_page(inspect_annotations(annotations, pairs=False))
     assert [str(w.message) for w in recwarn.list if issubclass(w.category, UserWarning)] == []
 

@@ -55,11 +55,16 @@ def _parquet_rows(path: Path, source: str) -> Iterator[dict[str, Any]]:
         for batch in pq.ParquetFile(path).iter_batches(10_000):
             yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"not a whole Parquet file ({str(error).splitlines()[0]}).",
-            where=source,
-            fix="Export the file again.",
-        ) from error
+        raise no_whole_parquet(error, source) from error
+
+
+def no_whole_parquet(error: Exception, source: str) -> DataError:
+    """What is said of a Parquet file that Arrow cannot read."""
+    return DataError(
+        f"not a whole Parquet file ({str(error).splitlines()[0]}).",
+        where=source,
+        fix="Export the file again.",
+    )
 
 
 def _is_mapping(value: dict[str, Any]) -> bool:

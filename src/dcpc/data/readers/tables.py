@@ -29,7 +29,7 @@ from dcpc.data.readers.fields import (
 from dcpc.data.readers.header_rows import without_header_rows
 from dcpc.data.readers.other_rows import without_other_rows
 from dcpc.data.readers.packed import SUFFIXES, kind_of, read_packed
-from dcpc.data.readers.records import Records, read_records
+from dcpc.data.readers.records import Records, no_whole_parquet, read_records
 from dcpc.data.readers.text import not_utf8
 from dcpc.errors import DataError
 
@@ -198,11 +198,7 @@ def read_parquet(path: Path, source: str) -> RawTable:
                 others = _to_pandas(file.read([name for name in names if name not in texts]))
                 frame = pd.concat([frame, others], axis=1)[names]
     except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"not a whole Parquet file ({str(error).splitlines()[0]}).",
-            where=source,
-            fix="Export the file again.",
-        ) from error
+        raise no_whole_parquet(error, source) from error
     return numbered(frame.reset_index(drop=True), source, first=1)
 
 
