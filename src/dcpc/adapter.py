@@ -236,11 +236,12 @@ class TrainedAdapter:
             self.rule.save(unfinished)
             self.task.write(unfinished)
             card = self.shape.card or MODEL_CARD
-            card = card.format(task=self.task, labels=", ".join(self.task.labels))
+            labels = ", ".join(self.task.labels)
+            title, card = self.shape.title.format(labels=labels), card.format(task=self.task, labels=labels)
             about = "" if self.task.about is None else f"\n## Training\n\n{self.task.about.text()}"
             readme = unfinished / "README.md"
             head = front_matter(readme.read_text(encoding="utf-8"), self.task.base_model)
-            readme.write_text(f"{head}\n# {', '.join(self.task.labels)}\n{about}{card}", encoding="utf-8")
+            readme.write_text(f"{head}\n# {title}\n{about}{card}", encoding="utf-8")
 
 
 def load_adapter(folder: str | Path, *, trust_remote_code: bool = False) -> TrainedAdapter:

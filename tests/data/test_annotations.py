@@ -159,6 +159,14 @@ def test_the_label_column_wins_where_both_are_preferences(tmp_path: Path) -> Non
     assert "preference" in a.table
 
 
+def test_the_label_column_that_the_user_names_is_taken(tmp_path: Path) -> None:
+    grades = ["a-is-better", "a-is-slightly-better", "tie", "b-is-slightly-better", "b-is-better"]
+    read_preferences(tmp_path, grades, preference=["a", "a", "tie", "b", "b"])
+    a = read_annotations(tmp_path / "data.parquet", columns={"label": "label"})
+    assert a.scale == "ordinal"
+    assert a.n_classes == len(grades)
+
+
 def test_a_preference_without_responses_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="response_a"):
         read(tmp_path, ["a", "b"], scale="preference")

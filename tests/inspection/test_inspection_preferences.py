@@ -136,3 +136,29 @@ def test_the_longer_answer_of_mt_bench_wins_as_often_as_its_readme_says(shared_d
     assert measured.same_side.share == pytest.approx(0.82, abs=0.005)
     assert measured.cycles.n > 100
     assert measured.cycles.share < 0.1
+
+
+def test_shares_of_votes_count_by_their_share() -> None:
+    # One pair in the source's shares, and as ten votes.
+    shared = [
+        ("p1", "one", "longer", {"a": 0.1, "b": 0.7, "tie": 0.2}),
+        ("p1", "one", "further", {"a": 0.6, "b": 0.4}),
+    ]
+    rows = [
+        (f"i{number}", prompt, first, second, label, share)
+        for number, (prompt, first, second, shares) in enumerate(shared)
+        for label, share in shares.items()
+    ]
+    names = ["item_id", "text", "response_a", "response_b", "label", "label_share"]
+    table = pd.DataFrame(rows, columns=names)
+    whole = table.loc[table.index.repeat((table["label_share"] * 10).round().astype(int))]
+    found, votes = (
+        measure_preferences(Annotations(each.reset_index(drop=True), ("a", "b", "tie"), "preference"))
+        for each in (table, whole.drop(columns="label_share"))
+    )
+    assert found is not None
+    assert votes is not None
+    for name in ("ties", "longer", "first"):
+        one, other = getattr(found, name), getattr(votes, name)
+        assert (one.share, one.low, one.high) == pytest.approx((other.share, other.low, other.high)), name
+    assert found.ties.share == pytest.approx(0.1)

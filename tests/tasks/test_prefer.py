@@ -644,6 +644,16 @@ def test_the_validation_loss_counts_every_vote_alike_whatever_its_pair_and_batch
         assert loss == pytest.approx(expected, abs=1e-5)
 
 
+def test_nobodys_votes_are_predicted_where_votes_had_no_raters(llama: str) -> None:
+    votes = some_votes(12)
+    unnamed = Annotations(votes.table.drop(columns="annotator_id"), votes.labels, "preference")
+    found = trained(llama, unnamed, training={"max_steps": 1})
+    with pytest.raises(UsageError, match="knows no annotators") as refused:
+        found.predict(votes.items, "annotators")
+    assert "votes of two raters or more" in str(refused.value.fix)
+    assert "--method" not in str(refused.value.fix), "which has nothing to do with raters"
+
+
 def test_ties_are_no_part_of_accuracy_and_margin() -> None:
     from dcpc.preference.tally import MarginTally
 

@@ -6,16 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from dcpc.data import Annotations
 from dcpc.preference import RaterConfig, RaterModel
+from dcpc_bench.preferences import routes
 from dcpc_bench.preferences.data import LABELS, Votes, split_units
 from dcpc_bench.preferences.fitting import build, fitted, mean_loss
 from dcpc_bench.preferences.methods import METHODS
 from dcpc_bench.preferences.page import page, summary
+from dcpc_bench.preferences.routes import ROUTES
 from dcpc_bench.preferences.suite import cells
 from dcpc_bench.preferences.trained import calibrate, divided
+from tiny_models import save_tiny_bert
 
 
 def simulated(ties: tuple[float, ...]) -> Votes:
@@ -130,3 +134,19 @@ def test_a_set_is_divided_by_prompt(shared_data: Path) -> None:
     units = [set(unit[part.table["item_id"]]) for part in parts]
     assert sum(map(len, units)) == len(set.union(*units))
     assert sum(part.n_items for part in parts) == 60
+
+
+def test_trls_head_trains_at_the_rate_that_ours_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("trl")
+    monkeypatch.setattr(routes, "BASE", save_tiny_bert(tmp_path / "base", mean_pooling=True))
+    monkeypatch.setattr(routes, "RATE", 1e-5)
+    rows = [(f"i{n}", "room", "good film", "bad film", "ann", "ab"[n % 3 == 0]) for n in range(16)]
+    names = ["item_id", "text", "response_a", "response_b", "annotator_id", "label"]
+    votes = Annotations(pd.DataFrame(rows, columns=names), ("a", "b"), "preference")
+    route = {methods[0]: train for methods, train in ROUTES}
+    rewards = [
+        route[method](votes, 0).reward(["room"] * 2, ["good film", "bad film"])
+        for method in ("trl-votes", "trl-votes-head")
+    ]
+    moved = [abs(each[0] - each[1]) for each in rewards]
+    assert abs(moved[0] - moved[1]) > 1e-3, "two steps at 0.02 are seen, and at 1e-5 they are not"

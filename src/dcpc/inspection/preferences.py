@@ -87,13 +87,19 @@ def measure_preferences(annotations: Annotations) -> Preferences | None:
     sided = np.stack([counts[:, sides == side].sum(axis=1) for side in (1, -1)], axis=1)  # [I, 2]
     three = np.column_stack([sided, counts.sum(axis=1) - sided.sum(axis=1)])
     named = np.flatnonzero(decided & (votes.rater >= 0))
-    pool_cyclic, pool_triples = _triangles(votes.winner[decided], votes.loser[decided], votes.n_responses)
+    shares = annotations.weights
+    pool_cyclic, pool_triples = _triangles(
+        votes.winner[decided],
+        votes.loser[decided],
+        votes.n_responses,
+        None if shares is None else shares[decided],
+    )
     own_cyclic, own_triples = _triangles_of_raters(votes, named)
     raters = _raters(annotations, votes, own_cyclic, own_triples)
     return Preferences(
-        ties=clustered(~decided, np.ones(len(decided), dtype=bool), items, n_items),
-        longer=clustered(votes.for_longer, votes.unequal & decided, items, n_items),
-        first=clustered(votes.for_first, decided, items, n_items),
+        ties=clustered(~decided, np.ones(len(decided), dtype=bool), items, n_items, shares),
+        longer=clustered(votes.for_longer, votes.unequal & decided, items, n_items, shares),
+        first=clustered(votes.for_first, decided, items, n_items, shares),
         position=votes.position,
         same_vote=mean(_pair_agreement(three)),
         same_side=mean(_pair_agreement(sided)),
@@ -199,13 +205,16 @@ class _Votes:
         return np.where(self.side > 0, self.right, self.left)
 
 
-def _triangles(winner: np.ndarray, loser: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _triangles(
+    winner: np.ndarray, loser: np.ndarray, n: int, shares: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Cyclic triples, and triples with all three pairs decided, that each of n responses is in, [n] and [n].
 
     With A the majority's direction (A_ij = 1 if i beats j) and U = A + Aᵀ: node i is in Σ_k (A²)_ik A_ki cycles and
     in Σ_k (U²)_ik U_ik / 2 triples. Pairs without a majority, and responses against themselves, are no edges.
     """
-    net = sparse.coo_matrix((np.ones(len(winner)), (winner, loser)), shape=(n, n)).tocsr()
+    votes = np.ones(len(winner)) if shares is None else shares
+    net = sparse.coo_matrix((votes, (winner, loser)), shape=(n, n)).tocsr()
     beats = (net - net.T).maximum(0).sign()
     either = beats + beats.T
     cyclic = (beats @ beats).multiply(beats.T).sum(axis=1)

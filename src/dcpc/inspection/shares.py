@@ -48,11 +48,18 @@ def share_of_sums(x: np.ndarray, y: np.ndarray) -> Share:
     return Share(round(y.sum()), r, max(r - half, 0.0), min(r + half, 1.0))
 
 
-def clustered(hits: np.ndarray, of: np.ndarray, items: np.ndarray, n_items: int) -> Share:
-    """The share of `hits` among `of`, masks over votes [J], with items as clusters."""
-    return share_of_sums(
-        np.bincount(items[hits & of], minlength=n_items), np.bincount(items[of], minlength=n_items)
-    )
+def clustered(
+    hits: np.ndarray, of: np.ndarray, items: np.ndarray, n_items: int, weights: np.ndarray | None = None
+) -> Share:
+    """The share of `hits` among `of`, masks over votes [J], with items as clusters.
+
+    Where votes are shares, `weights` [J] says of how much.
+    """
+
+    def sums(rows: np.ndarray) -> np.ndarray:
+        return np.bincount(items[rows], None if weights is None else weights[rows], minlength=n_items)
+
+    return share_of_sums(sums(hits & of), sums(of))
 
 
 def mean(values: np.ndarray) -> Share:

@@ -147,10 +147,15 @@ def predict_registers(
 
 def _check_annotators(adapter: TrainedAdapter) -> None:
     if adapter.rule.annotator_index(adapter.model, []) is None:
+        how = (
+            "on votes of two raters or more (annotator_id), with ties, sides, errors or tastes above 0"
+            if adapter.shape.name == "prefer"
+            else "with --method dcpc, an annotator_mode other than none (the preset paper has none), and data with "
+            "an annotator_id column"
+        )
         raise UsageError(
             f"this adapter ({adapter.task.method}) knows no annotators.",
-            fix="Train with --method dcpc, an annotator_mode other than none (the preset paper has none), and data "
-            "with an annotator_id column; or predict the distribution.",
+            fix=f"Train {how}; or predict the distribution.",
         )
 
 

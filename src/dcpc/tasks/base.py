@@ -84,6 +84,8 @@ class TaskShape(BaseModel, ABC):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    title: ClassVar[str] = "{labels}"
+    """Of the model card."""
     card: ClassVar[str | None] = None
     """How to load an adapter, for its model card, with `{task}` and `{labels}`; None for the usual text."""
 

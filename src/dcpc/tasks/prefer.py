@@ -55,14 +55,14 @@ adapter = load_adapter("path/to/this/folder")
 adapter.reward(["a prompt", "a prompt"], ["a response", "another one"])  # higher is better
 ```
 
-With PEFT alone, and merged for tools that want one model (not for prefixes and bottlenecks, which do not merge):
+Tools that want one plain model get it from an adapter whose update is low-rank, whatever its base:
 
-```python
-from peft import AutoPeftModelForSequenceClassification
-
-model = AutoPeftModelForSequenceClassification.from_pretrained("path/to/this/folder", num_labels=1)
-model.merge_and_unload().save_pretrained("merged")
+```sh
+dcpc export path/to/this/folder --as merged --output merged
 ```
+
+PEFT's own `AutoPeftModelForSequenceClassification.from_pretrained("path/to/this/folder", num_labels=1)` loads it, too
+(`import dcpc` first where the method is `dcpc`), but for sentence encoders with mean pooling, such as `minilm`.
 
 Who voted is in `raters.json` and `raters.safetensors`; rewards do not need them.
 """
@@ -88,6 +88,7 @@ class Prefer(TaskShape):
         messages: whether items have whole chats (`messages_a`, `messages_b`); found from the data.
     """
 
+    title: ClassVar[str] = "Reward model: {labels}"
     card: ClassVar[str | None] = CARD
 
     name: Literal["prefer"] = "prefer"

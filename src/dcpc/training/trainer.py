@@ -46,6 +46,18 @@ STATE_FILE = "dcpc_state.safetensors"
 """In a checkpoint: the rule's memory (as the running consensus) and averaged weights."""
 
 
+def with_own_rates(
+    optimizer: torch.optim.Optimizer, own_rates: Iterable[tuple[list[nn.Parameter], float]]
+) -> torch.optim.Optimizer:
+    """An optimizer with parameters moved to groups of their own, each with its rate and without weight decay."""
+    for parameters, rate in own_rates:
+        ours = {id(parameter) for parameter in parameters}
+        for group in optimizer.param_groups:
+            group["params"] = [each for each in group["params"] if id(each) not in ours]
+        optimizer.add_param_group({"params": parameters, "lr": rate, "weight_decay": 0.0})
+    return optimizer
+
+
 class DCPCTrainer(Trainer):
     """Trains any classifier on raw judgements; the DCPC terms act where it is a PEFT model whose adapter is DCPC.
 
@@ -127,12 +139,7 @@ class DCPCTrainer(Trainer):
         """The Trainer's, with a group for parameters that the rule gives a rate of their own."""
         fresh = self.optimizer is None
         optimizer = super().create_optimizer(*args, **kwargs)
-        for parameters, rate in self.rule.own_rates() if fresh else ():
-            ours = {id(parameter) for parameter in parameters}
-            for group in optimizer.param_groups:
-                group["params"] = [each for each in group["params"] if id(each) not in ours]
-            optimizer.add_param_group({"params": parameters, "lr": rate, "weight_decay": 0.0})
-        return optimizer
+        return with_own_rates(optimizer, self.rule.own_rates()) if fresh else optimizer
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         """Where the training set has mined pairs, an order in which their items share a batch."""

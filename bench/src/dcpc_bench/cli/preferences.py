@@ -17,6 +17,9 @@ def command(
         bool, typer.Option("--trained", help="Train reward models on `minilm` instead, and TRL's besides.")
     ] = False,
     pairs: Annotated[int, typer.Option(min=20, help="With --trained: pairs drawn of a set.")] = 300,
+    methods: Annotated[
+        str | None, typer.Option(help="With --trained: methods, by commas; all of them by default.")
+    ] = None,
     policies: Annotated[
         bool, typer.Option("--policies", help="Train policies on simulated votes instead; reads no data.")
     ] = False,
@@ -40,7 +43,10 @@ def command(
     if trained:
         from dcpc_bench.preferences import trained as rewards
 
-        rewards.run(data, output, rewards.NAMES if sets is None else names, seeds, pairs)
+        chosen = list(rewards.TITLES) if methods is None else [name.strip() for name in methods.split(",")]
+        for name in chosen:
+            check_name(name, list(rewards.TITLES), "method")
+        rewards.run(data, output, rewards.NAMES if sets is None else names, seeds, pairs, chosen)
         return
     run(data, output, names, seeds)
     typer.echo(summary(read_cells(output / CELLS)).to_string())

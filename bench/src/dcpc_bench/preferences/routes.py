@@ -24,11 +24,12 @@ from dcpc.tasks import Prefer
 from dcpc.training.arguments import made_arguments
 from dcpc.training.carriers import DCPCCarrier
 from dcpc.training.rule import LearningRule
+from dcpc.training.trainer import with_own_rates
 from dcpc_bench.preferences.own_rewards import Basis, Encoded, Kind, OwnRewardRule, Prototypes
 
 BASE, MAX_LENGTH, BATCH, RATE = "minilm", 128, 8, 3e-3
 ONE_RATE: dict[str, Any] = {"head_learning_rate": RATE}
-"""As TRL's trainer has it; `dcpc train` has another one for the head of such a base."""
+"""As TRL's trainer has it; `dcpc train` has another one for the head of such a base, and so has a row of TRL's."""
 Route = Callable[[Annotations, int], TrainedAdapter]
 """From training votes and a seed to a trained reward model."""
 
@@ -72,7 +73,7 @@ def _by_own_rewards(kind: Kind, std: float) -> Route:
     return train
 
 
-def _by_trl(*, majority: bool) -> Route:
+def _by_trl(*, majority: bool = False, own_head: bool = False) -> Route:
     def train(votes: Annotations, seed: int) -> TrainedAdapter:
         from trl import RewardConfig, RewardTrainer
 
@@ -83,12 +84,15 @@ def _by_trl(*, majority: bool) -> Route:
         with TemporaryDirectory() as folder:
             settings = {**_settings(votes, seed), "output_dir": folder, "use_cpu": True, "disable_tqdm": True}
             model = DCPCCarrier().attach(base, votes, made_arguments(settings), {})
-            RewardTrainer(
+            trainer = RewardTrainer(
                 model,
                 args=RewardConfig(**settings, max_length=None, gradient_checkpointing=False),
                 train_dataset=_chosen(votes, shape, tokenizer, majority),
                 processing_class=tokenizer,
-            ).train()
+            )
+            if own_head:
+                with_own_rates(trainer.create_optimizer(), shape.head_rates(trainer.model))
+            trainer.train()
         described = Task(
             base_model=BASE,
             method="dcpc",
@@ -133,7 +137,8 @@ ROUTES: tuple[tuple[tuple[str, ...], Route], ...] = (
     (("dcpc-shipped",), _by_dcpc()),
     (("dcpc", "dcpc-raters-again"), _by_dcpc(**ONE_RATE)),
     (("dcpc-raters-off", "dcpc-off-raters"), _by_dcpc(ties=0, sides=0, **ONE_RATE)),
-    (("trl-votes", "trl-votes-raters"), _by_trl(majority=False)),
+    (("trl-votes", "trl-votes-raters"), _by_trl()),
+    (("trl-votes-head", "trl-votes-head-raters"), _by_trl(own_head=True)),
     (("trl-majority",), _by_trl(majority=True)),
     (("pal",), _by_own_rewards(Prototypes, 1.0)),
     (("lore",), _by_own_rewards(Basis, 0.3)),

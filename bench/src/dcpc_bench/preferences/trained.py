@@ -50,6 +50,8 @@ TITLES = {
     "dcpc-off-raters": "the same, raters fitted afterwards",
     "trl-votes": "TRL RewardTrainer, a row per vote",
     "trl-votes-raters": "the same, ties and raters fitted afterwards",
+    "trl-votes-head": "TRL RewardTrainer, a row per vote, the head at DCPC's rate for it",
+    "trl-votes-head-raters": "the same, ties and raters fitted afterwards",
     "trl-majority": "TRL RewardTrainer, majority",
     "pal": "Mixture of prototypes per rater (PAL-like)",
     "lore": "Reward basis per rater (LoRe-like)",
@@ -57,11 +59,18 @@ TITLES = {
 }
 """Methods by name, as tables call them."""
 REFERENCE = "dcpc-raters-off"
-AFTERWARDS = ("dcpc-raters-again", "dcpc-off-raters", "trl-votes-raters")
+AFTERWARDS = ("dcpc-raters-again", "dcpc-off-raters", "trl-votes-raters", "trl-votes-head-raters")
 """Methods whose raters are fitted to the training votes when the rewards are there, with the shipped widths."""
 
 
-def run(data: Path, output: Path, sets: Sequence[str] = NAMES, seeds: int = 2, pairs: int = PAIRS) -> None:
+def run(
+    data: Path,
+    output: Path,
+    sets: Sequence[str] = NAMES,
+    seeds: int = 2,
+    pairs: int = PAIRS,
+    methods: Sequence[str] = tuple(TITLES),
+) -> None:
     """Run all cells that `output` lacks; one set and seed after the other, all sets of a seed first.
 
     Args:
@@ -70,6 +79,7 @@ def run(data: Path, output: Path, sets: Sequence[str] = NAMES, seeds: int = 2, p
         sets: names in `SETS`, with votes a, b and tie.
         seeds: drawings of pairs and splits, 0 to seeds − 1.
         pairs: pairs drawn of a set.
+        methods: names in `TITLES`.
     """
     output.mkdir(parents=True, exist_ok=True)
     store = output / CELLS
@@ -79,17 +89,17 @@ def run(data: Path, output: Path, sets: Sequence[str] = NAMES, seeds: int = 2, p
     }
     wanted = [(name, seed) for seed in range(seeds) for name in sets]
     for name, seed in tqdm(wanted, "reward models", leave=False):
-        if all((name, seed, method) in done for method in TITLES):
+        if all((name, seed, method) in done for method in methods):
             continue
         parts, unit = divided(data, name, seed, pairs)
-        for methods, train in ROUTES:
-            methods = tuple(method for method in methods if (name, seed, method) not in done)
-            if not methods:
+        for served, train in ROUTES:
+            missing = [each for each in served if each in methods and (name, seed, each) not in done]
+            if not missing:
                 continue
             started = time.process_time()
             found = train(parts[0], seed)
             seen = [margins(found, part) for part in parts]
-            for method in methods:
+            for method in missing:
                 cell = _cell(found, seen, method, parts, unit)
                 seconds = round(time.process_time() - started, 1)
                 line = {

@@ -69,7 +69,8 @@ def read_annotations(
         scale=scale, labels=labels, range=range, exact=exact, repeats=repeats, where=where, leave_out=leave_out,
         min_trust=min_trust, ignore_labels=ignore_labels, skip_blank=skip_blank,
     )  # fmt: skip
-    return assemble(_read(source, format, columns), reading)
+    raw = _read(source, format, columns)
+    return assemble(raw, reading, own_label="label" in (columns or {}))
 
 
 def read_items(

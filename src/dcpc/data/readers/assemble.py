@@ -46,19 +46,21 @@ OUR_COLUMNS = validation.OURS
 """The columns that `--columns` can name; all others are attributes and keep their names."""
 
 
-def assemble(raw: RawTable, reading: Reading) -> Annotations:
+def assemble(raw: RawTable, reading: Reading, *, own_label: bool = False) -> Annotations:
     """Check raw judgements and build the one long table from them.
 
     Args:
         raw: rows under our column names (see `rename`).
         reading: what the user chose.
+        own_label: the user has named the column of labels, so that no other is looked for.
 
     Raises:
         DataError: at the first thing that is wrong (see `dcpc.data.validation`).
     """
     validation.check_rows(raw)
     raw = with_prompts(with_votes(with_texts_of_chats(_chosen_rows(raw, reading))))
-    if "preference" in raw.frame and "response_a" in raw.frame and reading.scale in (None, "preference"):
+    of_pairs = {"preference", "response_a"} <= set(raw.frame) and reading.scale in (None, "preference")
+    if of_pairs and not own_label:
         raw = _choose_preference_column(raw)
     validation.check_columns(raw, _needed_texts(raw))
     has_shares = SHARE in raw.frame
