@@ -23,16 +23,18 @@ RATERS = {"r": 1.0, "s": 1.0}
 
 PLAIN = """
 import json, re, sys
-folder, prompts, responses = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
-lines = re.search("```python\\n(.*?)```", open(folder + "/README.md").read(), re.S)[1]
-rewards = []
-for prompt, response in zip(prompts, responses):
-    given = lines.replace("path/to/this/folder", folder).replace("a prompt", prompt).replace("a response", response)
-    names = {}
-    exec(given, names)
-    rewards.append(float(names["reward"]))
-assert "dcpc" not in sys.modules
-print(json.dumps(rewards))
+prompts, responses, *folders = json.loads(sys.argv[1]), json.loads(sys.argv[2]), *sys.argv[3:]
+for folder in folders:
+    lines = re.search("```python\\n(.*?)```", open(folder + "/README.md").read(), re.S)[1]
+    rewards = []
+    for prompt, response in zip(prompts, responses):
+        given = lines.replace("path/to/this/folder", folder)
+        given = given.replace("a prompt", prompt).replace("a response", response)
+        names = {}
+        exec(given, names)
+        rewards.append(float(names["reward"]))
+    assert "dcpc" not in sys.modules
+    print(json.dumps(rewards))
 """
 
 
@@ -57,19 +59,31 @@ def trained(base: str, **options: Any) -> TrainedAdapter:
     return train_adapter(votes, base_model=base, task={"name": "prefer"}, **settings)
 
 
-@pytest.mark.parametrize("base", BASES)
-def test_a_merged_reward_model_gives_the_adapters_rewards_by_the_lines_of_its_card(
-    base: str, tmp_path: Path
-) -> None:
-    adapter = trained(BASES[base](tmp_path / "base"), adapter={"rank": 2})
-    expected = adapter.reward(PROMPTS, RESPONSES)
-    adapter.save(tmp_path / "adapter")
-    done = export_adapter(tmp_path / "adapter", tmp_path / "merged", "merged")
-    assert any("raters" in note for note in done.notes)
-    given = [str(tmp_path / "merged"), json.dumps(PROMPTS), json.dumps(RESPONSES)]
+@pytest.fixture(scope="module")
+def rewards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarray, list[float]]]:
+    """Of each kind of base model: the adapter's rewards, and those of its merged export in one fresh process."""
+    expected, folders = {}, []
+    for name, make in BASES.items():
+        folder = tmp_path_factory.mktemp("reward")
+        adapter = trained(make(folder / "base"), adapter={"rank": 2})
+        expected[name] = adapter.reward(PROMPTS, RESPONSES)
+        adapter.save(folder / "adapter")
+        done = export_adapter(folder / "adapter", folder / "merged", "merged")
+        assert any("raters" in note for note in done.notes)
+        folders.append(str(folder / "merged"))
+    given = [json.dumps(PROMPTS), json.dumps(RESPONSES), *folders]
     run = subprocess.run([sys.executable, "-c", PLAIN, *given], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    np.testing.assert_allclose(json.loads(run.stdout.splitlines()[-1]), expected, atol=1e-4)
+    found = [json.loads(line) for line in run.stdout.splitlines()[-len(BASES) :]]
+    return {name: (expected[name], each) for name, each in zip(BASES, found, strict=True)}
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_merged_reward_model_gives_the_adapters_rewards_by_the_lines_of_its_card(
+    base: str, rewards: dict[str, tuple[np.ndarray, list[float]]]
+) -> None:
+    expected, found = rewards[base]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
     assert np.ptp(expected) > 1e-3
 
 
