@@ -216,7 +216,9 @@ class Steps(torch.optim.Optimizer):
         self._link()
         state = [
             {
-                name: safe_get_full_optimizer_state(tensor, name) if value.shape == flat.shape else value
+                name: safe_get_full_optimizer_state(tensor, name)
+                if value.shape == flat.shape
+                else value.clone()  # the count of steps, which an optimizer raises in place, for each tensor
                 for name, value in self.split.state[flat].items()
             }
             for group, flat in zip(self.groups, self._flat(), strict=True)
