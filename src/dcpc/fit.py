@@ -38,7 +38,7 @@ from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments, ma
 from dcpc.training.best import BestWeights
 from dcpc.training.carriers import FEW_ITEMS, Carrier, DCPCCarrier, carrier_of
 from dcpc.training.dataset import ItemDataset
-from dcpc.training.demonstrations import check_demonstrations, demonstration_ids, start_prefix
+from dcpc.training.demonstrations import advice, check_demonstrations, demonstration_ids, start_prefix
 from dcpc.training.holdout import hold_out
 from dcpc.training.rule import LearningRule
 from dcpc.training.sharding import Sharding
@@ -168,6 +168,8 @@ def train_adapter(
         if "learning_rate" not in training:
             arguments.learning_rate = carrier.rate_for(model, train.n_items)
             picked = _rate_note(carrier, arguments.learning_rate)
+        if not arguments.demonstrations:
+            picked += advice(model, shape)
         shape = shape.bound(train, tokenizer)
         index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
         check_correction(model, arguments.objective_config())  # mining takes long

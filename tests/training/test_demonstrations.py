@@ -158,3 +158,17 @@ def test_an_encoder_decoder_is_refused(tmp_path: Path, method: str) -> None:
     t5 = save_tiny_language_model(tmp_path / "t5", "t5")
     with pytest.raises(DCPCError, match="no causal language model"):
         trained(t5, method=method)
+
+
+@pytest.mark.parametrize("method", ["dcpc", "p-tuning-v2"])
+def test_a_random_prefix_of_a_causal_model_gets_a_note(llama: str, method: str) -> None:
+    assert any("demonstrations=12" in note for note in trained(llama, 0, method).notes)
+
+
+@pytest.mark.parametrize(
+    ("number", "settings"),
+    [(2, {}), (0, {"method": "lora"}), (0, {"adapter": {"merge": "parallel"}})],
+    ids=str,
+)
+def test_others_get_none(llama: str, number: int, settings: dict[str, Any]) -> None:
+    assert not any("random numbers" in note for note in trained(llama, number, **settings).notes)

@@ -134,10 +134,35 @@ def start_prefix(model: nn.Module, ids: Sequence[int]) -> None:
     _start_pefts(model, ids)
 
 
+def advice(model: nn.Module, shape: TaskShape) -> list[str]:
+    """A note for a training whose prefix starts from random numbers where it could start from demonstrations.
+
+    Args:
+        model: with its adapter.
+        shape: what it is trained on.
+    """
+    tuner, config = dcpc_tuner(model), getattr(model, "active_peft_config", None)
+    random = isinstance(config, PrefixTuningConfig)
+    if tuner is not None and tuner.active_config is not None:
+        own = tuner.active_config
+        random = own.num_virtual_tokens > 0 and own.merge == "concat" and not own.gate and tuner.rotary
+    if not random or type(shape).demonstrations is TaskShape.demonstrations or not _reads(model):
+        return []
+    return [
+        "The prefix starts from random numbers, which break what a causal model can do: --set demonstrations=12 "
+        "starts it from training items, at a lower rate (--set learning_rate=1e-3)."
+    ]
+
+
+def _reads(model: nn.Module) -> bool:
+    base: Any = model.get_base_model()  # type: ignore[operator]
+    return base.can_generate() and not base.config.is_encoder_decoder
+
+
 @torch.no_grad()
 def _start_pefts(model: PeftModel, ids: Sequence[int]) -> None:
     base: Any = model.get_base_model()
-    if not base.can_generate() or base.config.is_encoder_decoder:
+    if not _reads(model):
         raise UsageError(
             f"{type(base).__name__} is no causal language model: it reads no examples in front of a text.",
             fix="Leave demonstrations out.",
