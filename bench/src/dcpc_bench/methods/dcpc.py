@@ -44,10 +44,11 @@ def _paper_without(name: str, what: str, adapter: Setting | None = None, **objec
     return _form(f"dcpc-paper-no-{name}", f"`paper` without {what}", adapter=adapter, **training)
 
 
-def _demonstrated(name: str, what: str, adapter: Setting | None = None, **objective: Any) -> Method:
-    """`paper` whose prefix starts from demonstrations; its rate was chosen on validation judgements of SST-2-P."""
-    training: dict[str, Any] = {"preset": "paper", "objective": objective, **FROM_DEMONSTRATIONS}
-    return _form(name, what, adapter=adapter, searched=False, reads=True, **training)
+def _demonstrated(name: str, what: str, adapter: Setting | None = None, **training: Any) -> Method:
+    """A prefix that starts from demonstrations; its rate was chosen on validation judgements of SST-2-P."""
+    return _form(
+        name, what, adapter=adapter, searched=False, reads=True, **{**FROM_DEMONSTRATIONS, **training}
+    )
 
 
 def _counted(*, adapter: float, readout: float) -> RuleOf:
@@ -84,14 +85,26 @@ FORMS = {
             "dcpc-demonstrations",
             "`paper` with a prefix that starts from 12 demonstrations; alignment as a mean of squares, since their "
             "sum swamps the rest on a causal model",
-            normalise_alignment=True,
+            preset="paper",
+            objective={"normalise_alignment": True},
         ),
         _demonstrated(
             "dcpc-demonstrations-no-pcm",
             "the same without the correction module, and so without alignment and L_KL, which are about it",
             adapter={"correction": False},
-            alignment_weight=0.0,
-            preference_weight=0.0,
+            preset="paper",
+            objective={"alignment_weight": 0.0, "preference_weight": 0.0},
+        ),
+        _demonstrated(
+            "dcpc-demonstrations-default",
+            "the objective and the annotators of `default` on such a prefix",
+        ),
+        _demonstrated(
+            "dcpc-demonstrations-untrained",
+            "the start of all of these, in-context learning: one step of no length",
+            adapter={"annotators": None},
+            learning_rate=1e-12,
+            max_steps=1,
         ),
         _form("dcpc-low-rank", "the default on the low-rank carrier", adapter={"bottleneck": 0, "rank": 3}),
         _form(
