@@ -57,9 +57,10 @@ KNOW_ANNOTATORS = {
 }
 KNOW_ANNOTATORS |= {
     name
-    for name in METHODS
+    for name, method in METHODS.items()
     if name.startswith("dcpc")
-    and not name.startswith(("dcpc-paper", "dcpc-demonstrations", "dcpc-no-annotators"))
+    and method.training.get("preset") != "paper"
+    and "annotators" not in method.adapter  # which is None there
 }
 
 
@@ -140,7 +141,8 @@ def test_trains_and_predicts(
         loss = (loss - (weights * np.log(own[rows, validation.label_codes])).sum()) / 2
     assert fitted.validation_loss == pytest.approx(loss, abs=1e-4)
     assert fitted.parameters > 0
-    assert name in OWN_TRAINING or (fitted.steps, len(fitted.history) > 0) == (6, True)
+    steps = method.training.get("max_steps", 6)
+    assert name in OWN_TRAINING or (fitted.steps, len(fitted.history) > 0) == (steps, True)
 
     codes, who = np.array([0, 0, 3]), ["ann", "nobody", "bob"]
     again, each = fitted.judged_probabilities(validation.items, codes, who)
