@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
 
 from dcpc import launcher, ranks
 from dcpc.errors import UsageError
@@ -43,6 +44,11 @@ WITHOUT_EFFECT = {
     "do_predict": (False, "`dcpc predict` predicts"),
 }
 """Arguments of transformers' examples and of its own loss: the value that changes nothing, and why no other does."""
+
+LOGGERS = (
+    "tensorboard", "wandb", "mlflow", "trackio", "neptune", "clearml", "codecarbon", "swanlab", "dvclive", "comet_ml",
+)  # fmt: skip
+"""What `report_to` may name whose package has the same name."""
 
 LARGEST_SEED = 2**32 - 1
 
@@ -85,7 +91,18 @@ def made_arguments(settings: dict[str, Any]) -> DCPCTrainingArguments:
         ) from error
     if several:
         _check_divides(arguments)
+    _check_loggers(arguments)
     return arguments
+
+
+def _check_loggers(arguments: DCPCTrainingArguments) -> None:
+    available = get_available_reporting_integrations()
+    missing = [name for name in arguments.report_to or () if name in LOGGERS and name not in available]
+    if missing:
+        raise UsageError(
+            f"report_to={missing[0]} needs the package {missing[0]}, which is not installed.",
+            fix=f"pip install {missing[0]}",
+        )
 
 
 def _check_engine(settings: Mapping[str, Any]) -> None:
