@@ -1,4 +1,4 @@
-"""Write docs/sizes.md and its pictures from the committed store results/sizes.
+"""Write docs/sizes.md and its pictures from the committed stores results/sizes and results/sizes-defaults.
 
 Run: python bench/scripts/size_curves.py
 """
@@ -26,9 +26,9 @@ from dcpc_bench.report.results import Column, strength_of
 from dcpc_bench.report.tables import MetricTable
 
 ROOT = Path(__file__).resolve().parents[2]
-STORE = ROOT / "results" / "sizes"
+STORE, DEFAULTS = (ROOT / "results" / name for name in ("sizes", "sizes-defaults"))
 IMAGES = ROOT / "docs" / "images"
-MARK = "<!-- Written by bench/scripts/size_curves.py from results/sizes. Do not edit by hand. -->"
+MARK = "<!-- Written by bench/scripts/size_curves.py from results/{sizes,sizes-defaults}. Do not edit by hand. -->"
 METRICS = ("macro_f1", "macro_f1_argmax", "jensen_shannon", "cross_entropy", "judgement_error")
 DRAWN = ("macro_f1", "jensen_shannon", "judgement_error")
 COLOURS = {
@@ -112,20 +112,43 @@ def table(content: Content, dataset: str) -> list[str]:
     body = []
     for metric in METRICS:
         found = next(t for t in content.tables if t.metric.name == metric)
-        body += [metric_row(found, column, methods) for column in columns]
+        body += [
+            metric_row(found, column, methods, f"{strength_of(column.condition):,.0f}") for column in columns
+        ]
     head = ["", "items", *map(called, methods), "DCPC − best other (95 % interval)"]
     return markdown_table(head, body, left=2)
 
 
-def metric_row(found: MetricTable, column: Column, methods: Sequence[str]) -> list[str]:
-    """One row."""
+def default_table(content: Content) -> list[str]:
+    """A metric and set per row, with the settings that `dcpc train` takes by itself."""
+    columns = [sizes(content, dataset)[0] for dataset in datasets(content)]
+    methods = [m for m in content.results.methods if all(content.results.of(c, m) for c in columns)]
+    body = []
+    for metric in METRICS:
+        found = next(t for t in content.tables if t.metric.name == metric)
+        body += [
+            metric_row(found, c, methods, f"{c.dataset}, {strength_of(c.condition):,.0f}") for c in columns
+        ]
+    head = ["", "set and items", *map(called, methods), "DCPC − best other (95 % interval)"]
+    return markdown_table(head, body, left=2)
+
+
+def seeds_of(content: Content) -> str:
+    """How many seeds of DCPC each set has, in words of a list."""
+    return ", ".join(
+        str(len(content.results.of(sizes(content, name)[0], "dcpc"))) for name in datasets(content)
+    )
+
+
+def metric_row(found: MetricTable, column: Column, methods: Sequence[str], shown: str) -> list[str]:
+    """One row, with what its column is shown as."""
     where, metric = found.columns.index(column), found.metric
     means = {m: found.means[i, where] for i, m in enumerate(found.methods)}
     rivals = [d for d in found.by_set if d.column == column and not is_variant(d.other, "dcpc")]
     sign = 1 if metric.higher_is_better else -1
     best = min(rivals, key=lambda d: sign * d.result.difference)
     values = row([means.get(m, float("nan")) for m in methods], metric)
-    return [metric.title, f"{strength_of(column.condition):,.0f}", *values, lead(best, metric)]
+    return [metric.title, shown, *values, lead(best, metric)]
 
 
 def page() -> str:
@@ -143,6 +166,7 @@ def page() -> str:
             parts += [f"## {dataset}", "", f"Seeds by size: {', '.join(map(str, seeds))}.", ""]
             parts += [*table(content, dataset), ""]
     results = content.results
+    defaults = make_content(read_results(DEFAULTS), "dcpc")
     return f"""\
 # What a method is worth by the number of items
 
@@ -155,11 +179,21 @@ the suite {len(results.cells):,} of {results.n_planned:,} planned cells have bee
 speaks of the test items only, not of other seeds, and no difference is called one; with two it is so wide
 that the pictures leave it out.
 
-A rate that suits 500 items need not suit 2,000: the suite `sizes-defaults` takes those that `dcpc train` takes by
-itself ([its page](results/sizes-defaults.md)).
+A rate that suits 500 items need not suit 2,000: what comes of those that `dcpc train` takes by itself stands at the
+[end](#with-the-defaults-of-dcpc-train).
 
 {chr(10).join(parts)}
-`dcpc-bench run sizes --output results/sizes --data-folder DATA` goes on with the missing cells, and
+## With the defaults of `dcpc train`
+
+The suite `sizes-defaults` ([its page](results/sizes-defaults.md)): one label per item, the rates and epochs that
+`dcpc train` takes by itself at this size, and for methods that it does not have those of the carrier which they
+stand on; nothing is searched. {len(defaults.results.cells):,} of {defaults.results.n_planned:,} planned cells have
+been run; seeds by set: {seeds_of(defaults)}.
+
+{chr(10).join(default_table(defaults))}
+
+`dcpc-bench run sizes-defaults --output results/sizes-defaults --data-folder DATA` and
+`dcpc-bench run sizes --output results/sizes --data-folder DATA` go on with the missing cells, and
 `python bench/scripts/size_curves.py` writes this page.
 """
 

@@ -153,3 +153,13 @@ def test_texts_of_a_large_table_take_no_memory(monkeypatch: pytest.MonkeyPatch) 
     assert len(kept) == 20_000
     assert kept["text"].iloc[-1] == "z" * 4_000
     assert anonymous_bytes() - before < 60 * 2**20
+
+
+def test_many_values_are_numbered_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [pd.Series(["b", "a", "b", "c", "a"]), pd.Series(["b", None, "a", "b"])]
+    told = [mapped.numbered(values) for values in few]
+    monkeypatch.setattr(mapped, "ROWS", 2)
+    for values, codes in zip(few, told, strict=True):
+        np.testing.assert_array_equal(mapped.numbered(values), codes)
+    np.testing.assert_array_equal(mapped.first_rows(told[0]), [0, 1, 3])
+    np.testing.assert_array_equal(mapped.first_rows(told[1]), [0, 2])

@@ -78,8 +78,8 @@ def _trained_part(cells: Sequence[dict[str, Any]]) -> str:
             "Cross-entropy of held-out votes in nats and accuracy of votes for a side; then the relative difference "
             "of the cross-entropy to raters who are all alike, with 95 % intervals over seeds and prompts, not "
             "corrected for many comparisons; n where a method has fewer seeds than the rest, whose losses compare by "
-            "their differences alone. All methods train the same tensors with the same steps, and but for the "
-            "first at one rate. TRL 1.16's "
+            "their differences alone. All methods train the same tensors with the same steps, and at one rate but "
+            "where the head is said to have its own. TRL 1.16's "
             '`RewardTrainer` has no label smoothing. Methods that are "-like" are the published idea on this '
             "encoder with our likelihood, trained jointly with it, at one setting each, not their authors' code. "
             "Regenerate with `dcpc-bench preferences --trained --data FOLDER --output results/preferences`.",
