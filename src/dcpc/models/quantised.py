@@ -61,8 +61,8 @@ def require_packages(config: PretrainedConfig, name: str) -> None:
         )
 
 
-_READERS = {"gptq": ("optimum", "gptqmodel"), "awq": ("gptqmodel",)}
-"""What transformers reads such a model with."""
+_READERS = {"gptq": ("optimum", "gptqmodel"), "awq": ("optimum", "gptqmodel")}
+"""What transformers reads such a model with; of `awq` it is PEFT that asks for optimum, beside gptqmodel."""
 
 
 def _config(how: str) -> Any:
