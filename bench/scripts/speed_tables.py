@@ -97,7 +97,7 @@ are numbers: of each row its item, annotator and label, of each item where its j
 readers are made, with rows and columns in their messages. Items of a readout, and held-out items that weigh it, are
 a part of very many (20,000 and 10,000 at most).
 
-Below, rows of one judgement each on texts of about 130 characters, read from the file, split, and trained on for three
+Below, rows of one judgement each on texts of about 130 characters, read, split, and trained on for three
 steps with a random BERT of two layers. Anonymous memory is what fills a machine; libraries alone take what the
 first column of figures says. Processor seconds are said beside the clock's, since the machine was shared. """
 NOT_REACHED = """ **Not reached.** The curve is not flat: some numbers of each row stay in memory. The most is
