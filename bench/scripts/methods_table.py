@@ -6,6 +6,7 @@ Each is trained for one step, so the numbers are those of real trainings. Run: p
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pages import write_page
@@ -108,7 +109,9 @@ def needs(method: Method) -> str:
 
 def row(method: Method, data: Annotations) -> str:
     """The method's line."""
-    reads = {"base_model": "smollm2", "task": {"name": "label-words"}} if method.needs_reader else {}
+    reads: dict[str, Any] = (
+        {"base_model": "smollm2", "task": {"name": "label-words"}} if method.needs_reader else {}
+    )
     fitted = method.train(data, data, TrainingSettings(epochs=1, **reads), {}, seed=0)
     _, own = fitted.judged_probabilities(data.items, data.item_codes[:1], ["a0"])
     axes = ", ".join(a for a in method.grid if a not in ("learning_rate", "weight_decay")) or "–"
