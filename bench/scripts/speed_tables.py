@@ -101,9 +101,9 @@ Below, rows of one judgement each on texts of about 130 characters, read, split,
 steps with a random BERT of two layers. Anonymous memory is what fills a machine; libraries alone take what the
 first column of figures says. Processor seconds are said beside the clock's, since the machine was shared. """
 NOT_REACHED = """ **Not reached.** The curve is not flat: some numbers of each row stay in memory. They
-are its item, annotator and label, and those of the part that trains beside those of the whole table. A JSON array is read in parts, as lines are
-(a million rows: 900 MiB at most while they were read whole, 377 since); a JSON document with its records deeper
-in it is read whole. Ids that have to
+are its item, annotator and label, and those of the part that trains beside those of the whole table. A JSON array
+is read in parts, as lines are (a million rows: 900 MiB at most while they were read whole, 377 since); a JSON
+document with its records deeper in it is read whole. Ids that have to
 be written anew, as `007` beside `7`, are looked at one by one, and take some hundred bytes each while they are.
 Predictions are written as they are made, some 20,000 rows at a time.
 
