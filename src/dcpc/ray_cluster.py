@@ -72,9 +72,13 @@ class RayCluster:
                 runtime_env={"env_vars": thread_settings(self.threads)},
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
+            fix = "Give --ray local, or the address that `ray start --head` printed."
+            if os.environ.get("RAY_AUTH_MODE") != "token":  # `ray start` asks for one, and joining sends none
+                fix += (
+                    " A cluster that asks for a token is joined with RAY_AUTH_MODE=token before the command."
+                )
             raise UsageError(
-                f"Ray cannot be reached: {' '.join(str(error).split())[:200]}",
-                fix="Give --ray local, or the address that `ray start --head` printed.",
+                f"Ray cannot be reached: {' '.join(str(error).split())[:200]}", fix=fix
             ) from error
 
     @staticmethod

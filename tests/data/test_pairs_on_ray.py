@@ -20,7 +20,7 @@ from dcpc.data import embeddings
 from dcpc.data.annotations import Annotations
 from dcpc.data.embeddings import embed_texts
 from dcpc.data.pairs import index, mine_judgement_pairs
-from dcpc.errors import ClusterError, ModelError
+from dcpc.errors import ClusterError, ModelError, UsageError
 from dcpc.ray_cluster import RayCluster
 from tiny_models import save_tiny_bert
 
@@ -143,3 +143,16 @@ def test_parts_come_in_their_order_and_few_in_advance(cluster: RayCluster) -> No
     assert next(found) == 20
     assert len(asked) <= 4
     assert list(found) == list(range(19, 0, -1))
+
+
+def test_who_cannot_join_is_told_of_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refuse(**_: Any) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster at 192.0.2.1:6379")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.raises(UsageError, match="RAY_AUTH_MODE=token"):
+        RayCluster("auto")
