@@ -5,7 +5,7 @@ Run: python bench/scripts/size_curves.py
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ IMAGES = ROOT / "docs" / "images"
 MARK = "<!-- Written by bench/scripts/size_curves.py from results/{sizes,sizes-defaults}. Do not edit by hand. -->"
 METRICS = ("macro_f1", "macro_f1_argmax", "jensen_shannon", "cross_entropy", "judgement_error")
 DRAWN = ("macro_f1", "jensen_shannon", "judgement_error")
+LEAD = "DCPC − best other (95 % interval)"
 COLOURS = {
     "dcpc": ("#0072b2", "o"),
     "lora": ("#d55e00", "s"),
@@ -109,28 +110,33 @@ def table(content: Content, dataset: str) -> list[str]:
         m for m in ("dcpc", *content.results.methods) if all(content.results.of(c, m) for c in columns[:-1])
     ]
     methods = list(dict.fromkeys(methods))
-    body = []
-    for metric in METRICS:
-        found = next(t for t in content.tables if t.metric.name == metric)
-        body += [
-            metric_row(found, column, methods, f"{strength_of(column.condition):,.0f}") for column in columns
-        ]
-    head = ["", "items", *map(called, methods), "DCPC − best other (95 % interval)"]
-    return markdown_table(head, body, left=2)
+    head = ["", "items", *map(called, methods), LEAD]
+    return markdown_table(head, metric_rows(content, columns, methods, size_of), left=2)
 
 
 def default_table(content: Content) -> list[str]:
     """A metric and set per row, with the settings that `dcpc train` takes by itself."""
     columns = [sizes(content, dataset)[0] for dataset in datasets(content)]
     methods = [m for m in content.results.methods if all(content.results.of(c, m) for c in columns)]
+    head = ["", "set and items", *map(called, methods), LEAD]
+    body = metric_rows(content, columns, methods, lambda c: f"{c.dataset}, {size_of(c)}")
+    return markdown_table(head, body, left=2)
+
+
+def size_of(column: Column) -> str:
+    """The number of training items."""
+    return f"{strength_of(column.condition):,.0f}"
+
+
+def metric_rows(
+    content: Content, columns: Sequence[Column], methods: Sequence[str], shown: Callable[[Column], str]
+) -> list[list[str]]:
+    """Every metric on every column, with what a column is shown as."""
     body = []
     for metric in METRICS:
         found = next(t for t in content.tables if t.metric.name == metric)
-        body += [
-            metric_row(found, c, methods, f"{c.dataset}, {strength_of(c.condition):,.0f}") for c in columns
-        ]
-    head = ["", "set and items", *map(called, methods), "DCPC − best other (95 % interval)"]
-    return markdown_table(head, body, left=2)
+        body += [metric_row(found, column, methods, shown(column)) for column in columns]
+    return body
 
 
 def seeds_of(content: Content) -> str:

@@ -157,9 +157,9 @@ def test_texts_of_a_large_table_take_no_memory(monkeypatch: pytest.MonkeyPatch) 
 
 def test_many_values_are_numbered_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
     few = [pd.Series(["b", "a", "b", "c", "a"]), pd.Series(["b", None, "a", "b"])]
-    told = [mapped.numbered(values) for values in few]
+    told = [mapped.codes_of(values) for values in few]
     monkeypatch.setattr(mapped, "ROWS", 2)
     for values, codes in zip(few, told, strict=True):
-        np.testing.assert_array_equal(mapped.numbered(values), codes)
+        np.testing.assert_array_equal(mapped.codes_of(values), codes)
     np.testing.assert_array_equal(mapped.first_rows(told[0]), [0, 1, 3])
     np.testing.assert_array_equal(mapped.first_rows(told[1]), [0, 2])

@@ -90,7 +90,7 @@ def fingerprints(frame: pd.DataFrame) -> np.ndarray:
     return np.concatenate([pd.util.hash_pandas_object(part, index=False).to_numpy() for part in parts])
 
 
-def numbered(values: pd.Series) -> np.ndarray:
+def codes_of(values: pd.Series) -> np.ndarray:
     """A number for each value, 0, 1, ... as they first appear, and -1 where one is missing, int [J].
 
     Of many strings it is their `fingerprints` that are told apart, which takes a fraction of the memory.
@@ -101,7 +101,7 @@ def numbered(values: pd.Series) -> np.ndarray:
 
 
 def first_rows(codes: np.ndarray) -> np.ndarray:
-    """Where each of the I numbers that `numbered` gave appears first, int [I]."""
+    """Where each of the I numbers that `codes_of` gave appears first, int [I]."""
     highest = np.maximum.accumulate(codes)
     return np.flatnonzero(np.diff(highest, prepend=-1))
 

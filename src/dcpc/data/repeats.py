@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from dcpc.data.mapped import numbered
+from dcpc.data.mapped import codes_of
 from dcpc.data.raw import RawTable, count
 from dcpc.data.reading import Repeats
 from dcpc.errors import DataError
@@ -27,8 +27,8 @@ def without_repeats(raw: RawTable, repeats: Repeats) -> RawTable:
     """
     if "annotator_id" not in raw.frame or repeats == "all":
         return raw
-    annotators = numbered(raw.frame["annotator_id"])
-    pairs = numbered(raw.frame["item_id"]) * (annotators.max(initial=0) + 2) + annotators  # [J]
+    annotators = codes_of(raw.frame["annotator_id"])
+    pairs = codes_of(raw.frame["item_id"]) * (annotators.max(initial=0) + 2) + annotators  # [J]
     known = annotators >= 0
     if not (np.diff(np.sort(pairs[known])) == 0).any():
         return raw

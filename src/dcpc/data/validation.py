@@ -28,7 +28,7 @@ from dcpc.data.advice import (
     switch_columns,
 )
 from dcpc.data.annotations import ITEM_COLUMNS, SHARE
-from dcpc.data.mapped import by_parts, first_rows, numbered
+from dcpc.data.mapped import by_parts, codes_of, first_rows
 from dcpc.data.raw import RawTable, count
 from dcpc.errors import DataError, LabelError
 from dcpc.names import first_of
@@ -248,7 +248,7 @@ def check_one_text_per_item(raw: RawTable, keys: pd.DataFrame, *, folded: bool =
     Raises:
         DataError: naming the item and the two rows that differ.
     """
-    items = numbered(raw.frame["item_id"])
+    items = codes_of(raw.frame["item_id"])
     first = first_rows(items)  # [I]
     for column in map(str, keys.columns):
         texts = keys[column].to_numpy()

@@ -16,7 +16,7 @@ from dcpc.data.advice import columns_option, likely_column, nearest
 from dcpc.data.annotations import CHATS, ITEM_COLUMNS, SHARE, Annotations, Scale
 from dcpc.data.equality import visible
 from dcpc.data.grades import with_grades
-from dcpc.data.mapped import fingerprints, first_rows, numbered, taken
+from dcpc.data.mapped import codes_of, fingerprints, first_rows, taken
 from dcpc.data.marks import without_marked
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers.annotator_notes import annotator_notes
@@ -168,7 +168,7 @@ def assemble_items(raw: RawTable, reading: Reading) -> ItemRows:
         np.unique(raw.places, return_index=True)[1]
     )  # one per row where it held several judgements
     frame = taken(raw.frame, once) if len(once) < len(raw.frame) else raw.frame
-    codes = numbered(frame["item_id"])
+    codes = codes_of(frame["item_id"])
     first = first_rows(codes)  # [I]
     items = taken(frame[columns], first)
     notes = _row_notes(len(once), len(items), has_ids, others)
@@ -306,7 +306,7 @@ def _last_row(frame: pd.DataFrame) -> tuple[str, ...]:
 
 def _repeated_texts(frame: pd.DataFrame) -> tuple[str, ...]:
     columns = [name for name in ITEM_COLUMNS if name in frame]
-    codes = numbered(frame["item_id"])
+    codes = codes_of(frame["item_id"])
     first = first_rows(codes)  # [I]
     twice = int((np.diff(np.sort(fingerprints(frame[columns])[first])) == 0).sum()) if columns else 0
     notes: tuple[str, ...] = (f"{count(twice, 'item')} with the text of an earlier item.",) if twice else ()

@@ -12,7 +12,7 @@ import pandas as pd
 from dcpc.data import validation
 from dcpc.data.annotations import ITEM_COLUMNS
 from dcpc.data.equality import fold_ids, plain_text
-from dcpc.data.mapped import ROWS, by_parts, fingerprints, first_rows, joined, numbered, taken
+from dcpc.data.mapped import ROWS, by_parts, codes_of, fingerprints, first_rows, joined, taken
 from dcpc.data.raw import RawTable, count
 from dcpc.data.readers.chats import is_chat
 from dcpc.data.scales import as_text
@@ -169,7 +169,7 @@ def _ids_from_texts(texts: pd.DataFrame, keys: pd.DataFrame, *, exact: bool) -> 
 
 def _with_one_spelling(raw: RawTable) -> RawTable:
     """All rows of an item have the text that its first row has, where they differ only in how it is written."""
-    codes = numbered(raw.frame["item_id"])
+    codes = codes_of(raw.frame["item_id"])
     first = first_rows(codes)
     if len(first) == len(codes):
         return raw

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dcpc.data import validation
 from dcpc.data.annotations import SHARE
-from dcpc.data.mapped import numbered
+from dcpc.data.mapped import codes_of
 from dcpc.data.raw import RawTable, count
 from dcpc.errors import DataError
 
@@ -161,7 +161,7 @@ def with_shares(raw: RawTable, *, as_written: bool) -> RawTable:
             where=raw.where(row, SHARE),
             fix="Correct it, or name the column otherwise.",
         )
-    items = numbered(raw.frame["item_id"])
+    items = codes_of(raw.frame["item_id"])
     sums = np.bincount(items, weights=shares)  # [I]
     off = np.abs(sums - 1) > TOLERANCE + 0.005 * np.bincount(items)
     if as_written and off.any():
