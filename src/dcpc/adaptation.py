@@ -6,7 +6,7 @@ The judged items go through the model once; what is then known of an annotator i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,6 +46,7 @@ def adapt(
     adapter: TrainedAdapter,
     few: Annotations,
     *,
+    group_column: str | None = None,
     exact: bool = False,
     batch_size: int = 64,
     progress: bool = False,
@@ -60,12 +61,15 @@ def adapt(
         few: judgements of new annotators, any number each, with their registers where the adapter has any. Those of
             annotators whom the training knew are left out, and counted. Judgements that an earlier adaptation had
             must not come again: they would count twice.
+        group_column: column of `few` with the group of its annotators, from which a new one starts; None for the
+            column of the training, where `few` has it.
         exact: an annotator is known only where the id is written as in training; else `1.0` is also `1`.
         batch_size: items per forward pass.
         progress: show a progress bar.
 
     Raises:
-        UsageError: the adapter knows no annotators, or in another way; the judgements name none, or only known ones.
+        UsageError: the adapter knows no annotators, or in another way; the judgements name none, or only known ones;
+            there is no such group column, or the adapter knows no groups, or none of those in it.
         LabelError: a label that the adapter does not know.
         DataError: a judgement does not say its register.
     """
@@ -73,7 +77,8 @@ def adapt(
         from dcpc.preference.adapting import add_raters, trained_raters
 
         few, notes = _of_new_annotators(adapter, few, exact, trained_raters(adapter), adapter.annotators)
-        add_raters(adapter, few, batch_size=batch_size, progress=progress)
+        groups = group_stand_ins(adapter, few, group_column)
+        add_raters(adapter, few, groups, batch_size=batch_size, progress=progress)
         return Adapted(list(few.annotators), np.bincount(few.annotator_codes).tolist(), notes)
     tuner = _adaptable(adapter)
     effects, config = tuner.annotators, tuner.active_config
@@ -91,7 +96,7 @@ def adapt(
             fix="Predict the consensus or the distribution, or train on judgements of more annotators.",
         )
     points = {} if effects.adapted is None else dict(zip(earlier, precise(effects.adapted), strict=True))
-    groups = _groups(adapter, tuner, few)
+    groups = _groups(tuner, group_stand_ins(adapter, few, group_column))
     for number, name in enumerate(names):
         chosen = torch.from_numpy(np.flatnonzero(few.annotator_codes == number))
         own = prior.after(points[name]) if name in points else prior.around(effects, groups.get(name))
@@ -189,8 +194,56 @@ def _pass(
     return logits, means
 
 
-def _groups(adapter: TrainedAdapter, tuner: DCPCModel, few: Annotations) -> dict[str, int]:
-    """Index of the group of each new annotator whose group the adapter knows."""
-    named = stand_ins(few, adapter.task.group_column)
+def group_stand_ins(adapter: TrainedAdapter, few: Annotations, column: str | None) -> dict[str, str]:
+    """Stand-in, as the training named it, of the group of every new annotator that has one.
+
+    Args:
+        adapter: trained with groups, or without.
+        few: judgements of new annotators.
+        column: of `few`, with their groups; None for the column of the training.
+
+    Raises:
+        UsageError: `column` is not there, the adapter knows no groups, or none of those in it.
+    """
+    trained = adapter.task.group_column
+    if column is None:
+        return stand_ins(few, trained)
+    if trained is None:
+        raise UsageError(
+            "the adapter was trained without groups, so a group says nothing of a new annotator.",
+            fix="Leave --group-column out, or train with --group-column.",
+        )
+    if column not in few.table:
+        raise UsageError(
+            f"there is no group column `{column}`.",
+            where=few.source,
+            fix=f"Columns are: {', '.join(map(str, few.table.columns))}.",
+        )
+    table = few.table.drop(columns=trained, errors="ignore").assign(**{trained: few.table[column]})
+    named = stand_ins(replace(few, table=table), trained)
+    if not set(named.values()) & set(_known_groups(adapter)):
+        given = sorted(few.table[column].dropna().astype(str).unique()) or ["nothing"]
+        raise UsageError(
+            f"the training knew no group of the column `{column}`; it says {first_of(given, 5)}.",
+            where=few.source,
+            fix=f"Write the groups as in the training's column `{trained}`, or leave --group-column out.",
+        )
+    return named
+
+
+def _known_groups(adapter: TrainedAdapter) -> list[str]:
+    """Stand-ins of the groups of the training."""
+    if adapter.shape.name == "prefer":
+        from dcpc.preference.rule import PreferRule
+
+        raters = adapter.rule.raters if isinstance(adapter.rule, PreferRule) else None
+        return list(raters.groups) if raters is not None else []
+    tuner = dcpc_tuner(adapter.model)
+    config = None if tuner is None else tuner.active_config
+    return list((config.annotator_groups or {}) if config is not None else {})
+
+
+def _groups(tuner: DCPCModel, named: Mapping[str, str]) -> dict[str, int]:
+    """Index of the group of each new annotator whose group the adapter knows, by the groups' stand-ins."""
     numbers = tuner.annotator_index(list(named.values())).tolist()
     return {who: number for who, number in zip(named, numbers, strict=True) if number >= 0}

@@ -217,6 +217,7 @@ def train_adapter(
                 [
                     *picked,
                     *shape.notes(train),
+                    *(shape.split_notes(train, validation) if validation is not None else ()),
                     *items.notes,
                     *(validates.notes if validates else []),
                     *(cache_notes() if pairs is not None else ()),

@@ -42,6 +42,12 @@ def test_ids_are_one_in_another_spelling_unless_exact(dcpc, adapter, tmp_path) -
     assert "2 more annotators" in exact.out
 
 
+def test_groups_say_nothing_where_training_had_none(dcpc, adapter, few, tmp_path) -> None:
+    done = dcpc("adapt", adapter, few, "--output", tmp_path / "more", "--group-column", "text")
+    assert done.code == 2
+    assert "trained without groups" in done.err
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

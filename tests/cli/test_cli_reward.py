@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
+from dcpc.preference import RaterModel
 from preference.tiny_policy import simulated_votes, tiny_llama, tiny_tokenizer
 
 TASTE = {"r": 1.0, "s": 1.0, "t": 1.0}
@@ -60,6 +62,48 @@ def test_a_reward_model_from_votes_to_the_best_of_n(
     run = dcpc("reward", tmp_path / "a", tmp_path / "r.csv", "--output", tmp_path / "b.csv", "--best", *named)
     best = pd.read_csv(tmp_path / "b.csv")
     assert best["reward"].tolist() == scored.groupby("item_id", sort=False)["reward"].max().tolist()
+
+
+def test_a_new_rater_starts_from_the_group_whatever_its_column_is_called(
+    dcpc: Callable[..., Any], base: str, votes: Path, tmp_path: Path
+) -> None:
+    given = ["--task", "prefer", "--model", base, "--method", "lora", "--set", "num_train_epochs=1"]
+    assert dcpc("train", votes, "--output", tmp_path / "a", *given, "--group-column", "team").code == 0
+    raters = RaterModel.load(tmp_path / "a")
+    with torch.no_grad():
+        raters.effects.group_mean.copy_(torch.tensor([[-3.0, 0.0], [3.0, 0.0]]))  # of "x" and "y"
+    raters.save(tmp_path / "a")
+    few = pd.read_csv(votes).head(1)
+    rows = pd.concat([few.assign(annotator_id=f"of {team}", crew=team) for team in ("x", "y")])
+    rows.drop(columns="team").to_csv(tmp_path / "few.csv", index=False)
+    run = dcpc(
+        "adapt", tmp_path / "a", tmp_path / "few.csv", "--output", tmp_path / "b", "--group-column", "crew"
+    )
+    assert run.code == 0, run.err
+    more = RaterModel.load(tmp_path / "b")
+    ties = more.effects.mean[more.index(["of x", "of y"]), 0]
+    assert ties[0] < -2 < 2 < ties[1]
+    run = dcpc("adapt", tmp_path / "a", tmp_path / "few.csv", "--output", tmp_path / "c")
+    assert run.code == 0, run.err
+    alike = RaterModel.load(tmp_path / "c")
+    ties = alike.effects.mean[alike.index(["of x", "of y"]), 0]
+    assert ties[0] == ties[1]
+    for column, message in (
+        ("squad", "no group column `squad`"),
+        ("annotator_id", "knew no group of the column"),
+    ):
+        run = dcpc(
+            "adapt",
+            tmp_path / "a",
+            tmp_path / "few.csv",
+            "--output",
+            tmp_path / "d",
+            "--group-column",
+            column,
+        )
+        assert run.code == 2, run.err
+        assert message in run.err.replace("\n", " ")
+        assert not (tmp_path / "d").exists()
 
 
 def test_rewards_of_each_rater_where_they_have_tastes(

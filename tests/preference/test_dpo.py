@@ -227,6 +227,30 @@ def test_shares_of_votes_have_the_loss_of_the_votes_that_they_are_of(tmp_path: P
     assert len(chosen_dataset(shares, tiny_tokenizer(), majority=True)) == 8
 
 
+def test_figures_of_an_evaluation_are_means_over_votes_whatever_the_batches(tmp_path: Path) -> None:
+    votes, _ = simulated_votes(FAIR, SURE, n_pairs=7, ties=0.3)
+    table = votes.table
+    few = table[
+        (table["item_id"] != "pair 0") | ~table.duplicated("item_id")
+    ]  # one vote there, three elsewhere
+    found = []
+    for size in (1, 3, 7):
+        trainer = trainer_of(
+            Annotations(few, votes.labels, "preference"),
+            tmp_path,
+            RaterConfig(ties=1.0, errors=1.0),
+            per_device_eval_batch_size=size,
+        )
+        shaken(trainer.model)
+        found.append(trainer.evaluate())
+    names = {name for name in found[0] if "votes/" in name or "rewards/" in name or name == "eval_kl"}
+    assert len(names) == 5
+    for name in names | {"eval_loss"}:
+        assert found[1][name] == pytest.approx(found[0][name], abs=1e-5), name
+        assert found[2][name] == pytest.approx(found[0][name], abs=1e-5), name
+    assert found[0]["eval_loss"] == found[0]["eval_votes/log_loss"]
+
+
 def test_majority_and_single_votes_make_chosen_and_rejected() -> None:
     votes, politer = simulated_votes(FAIR, {"r": 0.0, "s": 0.0, "t": 1.0}, n_pairs=10)
     single = chosen_dataset(votes, tiny_tokenizer())

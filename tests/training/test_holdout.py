@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
+import pandas as pd
 import pytest
 
+from dcpc.data import Annotations
 from dcpc.data.splits import TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
 from dcpc.errors import DataError
+from dcpc.preference.prompts import shared_prompt_notes
 from dcpc.training.holdout import hold_out
 from tiny_models import judgements, sentiment_judgements
 
@@ -68,3 +74,64 @@ def test_an_item_in_several_splits_belongs_to_the_strictest() -> None:
     assert set(division.train.item_ids) == {"item 2", "item 3", "item 4", "item 5"}
     assert set(division.validation.item_ids) == {"item 1"}
     assert division.left_out == {"test": 1, "train": 1}
+
+
+def pairs(prompts, **columns):
+    """Two votes on each pair of responses, one pair per entry."""
+    rows = [
+        (f"i{n}", prompt, f"x{n}", f"y{n}", who, label)
+        for n, prompt in enumerate(prompts)
+        for who, label in (("ann", "a"), ("bob", "b"))
+    ]
+    names = ["item_id", "text", "response_a", "response_b", "annotator_id", "label"]
+    return Annotations(pd.DataFrame(rows, columns=names).assign(**columns), ("a", "b"), "preference")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_all_pairs_on_one_prompt_are_on_one_side(seed) -> None:
+    votes = pairs([f"prompt {n % 7}" for n in range(40)])
+    train, validation, _ = hold_out(votes, 0.2, seed)
+    assert not set(train.table["text"]) & set(validation.table["text"])
+    assert train.n_items + validation.n_items == 40
+    assert 5 <= validation.n_items <= 12, "one or two of seven prompts, of five or six pairs each"
+    assert not shared_prompt_notes(train, validation)
+
+
+def test_prompts_of_one_pair_are_held_out_as_items_are() -> None:
+    alone = hold_out(pairs([f"prompt {n}" for n in range(20)]), 0.1, 3)
+    items = hold_out(sentiment_judgements(20), 0.1, 3)
+    places = [set(np.flatnonzero(np.isin(whole.item_ids, part.validation.item_ids)))
+              for whole, part in ((pairs(["p"] * 20), alone), (sentiment_judgements(20), items))]  # fmt: skip
+    assert places[0] == places[1]
+
+
+def test_pairs_that_all_answer_one_prompt_are_held_out_nevertheless_and_told() -> None:
+    train, validation, _ = hold_out(pairs(["the prompt"] * 20), 0.1, 0)
+    assert validation.n_items == 2
+    (note,) = shared_prompt_notes(train, validation)
+    assert "2 held-out pairs of 2 answer prompts that training sees too" in note
+
+
+def test_later_turns_of_a_conversation_go_with_its_first() -> None:
+    def chat(*turns):
+        return json.dumps([{"role": role, "content": content} for role, content in turns])
+
+    rows = []
+    for n in range(12):
+        first = [("user", f"question {n // 4}"), ("assistant", "x")]
+        turns = first if n % 2 else [*first, ("user", "And then?"), ("assistant", "y")]
+        rows += [(f"i{n}", f"t{n}", "x", "y", "ann", "ab"[n % 2], chat(*turns), chat(*turns))] * 2
+    names = [
+        "item_id",
+        "text",
+        "response_a",
+        "response_b",
+        "annotator_id",
+        "label",
+        "messages_a",
+        "messages_b",
+    ]
+    votes = Annotations(pd.DataFrame(rows, columns=names), ("a", "b"), "preference")
+    held = hold_out(votes, 0.3, 0).validation
+    assert held.n_items == 4
+    assert held.table["messages_a"].map(lambda chat: json.loads(chat)[0]["content"]).nunique() == 1

@@ -18,6 +18,13 @@ def command(
     data: options.Data,
     output: Annotated[Path, typer.Option(help="Folder for the adapter that knows them too.")],
     split: options.Split = None,
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of DATA with the annotator's group, where it is not called as in training: a new annotator "
+            "starts from the group."
+        ),
+    ] = None,
     *,
     reading: DataOptions,
     batch_size: options.BatchSize | None = None,
@@ -55,7 +62,14 @@ def command(
         ) from error
     few = keep_split(few, split)
     trained = load_adapter(adapter, trust_remote_code=trust_remote_code)
-    done = adapt(trained, few, exact=reading.exact, batch_size=batch_size or 64, progress=True)
+    done = adapt(
+        trained,
+        few,
+        group_column=group_column,
+        exact=reading.exact,
+        batch_size=batch_size or 64,
+        progress=True,
+    )
     trained.save(output, force=force)
     options.show_notes(done.notes)
     least, most = min(done.judgements), max(done.judgements)

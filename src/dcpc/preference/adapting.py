@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -11,11 +13,15 @@ from dcpc.errors import UsageError
 from dcpc.preference.new_raters import with_new_raters
 from dcpc.preference.raters import Comparison
 from dcpc.preference.rule import PreferRule
-from dcpc.training.groups import stand_ins
 
 
 def add_raters(
-    adapter: TrainedAdapter, few: Annotations, *, batch_size: int = 64, progress: bool = False
+    adapter: TrainedAdapter,
+    few: Annotations,
+    groups: Mapping[str, str],
+    *,
+    batch_size: int = 64,
+    progress: bool = False,
 ) -> None:
     """Let a reward model know the raters of some votes, in memory.
 
@@ -23,6 +29,7 @@ def add_raters(
         adapter: trained on votes between responses.
         few: votes of raters whom its training did not know, any number each, with its labels. Raters whom it has
             learned since go on from what is known of them.
+        groups: stand-in of a new rater's group, by rater; see `dcpc.training.groups`.
         batch_size: pairs per forward pass.
         progress: show a progress bar.
 
@@ -38,7 +45,6 @@ def add_raters(
             fix="Train with ties or sides above 0, on votes that name two raters or more (annotator_id).",
         )
     pairs = _compared(adapter, rule, few, batch_size, progress)
-    named = stand_ins(few, adapter.task.group_column)
     more = with_new_raters(
         raters,
         list(few.annotators),
@@ -46,7 +52,7 @@ def add_raters(
         torch.from_numpy(few.label_codes.astype(np.int64)).to(adapter.device),
         few.table["annotator_id"].tolist(),
         torch.from_numpy(few.item_codes.astype(np.int64)).to(adapter.device),
-        {who: raters.groups[name] for who, name in named.items() if name in raters.groups},
+        {who: raters.groups[name] for who, name in groups.items() if name in raters.groups},
     )
     rule.take(more, adapter.model)
 

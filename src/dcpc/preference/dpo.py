@@ -15,6 +15,7 @@ Tokenising, the fused head, the reference and the loop are TRL's. Needs `pip ins
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from dcpc.preference.dpo_inputs import OURS, DPOConfig, DPOTrainer, VoteCollator
 from dcpc.preference.policy_data import cut_notes
 from dcpc.preference.raters import WEIGHTS, Comparison, RaterModel
 from dcpc.preference.samples import SampledPrompts, as_markdown
+from dcpc.preference.tally import Tally
 from dcpc.training.checks import check_finite
 from dcpc.training.step import annotator_mode
 from dcpc.tuner.acting import dcpc_tuner
@@ -83,6 +85,7 @@ class RaterDPOTrainer(DPOTrainer):
     ) -> None:
         check_arguments(model, args, peft_config, kwargs.get("ref_model"))
         self.raters, self.rater_learning_rate = raters, rater_learning_rate
+        self._sums: dict[str, dict[str, Tally]] = {mode: defaultdict(Tally) for mode in ("train", "eval")}
         args.remove_unused_columns = True
         super().__init__(
             model=model,
@@ -217,18 +220,22 @@ class RaterDPOTrainer(DPOTrainer):
     # What is logged, trained and kept besides the policy
 
     def _log_votes(self, margins: Tensor, votes: Tensor, log_p: Tensor, counts: Tensor) -> None:
-        def mean(values: Tensor, of: Tensor) -> float:
-            return float((values * of).sum() / of.sum())
-
         sign = torch.tensor(self.raters.scale.sign, device=votes.device)[votes]  # [J]
-        sided = sign != 0
-        metrics = self._metrics["train" if self.model.training else "eval"]
-        if bool((counts[sided] > 0).any()):
-            towards = (sign * margins)[sided]
-            metrics["rewards/accuracies"].append(mean((towards > 0).float(), counts[sided]))
-            metrics["rewards/margins"].append(mean(towards, counts[sided]))
-        metrics["votes/accuracies"].append(mean((log_p.argmax(dim=1) == votes).float(), counts))
-        metrics["votes/log_loss"].append(mean(-log_p.gather(1, votes[:, None])[:, 0], counts))
+        towards, sided = sign * margins, counts * (sign != 0)
+        sums = self._sums["train" if self.model.training else "eval"]
+        sums["rewards/accuracies"].add(towards > 0, sided)
+        sums["rewards/margins"].add(towards, sided)
+        sums["votes/accuracies"].add(log_p.argmax(dim=1) == votes, counts)
+        sums["votes/log_loss"].add(-log_p.gather(1, votes[:, None])[:, 0], counts)
+
+    def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
+        """As TRL's, with figures that are means over votes, or over tokens, and not over batches of unequal size."""
+        mode = "train" if self.model.training else "eval"
+        for name, tally in self._sums[mode].items():
+            if tally.total > 0:
+                self._metrics[mode][name] = [tally.mean]
+        self._sums[mode].clear()
+        super().log(logs, start_time)
 
     @torch.no_grad()
     def prediction_step(
@@ -242,7 +249,8 @@ class RaterDPOTrainer(DPOTrainer):
         inputs = self._prepare_inputs(inputs)
         with self.compute_loss_context_manager():
             loss = self.compute_loss(model, inputs)
-            self._metrics["eval"]["kl"].append(self._token_kl(model, inputs).item())
+            kl = self._token_kl(model, inputs)
+            self._sums["eval"]["kl"].add(kl, torch.ones_like(kl))
         return loss, None, None
 
     def _sampled(self, n: int, n_tokens: int) -> SampledPrompts | None:
@@ -262,7 +270,7 @@ class RaterDPOTrainer(DPOTrainer):
         return figures
 
     def _token_kl(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        """Mean over response tokens of KL(π ‖ π_ref), the pool's policy; a scalar, in nats per token."""
+        """KL(π ‖ π_ref) at every response token, of the pool's policy, in nats [tokens]."""
         tokens = {
             "input_ids": inputs["input_ids"],
             "attention_mask": inputs["attention_mask"],
@@ -272,7 +280,7 @@ class RaterDPOTrainer(DPOTrainer):
         policy = model(**tokens).logits[:, -mask.shape[1] - 1 : -1][mask].float().log_softmax(dim=-1)
         with self.accelerator.unwrap_model(model).disable_adapter():
             reference = model(**tokens).logits[:, -mask.shape[1] - 1 : -1][mask].float().log_softmax(dim=-1)
-        return (policy.exp() * (policy - reference)).sum(dim=-1).mean()
+        return (policy.exp() * (policy - reference)).sum(dim=-1)
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """TRL's optimizer of the policy, and a group for the raters."""
@@ -292,9 +300,14 @@ class RaterDPOTrainer(DPOTrainer):
         return loss
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """As TRL's, with raters at their means."""
+        """As TRL's, with raters at their means; the loss is the log-loss of a vote, by which the epoch is chosen."""
         self.raters.eval()
-        return super().evaluation_loop(*args, **kwargs)
+        self._sums["eval"].clear()
+        found = super().evaluation_loop(*args, **kwargs)
+        of_votes = self._sums["eval"]["votes/log_loss"]
+        for name in [name for name in found.metrics if name.endswith("_loss") and of_votes.total > 0]:
+            found.metrics[name] = of_votes.mean
+        return found
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)

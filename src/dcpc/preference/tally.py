@@ -13,6 +13,29 @@ from dcpc import ranks
 
 
 @dataclass
+class Tally:
+    """A running mean, whatever batches its values came in.
+
+    Attributes:
+        sum: of the values, each times what it counts for.
+        total: what all values count for.
+    """
+
+    sum: float = 0.0
+    total: float = 0.0
+
+    def add(self, values: Tensor, counts: Tensor) -> None:
+        """Take some values [n], each with what it counts for [n]."""
+        self.sum += (values * counts).sum().item()
+        self.total += counts.sum().item()
+
+    @property
+    def mean(self) -> float:
+        """Of all values; there has to be one."""
+        return self.sum / self.total
+
+
+@dataclass
 class MarginTally:
     """Running sums over votes; a mean over votes, whatever batches they came in.
 

@@ -125,6 +125,10 @@ class TaskShape(BaseModel, ABC):
         """What is odd about the judgements to train on, one sentence each, to be shown to the user."""
         return ()
 
+    def split_notes(self, train: Annotations, held_out: Annotations) -> Sequence[str]:
+        """What is odd about what was held out, one sentence each, to be shown to the user."""
+        return ()
+
     def judged(self, annotations: Annotations) -> np.ndarray:
         """Which logit each judgement speaks for, int [J]: its label's, unless `logit_names` are others.
 

@@ -26,6 +26,7 @@ from dcpc.objective import ObjectiveConfig
 from dcpc.pooling import mean_of_tokens
 from dcpc.preference.likelihood import PreferenceScale
 from dcpc.preference.pairs import Response, check_votes, checked_pairs, pair_notes, vote_scale
+from dcpc.preference.prompts import shared_prompt_notes
 from dcpc.preference.raters import Comparison, RaterConfig
 from dcpc.preference.responses import JOINED, Fitted, ResponseTokens, cut_notes, padded
 from dcpc.tasks.base import Encoded, Scored, TaskShape, token_limit
@@ -168,6 +169,10 @@ class Prefer(TaskShape):
             first, last = (annotations.labels[scale.order[end]] for end in (-1, 0))
             notes.append(f'Votes go from "{first}", the best for a, to "{last}", the best for b.')
         return notes
+
+    def split_notes(self, train: Annotations, held_out: Annotations) -> Sequence[str]:
+        """How many held-out pairs answer a prompt that training sees."""
+        return shared_prompt_notes(train, held_out)
 
     def bound(self, annotations: Annotations, tokenizer: PreTrainedTokenizerBase) -> Prefer:
         """With what the data and the tokenizer decide: whether there are chats, and a chat template.
