@@ -151,7 +151,7 @@ def train_adapter(
             if arguments.demonstrations:
                 reads = shape.bound(train, tokenizer)
                 shown = demonstration_ids(reads, base, tokenizer, train, arguments, max_length)
-                fields = {**carrier.prefix_fields(len(shown)), **settings}
+                fields = {**carrier.prefix_fields(len(shown), arguments.preset), **settings}
             with quiet_libraries():
                 model = _attached(carrier, base, train, arguments, fields)
                 if shown:

@@ -83,10 +83,30 @@ def test_it_trains_and_loads_again_without_its_demonstrations(llama: str, tmp_pa
     )
 
 
-def test_the_default_preset_gets_a_prefix_for_its_demonstrations(llama: str) -> None:
-    config = trained(llama, training={"preset": "default"}).model.active_peft_config
-    assert (config.bottleneck, config.merge, config.gate) == (0, "concat", False)
+def test_the_default_preset_trains_its_bottlenecks_behind_demonstrations_that_stay(
+    llama: str, tmp_path: Path
+) -> None:
+    items = sentiment_judgements().items
+    adapter = trained(llama, rate=0.05, training={"preset": "default"})
+    config = adapter.model.active_peft_config
+    assert (config.bottleneck, config.merge, config.gate, config.train_prefix) == (12, "concat", False, False)
     assert config.num_virtual_tokens > 10
+    start = trained(llama, training={"preset": "default"})
+    at_start = dict(start.model.named_parameters())
+    moved = {n for n, t in adapter.model.named_parameters() if not torch.equal(t, at_start[n])}
+    assert any("dcpc_down" in name or "dcpc_up" in name for name in moved)
+    assert not any("dcpc_key" in name or "dcpc_value" in name for name in moved)
+    found = predict_distribution(adapter, items)
+    adapter.save(tmp_path / "adapter")
+    again = load_adapter(tmp_path / "adapter")
+    np.testing.assert_allclose(predict_distribution(again, items), found, atol=1e-5)
+
+
+def test_a_prefix_of_the_default_preset_trains_where_that_is_asked_for(llama: str) -> None:
+    adapter = trained(llama, training={"preset": "default"}, adapter={"train_prefix": True})
+    assert adapter.model.active_peft_config.bottleneck == 0
+    names = [name for name, tensor in adapter.model.named_parameters() if tensor.requires_grad]
+    assert any("dcpc_key" in name for name in names)
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,12 @@ class Carrier(ABC):
             UsageError, ValueError, TypeError: settings that do not fit together or do not fit the base model.
         """
 
-    def prefix_fields(self, length: int) -> dict[str, Any]:
-        """Settings by which it has a prefix of so many positions that demonstrations can fill.
+    def prefix_fields(self, length: int, preset: str) -> dict[str, Any]:
+        """Settings by which it has a prefix that demonstrations can fill.
+
+        Args:
+            length: its positions.
+            preset: the preset that is trained.
 
         Raises:
             UsageError: it has no prefix.
@@ -126,9 +130,10 @@ class DCPCCarrier(Carrier):
 
     name, learning_rate, preset = "dcpc", 3e-3, "default"
 
-    def prefix_fields(self, length: int) -> dict[str, Any]:
-        """A prefix that is read as a part of the text, whichever carrier the preset has."""
-        return {"num_virtual_tokens": length, "merge": "concat", "gate": False}
+    def prefix_fields(self, length: int, preset: str) -> dict[str, Any]:
+        """A prefix that is read as a part of the text. It trains where it is the preset's carrier (`paper`)."""
+        train = PRESETS.get(preset, PRESETS["default"])["num_virtual_tokens"] > 0
+        return {"num_virtual_tokens": length, "merge": "concat", "gate": False, "train_prefix": train}
 
     def rate_for(self, model: nn.Module, n_items: int) -> float:
         """Twice as high for bottlenecks in a small classifier that sees few items."""
@@ -220,7 +225,7 @@ class PrefixCarrier(PeftCarrier):
 
     name, learning_rate = "p-tuning-v2", 1e-2
 
-    def prefix_fields(self, length: int) -> dict[str, Any]:
+    def prefix_fields(self, length: int, preset: str) -> dict[str, Any]:
         """Its only form."""
         return {"num_virtual_tokens": length}
 

@@ -33,7 +33,7 @@ def check_demonstrations(carrier: Carrier, settings: Mapping[str, Any]) -> None:
     Raises:
         UsageError: the carrier has no prefix, or the settings give its length.
     """
-    carrier.prefix_fields(1)
+    carrier.prefix_fields(1, carrier.preset)
     if "num_virtual_tokens" in settings:
         raise UsageError(
             "num_virtual_tokens is set, and a prefix of demonstrations is as long as these are.",

@@ -56,15 +56,15 @@ one softmax with the text, and knows no annotators."""
 def preset_fields(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a preset with changes to them.
 
-    A change that names another carrier takes the place of the bottleneck of `default`, and a task that does not
-    classify has no readout, unless the changes say so.
+    A change that names another carrier takes the place of the bottleneck of `default` (a prefix that does not train
+    is none), and a task that does not classify has no readout, unless the changes say so.
 
     Raises:
         UsageError: there is no such preset.
     """
     _require(name in PRESETS, f"there is no preset {name!r}", f"Presets are: {', '.join(PRESETS)}.")
     fields = dict(PRESETS[name])
-    if changes.get("rank") or changes.get("num_virtual_tokens"):
+    if changes.get("rank") or (changes.get("num_virtual_tokens") and changes.get("train_prefix", True)):
         fields["bottleneck"] = 0
     if changes.get("task_type") not in (None, "SEQ_CLS"):
         fields["readout"] = False
@@ -79,11 +79,13 @@ class DCPCConfig(PeftConfig):
 
     Args:
         num_virtual_tokens: m, the key/value positions that every self-attention layer attends to.
+        train_prefix: whether the prefix itself trains. Off, it stays as it was started, as from demonstrations, and
+            another carrier trains behind it; the correction module still corrects it.
         rank: r of the low-rank updates of the attention's linear layers, another carrier beside or in place of the
             prefix; 0 for none.
         rank_scale: s, factor of the updates (LoRA's α / r).
         bottleneck: width of the bottleneck behind every feed-forward layer, a third carrier; 0 for none. None is 12
-            where there is no prefix and no low-rank update, and 0 beside them.
+            where no prefix trains and there is no low-rank update, and 0 beside them.
         carrier_dropout: dropout of the dimensions of low-rank updates and bottlenecks.
         num_styles: K, the number of latent preference styles over which `p_pref` is a distribution (eq. 10).
         correction: whether the preference correction module (PCM) corrects the prefix, and gates the dimensions of
@@ -124,6 +126,9 @@ class DCPCConfig(PeftConfig):
     """
 
     num_virtual_tokens: int = field(default=0, metadata={"help": "Prefix positions m per layer."})
+    train_prefix: bool = field(
+        default=True, metadata={"help": "Train the prefix; off, it stays as it was started."}
+    )
     rank: int = field(default=0, metadata={"help": "Rank of updates of the attention's linear layers."})
     rank_scale: float = field(default=2.0, metadata={"help": "Factor of the low-rank updates."})
     bottleneck: int | None = field(
@@ -186,7 +191,8 @@ class DCPCConfig(PeftConfig):
         super().__post_init__()
         self.peft_type = PEFT_TYPE
         if self.bottleneck is None:
-            self.bottleneck = 0 if self.num_virtual_tokens or self.rank else DEFAULT_BOTTLENECK
+            carried = (self.num_virtual_tokens and self.train_prefix) or self.rank
+            self.bottleneck = 0 if carried else DEFAULT_BOTTLENECK
         if self.readout is None and self.task_type not in (None, "SEQ_CLS"):
             self.readout = False
         for name in ("num_styles", "correction_hidden", "num_corrected_tokens"):
@@ -197,6 +203,11 @@ class DCPCConfig(PeftConfig):
             self.num_virtual_tokens + self.rank + self.bottleneck > 0,
             "num_virtual_tokens, rank and bottleneck are all 0, so nothing would be adapted",
             "Give a prefix length, a rank, or the width of a bottleneck.",
+        )
+        _require(
+            self.train_prefix or self.correction or self.rank + self.bottleneck > 0,
+            "train_prefix is off and there is no other carrier, so nothing would train",
+            "Set train_prefix=True, a rank, or the width of a bottleneck.",
         )
         _require(0 <= self.carrier_dropout < 1, "carrier_dropout is outside [0, 1)", "Give e.g. 0.1.")
         _require(

@@ -97,7 +97,19 @@ FORMS = {
         ),
         _demonstrated(
             "dcpc-demonstrations-default",
-            "the objective and the annotators of `default` on such a prefix",
+            "`default`, whose bottlenecks train behind a prefix that stays 12 demonstrations",
+            learning_rate=3e-3,
+        ),
+        _demonstrated(
+            "dcpc-demonstrations-default-all",
+            "the same with a prefix that trains too",
+            adapter={"bottleneck": 12, "train_prefix": True},
+        ),
+        _demonstrated(
+            "lora-demonstrations",
+            "a low-rank update as LoRA's, with plain cross-entropy and no annotators, behind the same prefix",
+            adapter={"rank": 4, "annotators": None},
+            preset="none",
         ),
         _demonstrated(
             "dcpc-demonstrations-untrained",

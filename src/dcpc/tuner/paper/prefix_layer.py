@@ -82,6 +82,9 @@ class PrefixLayer(AdapterLayer):
             self.dcpc_meta_value[name] = self._parameter(value_std, styles, corrected, value)
         if config.merge == "concat" and config.gate:
             self.dcpc_gate[name] = self._parameter(0.0, self.shape.heads)
+        # PEFT reads this wherever it lets an adapter's parameters train.
+        held = () if config.train_prefix else ("dcpc_key", "dcpc_value")
+        self.frozen_peft_weight_names = {**self.frozen_peft_weight_names, name: held}
 
     def start_from(self, key: Tensor, value: Tensor) -> None:
         """Let the acting adapter's prefix be these keys and values [1,kv_heads,m,d], open and not yet corrected."""
