@@ -57,6 +57,7 @@ class PrefixLayer(AdapterLayer):
     dcpc_meta_value: nn.ParameterDict
     dcpc_gate: nn.ParameterDict
     adapter_layer_names = ("dcpc_key", "dcpc_value", "dcpc_meta_key", "dcpc_meta_value", "dcpc_gate")
+    frozen_peft_weight_names: dict[str, tuple[str, ...]]  # PEFT's own, empty; a declaration for the checker
 
     def __init__(self, shape: AttentionShape, attention: nn.Module) -> None:
         super().__init__(attention)
