@@ -3,9 +3,9 @@
     python bench/benchmarks/population.py --data-folder DATA [--output results/population.jsonl]
 
 For the sets of the suite `real-small`, on seeds that no suite uses: the regression of DCPC's readout, which gives the
-annotators their effects, fitted to one label or all labels of 500 items. Its annotators' distributions are averaged in
-several ways, and each mean is scored on all judgements of up to 400 validation items. Rows are appended as they come,
-and those that are there are not measured again.
+annotators their effects, fitted to one label or all labels of 500 items. Its annotators' distributions are averaged
+in several ways, and each mean is scored on all judgements of up to 400 validation items. Rows are appended as they
+come, and those that are there are not measured again.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def measured(
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """What each mean changes against that in which all weigh alike, in percent, and in how many trainings it is lower."""
-    body = {}
+    """What each mean changes against one in which all weigh alike, in percent, and in how many rows it is lower."""
+    body: dict[str, dict[str, float]] = {}
     for name in WEIGHTS:
         for metric in ("cross-entropy", "divergence"):
             change = table[f"{metric}, {name}"] / table[f"{metric}, alike"] - 1

@@ -86,6 +86,14 @@ def test_expected_divergence_by_hand_and_without_doubt() -> None:
     )
 
 
+@pytest.mark.parametrize(("votes", "best"), [(1, 0.94), (3, 0.86), (5, 0.83)])
+def test_divergence_from_few_votes_rewards_predictions_that_are_too_certain(votes: int, best: float) -> None:
+    said = np.linspace(0.5, 0.99, 50)
+    predicted, truth = np.stack([said, 1 - said], axis=1), np.tile([0.8, 0.2], (50, 1))
+    expected = D.expected_jensen_shannon(truth, np.full(50, votes), predicted)
+    assert said[expected.argmin()] == pytest.approx(best)
+
+
 def test_manhattan_and_soft_micro_f1_on_a_worked_example() -> None:
     p, q = np.array([[0.7, 0.2, 0.1]]), np.array([[0.4, 0.6, 0.0]])
     assert D.manhattan(p, q)[0] == pytest.approx(0.8)  # 0.3 + 0.4 + 0.1

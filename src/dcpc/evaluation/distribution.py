@@ -33,8 +33,8 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return np.maximum(divergence, 0.0)
 
 
-def expected_jensen_shannon(p: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """What `jensen_shannon` is on average between p and the shares of n judgements drawn from p, bits, [I].
+def expected_jensen_shannon(p: np.ndarray, n: np.ndarray, predicted: np.ndarray | None = None) -> np.ndarray:
+    """What `jensen_shannon` is on average of a prediction and the shares of n judgements drawn from p, bits, [I].
 
     A prediction that is right keeps this much, because a handful of judgements never shows the whole distribution;
     only what lies above can be learned. Exact: the divergence is a sum over labels, and the number of judgements
@@ -43,12 +43,13 @@ def expected_jensen_shannon(p: np.ndarray, n: np.ndarray) -> np.ndarray:
     Args:
         p: distributions, float [I, C].
         n: number of judgements of each item, int [I].
+        predicted: the prediction, float [I, C]; None for p itself, one that is right.
     """
-    expected = np.zeros(len(p))
+    expected, said = np.zeros(len(p)), p if predicted is None else predicted
     for size in np.unique(n):
-        own = np.clip(p[n == size], 0.0, 1.0)  # [i, C]
+        own, of_size = np.clip(p[n == size], 0.0, 1.0), said[n == size]  # [i, C]
         for k in range(size + 1):  # judgements with a label
-            by_label = _jensen_shannon_by_label(own, np.full_like(own, k / size))
+            by_label = _jensen_shannon_by_label(of_size, np.full_like(own, k / size))
             expected[n == size] += (binom.pmf(k, size, own) * by_label).sum(axis=1)
     return expected
 
