@@ -57,7 +57,11 @@ def measured(
     effects = np.zeros((n_annotators, train.n_classes)) if fitted.effects is None else fitted.effects
     each = softmax(fitted.logits(held_out_states)[:, None] + effects, axis=-1)  # [I, A, C]
     counts = np.bincount(train.annotator_codes, minlength=n_annotators).astype(float)
-    found = {"annotators": n_annotators, "most": int(counts.max()), "least": int(counts.min())}
+    found: dict[str, float] = {
+        "annotators": n_annotators,
+        "most": int(counts.max()),
+        "least": int(counts.min()),
+    }
     for name, weigh in WEIGHTS.items():
         weights = weigh(counts)
         p = np.einsum("iac,a->ic", each, weights / weights.sum())
