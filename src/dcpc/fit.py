@@ -38,7 +38,14 @@ from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments, ma
 from dcpc.training.best import BestWeights
 from dcpc.training.carriers import FEW_ITEMS, Carrier, DCPCCarrier, carrier_of
 from dcpc.training.dataset import ItemDataset
-from dcpc.training.demonstrations import advice, check_demonstrations, demonstration_ids, start_prefix
+from dcpc.training.demonstrations import (
+    advice,
+    are_usual,
+    check_demonstrations,
+    demonstration_ids,
+    said,
+    start_prefix,
+)
 from dcpc.training.holdout import hold_out
 from dcpc.training.rule import LearningRule
 from dcpc.training.sharding import Sharding
@@ -59,6 +66,8 @@ DEFAULTS: dict[str, Any] = {
     "logging_steps": 10,
 }
 """Training arguments that differ from transformers' defaults."""
+Built = tuple[nn.Module, PreTrainedTokenizerBase, str | None]
+"""A model with its adapter, its tokenizer, and the hash of its base."""
 
 
 def train_adapter(
@@ -144,18 +153,28 @@ def train_adapter(
         ):
             settings = {"labels": names, **settings}
 
-        def build() -> tuple[nn.Module, PreTrainedTokenizerBase, str | None]:
+        picked: list[str] = []
+
+        def build(usual: bool = arguments.demonstrations is None) -> Built:
             base, tokenizer = shape.load(base_model, train.labels, **options)
             fingerprint, of_base = base_fingerprint(base), list(base.parameters())
-            shown, fields = [], settings
-            if arguments.demonstrations:
+            shown: list[list[int]] = []
+            usual = usual and are_usual(carrier, arguments.preset, settings, shape, base)
+            if usual or arguments.demonstrations:
                 reads = shape.bound(train, tokenizer)
                 shown = demonstration_ids(reads, base, tokenizer, train, arguments, max_length)
-                fields = {**carrier.prefix_fields(len(shown), arguments.preset), **settings}
-            with quiet_libraries():
-                model = _attached(carrier, base, train, arguments, fields)
-                if shown:
-                    start_prefix(model, shown)
+            ids = [token for each in shown for token in each]
+            fields = {**(carrier.prefix_fields(len(ids), arguments.preset) if ids else {}), **settings}
+            try:
+                with quiet_libraries():
+                    model = _attached(carrier, base, train, arguments, fields)
+                    if ids:
+                        start_prefix(model, ids)
+            except ModelError:
+                if not (usual and ids):
+                    raise
+                return build(usual=False)  # not every causal model reads on from a prefix
+            picked[:] = [said(len(shown))] if usual and shown else []
             if sharding is not None:
                 sharding.split(model, base, of_base)
             return model, tokenizer, fingerprint
@@ -164,10 +183,9 @@ def train_adapter(
         model, tokenizer, fingerprint = build()
         if rule is not None:
             rule.make_peer = lambda: build()[0]
-        picked = []
         if "learning_rate" not in training:
             arguments.learning_rate = carrier.rate_for(model, train.n_items)
-            picked = _rate_note(carrier, arguments.learning_rate)
+            picked += _rate_note(carrier, arguments.learning_rate)
         if not arguments.demonstrations:
             picked += advice(model, shape)
         shape = shape.bound(train, tokenizer)

@@ -50,7 +50,8 @@ def behind_demonstrations(base: str, train: Annotations, items: Any, number: int
     model, tokenizer = load_language_model(base)
     shape = LabelWords(words=WORDS, template=TEMPLATE).bound(train, tokenizer)
     arguments = DCPCTrainingArguments(demonstrations=number, seed=3, use_cpu=True)
-    shown = demonstration_ids(shape, model, tokenizer, train, arguments, 64)
+    each = demonstration_ids(shape, model, tokenizer, train, arguments, 64)
+    shown = [token for ids in each for token in ids]
     encoded = shape.encode(items, tokenizer, 64)
     rows = []
     for i, prompt in enumerate(encoded.fields["input_ids"]):
@@ -192,3 +193,57 @@ def test_a_random_prefix_of_a_causal_model_gets_a_note(llama: str, method: str) 
 )
 def test_others_get_none(llama: str, number: int, settings: dict[str, Any]) -> None:
     assert not any("random numbers" in note for note in trained(llama, number, **settings).notes)
+
+
+def usually(base: str, **settings: Any) -> TrainedAdapter:
+    """A training that does not say how many demonstrations it wants."""
+    return trained(base, training={"preset": "default", "demonstrations": None}, **settings)
+
+
+def test_a_causal_model_that_answers_in_words_has_some_unless_told_otherwise(llama: str) -> None:
+    adapter = usually(llama)
+    (note,) = [note for note in adapter.notes if "demonstrations=0" in note]
+    config = adapter.model.active_peft_config
+    number = int(note.split(" training items")[0])  # twelve where these fit
+    assert 2 <= number <= 12
+    assert (config.bottleneck, config.train_prefix) == (12, False)
+    asked = trained(llama, number, training={"preset": "default"})
+    items = sentiment_judgements().items
+    np.testing.assert_array_equal(predict_distribution(adapter, items), predict_distribution(asked, items))
+    none = trained(llama, 0, training={"preset": "default"})
+    assert none.model.active_peft_config.num_virtual_tokens == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"adapter": {"rank": 2}}, {"adapter": {"num_virtual_tokens": 3}}, {"method": "lora"}],
+    ids=str,
+)
+def test_who_names_a_carrier_gets_it_alone(llama: str, settings: dict[str, Any]) -> None:
+    adapter = usually(llama, **settings)
+    assert not any("demonstrations=0" in note for note in adapter.notes)
+    assert getattr(adapter.model.active_peft_config, "train_prefix", True)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "t5"])
+def test_a_model_that_reads_on_from_no_prefix_trains_without(tmp_path: Path, kind: str) -> None:
+    adapter = usually(save_tiny_language_model(tmp_path, kind))
+    assert adapter.model.active_peft_config.num_virtual_tokens == 0
+    assert not any("demonstrations" in note for note in adapter.notes)
+
+
+def test_they_have_the_room_that_there_is(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = load_language_model(llama)
+    train = sentiment_judgements()
+    shape = LabelWords(words=WORDS, template=TEMPLATE).bound(train, tokenizer)
+    arguments = DCPCTrainingArguments(seed=3, use_cpu=True)
+
+    def shown() -> list[list[int]]:
+        return demonstration_ids(shape, model, tokenizer, train, arguments, 64)
+
+    whole = shown()
+    assert len(whole) > 5
+    monkeypatch.setattr("dcpc.training.demonstrations.ROOM", sum(map(len, whole[:5])))
+    assert shown() == whole[:5]
+    monkeypatch.setattr("dcpc.training.demonstrations.ROOM", len(whole[0]))
+    assert shown() == []  # one label would be shown and the other not

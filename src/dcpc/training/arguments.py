@@ -154,7 +154,8 @@ class DCPCTrainingArguments(TrainingArguments):
         objective: single fields of the preset to set differently, e.g. `{"ambiguity_weight": 0.5}`.
         learning_rate: default 1e-3, as adapters need; small encoders take 1e-2.
         demonstrations: training items, with a judgement each, whose keys and values a prefix starts from, see
-            `dcpc.training.demonstrations`; `train_adapter` reads them. 0 starts it from random numbers.
+            `dcpc.training.demonstrations`; `train_adapter` reads them. None lets it choose: the preset `default` has
+            12, or as many as fit, where a causal model answers in words or chooses, all else has none.
         seed: also fixes which judgements, demonstrations and noise are drawn.
     """
 
@@ -162,8 +163,8 @@ class DCPCTrainingArguments(TrainingArguments):
     objective: dict | None = field(
         default=None, metadata={"help": "Fields of the objective to set differently."}
     )
-    demonstrations: int = field(
-        default=0,
+    demonstrations: int | None = field(
+        default=None,
         metadata={"help": "Judged training items that a prefix starts from, as read by the base model."},
     )
     learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate."})

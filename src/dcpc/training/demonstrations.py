@@ -2,7 +2,8 @@
 
 A prefix of random numbers breaks what a causal model can do, and a short training hardly mends that. One that is
 filled with the keys and values of a few prompts and their answers starts as in-context learning with them, and is
-trained from there (PEFT's own comparison of methods; docs/research.md has ours).
+trained from there (PEFT's own comparison of methods; docs/research.md has ours). Where another carrier
+trains, as in the preset `default`, the prefix stays as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,28 @@ from dcpc.training.carriers import Carrier
 from dcpc.tuner.acting import dcpc_tuner
 from dcpc.tuner.adapter_layer import device_of
 
+USUAL, ROOM = 12, 512
+"""Demonstrations of a training that names no number, and the tokens that they may have: the adapter keeps two vectors
+per token and layer."""
+
+
+def are_usual(
+    carrier: Carrier, preset: str, settings: Mapping[str, Any], shape: TaskShape, base: PreTrainedModel
+) -> bool:
+    """Whether a training that names no number of demonstrations is to have some (docs/research.md, row 45).
+
+    Args:
+        carrier: what trains.
+        preset: of its objective.
+        settings: the carrier's; those that name another carrier or a prefix are left as they are.
+        shape: the task.
+        base: without an adapter.
+    """
+    named = {"num_virtual_tokens", "rank", "merge", "gate", "train_prefix"} & settings.keys()
+    answers = type(shape).demonstrations is not TaskShape.demonstrations
+    causal = base.can_generate() and not base.config.is_encoder_decoder
+    return carrier.name == "dcpc" and preset == "default" and not named and answers and causal
+
 
 def check_demonstrations(carrier: Carrier, settings: Mapping[str, Any]) -> None:
     """Refuse demonstrations where no prefix could be as long as they are, before anything is loaded.
@@ -48,22 +71,25 @@ def demonstration_ids(
     train: Annotations,
     arguments: DCPCTrainingArguments,
     max_length: int | None,
-) -> list[int]:
-    """Tokens of demonstrations, one behind the other.
+) -> list[list[int]]:
+    """Tokens of every demonstration, to be read one behind the other.
 
     Args:
         shape: bound to the data and the tokenizer.
         base: the language model that is to read them.
         tokenizer: its own.
         train: judgements that are shown.
-        arguments: how many, and the seed of the draw.
+        arguments: how many, and the seed of the draw; None is `USUAL`, or as many as there are items and as have
+            `ROOM` tokens together, and none if that is not one of every answer.
         max_length: tokens after which a text is cut.
 
     Raises:
         UsageError: the task has no answers that a language model reads, there are too few items, or they leave no
             room for a text.
     """
-    number = arguments.demonstrations
+    number, asked = arguments.demonstrations, arguments.demonstrations is not None
+    if number is None:
+        number = min(USUAL, train.n_items)
     if number > train.n_items:
         raise UsageError(
             f"{number} demonstrations are asked for, and there are {train.n_items} training items.",
@@ -73,9 +99,13 @@ def demonstration_ids(
     rows = balanced(train, judged, number, arguments.seed)
     items = train.items.iloc[train.item_codes[rows]]
     shown = shape.demonstrations(items, judged[rows].tolist(), tokenizer, max_length)
-    ids = [token for each in shown for token in each]
-    _check_room(base, len(ids), token_limit(tokenizer, max_length))
-    return ids
+    longest = token_limit(tokenizer, max_length)
+    if not asked:
+        room = min(ROOM, (_positions(base) or ROOM + longest) - longest)
+        shown = shown[: np.searchsorted(np.cumsum([len(each) for each in shown]), room, side="right")]
+        return shown if len(shown) >= len(np.unique(judged)) else []
+    _check_room(base, sum(len(each) for each in shown), longest)
+    return shown
 
 
 def balanced(train: Annotations, judged: np.ndarray, number: int, seed: int) -> np.ndarray:
@@ -103,8 +133,13 @@ def balanced(train: Annotations, judged: np.ndarray, number: int, seed: int) -> 
     return order[np.argsort(turn, kind="stable")][:number]
 
 
+def _positions(base: PreTrainedModel) -> int | None:
+    """Positions that the model was made for, None where nothing says so."""
+    return getattr(base.config.get_text_config(), "max_position_embeddings", None)
+
+
 def _check_room(base: PreTrainedModel, length: int, longest: int) -> None:
-    positions = getattr(base.config.get_text_config(), "max_position_embeddings", None)
+    positions = _positions(base)
     if positions is not None and length + longest > positions:
         raise UsageError(
             f"the demonstrations have {length:,} tokens and a text up to {longest:,}, and "
@@ -132,6 +167,14 @@ def start_prefix(model: nn.Module, ids: Sequence[int]) -> None:
     assert isinstance(model, PeftModel)
     assert isinstance(model.active_peft_config, PrefixTuningConfig)  # other carriers have no prefix
     _start_pefts(model, ids)
+
+
+def said(number: int) -> str:
+    """A note for a training that has demonstrations without being told to."""
+    return (
+        f"{number} training items stand in front of every text as demonstrations, as the base model reads them; "
+        "--set demonstrations=0 leaves them out."
+    )
 
 
 def advice(model: nn.Module, shape: TaskShape) -> list[str]:
