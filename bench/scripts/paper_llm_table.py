@@ -41,6 +41,7 @@ METHODS = {
     "bottleneck-adapter": "bottleneck adapters",
     "all-layer-probe": "all-layer probe",
     "dcpc-paper": "DCPC `paper`",
+    "dcpc-no-demonstrations": "DCPC `default` without demonstrations",
     "dcpc": "DCPC `default`",
 }
 ABLATION = {
@@ -55,10 +56,12 @@ DEMONSTRATED = {
     "dcpc-paper": "DCPC `paper`",
     "dcpc-demonstrations": "DCPC `paper` from demonstrations, alignment as a mean",
     "dcpc-demonstrations-no-pcm": "the same without the correction module",
-    "dcpc-demonstrations-default": "DCPC `default`'s objective and annotators, from demonstrations",
     "dcpc-demonstrations-untrained": "in-context learning: their start, untrained",
     "lora": "LoRA",
-    "dcpc": "DCPC `default`",
+    "lora-demonstrations": "LoRA's update behind demonstrations that stay",
+    "dcpc-no-demonstrations": "DCPC `default` without demonstrations",
+    "dcpc": "DCPC `default`: bottlenecks behind demonstrations that stay",
+    "dcpc-demonstrations-all": "the same, the prefix trains too",
 }
 DEMONSTRATIONS_SAID = """\
 [From demonstrations](language-models.md#prefixes-that-start-from-demonstrations) a prefix starts as the frozen

@@ -95,14 +95,14 @@ FORMS = {
             preset="paper",
             objective={"alignment_weight": 0.0, "preference_weight": 0.0},
         ),
-        _demonstrated(
-            "dcpc-demonstrations-default",
-            "`default`, whose bottlenecks train behind a prefix that stays 12 demonstrations",
-            learning_rate=3e-3,
+        _form(
+            "dcpc-no-demonstrations",
+            "without the demonstrations that a causal model has in front of its texts",
+            demonstrations=0,
         ),
         _demonstrated(
-            "dcpc-demonstrations-default-all",
-            "the same with a prefix that trains too",
+            "dcpc-demonstrations-all",
+            "`default`, where the prefix of demonstrations trains too",
             adapter={"bottleneck": 12, "train_prefix": True},
         ),
         _demonstrated(
