@@ -36,7 +36,7 @@ from dcpc.task import Task
 from dcpc.tasks import TaskShape, task_shape
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments, made_arguments
 from dcpc.training.best import BestWeights
-from dcpc.training.carriers import FEW_ITEMS, Carrier, DCPCCarrier, carrier_of
+from dcpc.training.carriers import FEW_ITEMS, RATE_OF_FEW, Carrier, DCPCCarrier, carrier_of
 from dcpc.training.dataset import ItemDataset
 from dcpc.training.demonstrations import (
     advice,
@@ -318,8 +318,8 @@ def run_trainer(trainer: DCPCTrainer, resume: bool | str, progress: bool) -> flo
 
 
 def _rate_note(carrier: Carrier, rate: float) -> list[str]:
-    """What was picked by size, where it is not the carrier's usual rate."""
-    if rate == carrier.learning_rate:
+    """What was picked by size."""
+    if rate != RATE_OF_FEW:
         return []
     return [
         f"learning_rate is {rate:g}, which suits few items; from {FEW_ITEMS:,} on it would be "

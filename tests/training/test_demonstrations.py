@@ -18,6 +18,7 @@ from dcpc.prediction import predict_distribution
 from dcpc.tasks import Choose, LabelWords
 from dcpc.tasks.prompts import PromptTemplate
 from dcpc.training import DCPCTrainingArguments
+from dcpc.training.carriers import DCPCCarrier
 from dcpc.training.demonstrations import balanced, demonstration_ids
 from dcpc.training.holdout import hold_out
 from tiny_language_models import CHAT, save_tiny_language_model, tiny_tokenizer
@@ -210,6 +211,7 @@ def test_a_causal_model_that_answers_in_words_has_some_unless_told_otherwise(lla
     asked = trained(llama, number, training={"preset": "default"})
     items = sentiment_judgements().items
     np.testing.assert_array_equal(predict_distribution(adapter, items), predict_distribution(asked, items))
+    assert adapter.model.active_peft_config.num_virtual_tokens > 0
     none = trained(llama, 0, training={"preset": "default"})
     assert none.model.active_peft_config.num_virtual_tokens == 0
 
@@ -247,3 +249,9 @@ def test_they_have_the_room_that_there_is(llama: str, monkeypatch: pytest.Monkey
     assert shown() == whole[:5]
     monkeypatch.setattr("dcpc.training.demonstrations.ROOM", len(whole[0]))
     assert shown() == []  # one label would be shown and the other not
+
+
+def test_a_carrier_behind_demonstrations_trains_at_a_lower_rate(llama: str) -> None:
+    models = [trained(llama, number, training={"preset": "default"}).model for number in (0, 2)]
+    carrier = DCPCCarrier()
+    assert [carrier.rate_for(model, 500) for model in models] == [6e-3, 1e-3]

@@ -123,6 +123,9 @@ FEW_ITEMS, RATE_OF_FEW = 1_000, 6e-3
 """Below so many items a training takes few steps, and wants larger ones (docs/research.md, rows 38 and 41)."""
 SMALL_BASE = 100_000_000
 """Parameters of base models on which that was measured; larger ones want lower rates."""
+RATE_BEHIND_DEMONSTRATIONS = 1e-3
+"""Where a carrier trains behind a prefix that stays: a training that starts as in-context learning has less to learn,
+and validation judgements found 3e-3 too much (docs/research.md, row 45)."""
 
 
 class DCPCCarrier(Carrier):
@@ -136,11 +139,13 @@ class DCPCCarrier(Carrier):
         return {"num_virtual_tokens": length, "merge": "concat", "gate": False, "train_prefix": train}
 
     def rate_for(self, model: nn.Module, n_items: int) -> float:
-        """Twice as high for bottlenecks in a small classifier that sees few items."""
+        """Twice as high for bottlenecks in a small classifier that sees few items, a third behind demonstrations."""
         assert isinstance(model, peft.PeftModel)  # what `attach` gives
-        base = model.get_base_model()
+        base, own = model.get_base_model(), model.active_peft_config
+        if own.num_virtual_tokens and not own.train_prefix:
+            return RATE_BEHIND_DEMONSTRATIONS
         small = sum(each.numel() for each in base.parameters()) < SMALL_BASE
-        measured = bool(model.active_peft_config.bottleneck) and small and not gives_rewards(base)
+        measured = bool(own.bottleneck) and small and not gives_rewards(base)
         return RATE_OF_FEW if measured and n_items < FEW_ITEMS else self.learning_rate
 
     def attach(
