@@ -96,10 +96,10 @@ def adapt(
             fix="Predict the consensus or the distribution, or train on judgements of more annotators.",
         )
     points = {} if effects.adapted is None else dict(zip(earlier, precise(effects.adapted), strict=True))
-    groups = _groups(tuner, group_stand_ins(adapter, few, group_column))
+    group_of = _groups(tuner, group_stand_ins(adapter, few, group_column))
     for number, name in enumerate(names):
         chosen = torch.from_numpy(np.flatnonzero(few.annotator_codes == number))
-        own = prior.after(points[name]) if name in points else prior.around(effects, groups.get(name))
+        own = prior.after(points[name]) if name in points else prior.around(effects, group_of.get(name))
         items = torch.from_numpy(few.item_codes)[chosen]
         points[name] = posterior_points(effects, own, logits[items], means[items], judged[chosen])
     ids = list(points)
