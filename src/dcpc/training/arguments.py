@@ -155,7 +155,7 @@ class DCPCTrainingArguments(TrainingArguments):
         learning_rate: default 1e-3, as adapters need; small encoders take 1e-2.
         demonstrations: training items, with a judgement each, whose keys and values a prefix starts from, see
             `dcpc.training.demonstrations`; `train_adapter` reads them. None lets it choose: the preset `default` has
-            12, or as many as fit, where a causal model answers in words or chooses, all else has none.
+            12, or as many as fit, where a causal model answers in label words; all else has none.
         seed: also fixes which judgements, demonstrations and noise are drawn.
     """
 

@@ -45,9 +45,14 @@ def are_usual(
         base: without an adapter.
     """
     named = {"num_virtual_tokens", "rank", "merge", "gate", "train_prefix"} & settings.keys()
-    answers = type(shape).demonstrations is not TaskShape.demonstrations
     causal = base.can_generate() and not base.config.is_encoder_decoder
-    return carrier.name == "dcpc" and preset == "default" and not named and answers and causal
+    return (
+        carrier.name == "dcpc"
+        and preset == "default"
+        and not named
+        and shape.name == "label-words"  # for candidates validation judgements found no gain
+        and causal
+    )
 
 
 def check_demonstrations(carrier: Carrier, settings: Mapping[str, Any]) -> None:
