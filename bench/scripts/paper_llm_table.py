@@ -64,10 +64,10 @@ DEMONSTRATED = {
     "dcpc-demonstrations-all": "the same, the prefix trains too",
 }
 DEMONSTRATIONS_SAID = """\
-[From demonstrations](language-models.md#prefixes-that-start-from-demonstrations) a prefix starts as the frozen
-model's keys and values of twelve judged training items, and is as long as they are: it trains many more numbers
-(seed 0's are given). That they are twelve, and the rate of 1e-3, was chosen by the validation loss of seed 0
-([log](research.md), row 44). "Validation" is the cross-entropy against noisy judgements in the epoch that is kept.
+A prefix of [demonstrations](language-models.md#demonstrations) starts as the frozen model's keys and values of twelve
+judged training items, and is as long as they are; one that trains has many more numbers to train (seed 0's are given). That
+they are twelve, and the rate of 1e-3, was chosen by the validation loss of seed 0 ([log](research.md), row 44), and so was what `default` has of them (row 46). "Validation" is the cross-entropy against
+noisy judgements in the epoch that is kept.
 
 """
 HEAD = """\
@@ -195,7 +195,7 @@ def _demonstrated(found: Cells) -> str:
             row += [_kept(records), _mean(records, "accuracy", 100, 1), _mean(records, "cross_entropy", 1, 3)]
         lines.append(row)
     table = "\n".join(f"| {' | '.join(row)} |" for row in lines)
-    return f"## Prefixes that start from demonstrations\n\n{table}\n\n{DEMONSTRATIONS_SAID}"
+    return f"## Demonstrations\n\n{table}\n\n{DEMONSTRATIONS_SAID}"
 
 
 def _kept(records: list[dict[str, Any]]) -> str:

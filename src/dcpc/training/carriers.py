@@ -125,7 +125,7 @@ SMALL_BASE = 100_000_000
 """Parameters of base models on which that was measured; larger ones want lower rates."""
 RATE_BEHIND_DEMONSTRATIONS = 1e-3
 """Where a carrier trains behind a prefix that stays: a training that starts as in-context learning has less to learn,
-and validation judgements found 3e-3 too much (docs/research.md, row 45)."""
+and validation judgements found 3e-3 too much (docs/research.md, row 46)."""
 
 
 class DCPCCarrier(Carrier):

@@ -35,7 +35,7 @@ per token and layer."""
 def are_usual(
     carrier: Carrier, preset: str, settings: Mapping[str, Any], shape: TaskShape, base: PreTrainedModel
 ) -> bool:
-    """Whether a training that names no number of demonstrations is to have some (docs/research.md, row 45).
+    """Whether a training that names no number of demonstrations is to have some (docs/research.md, row 46).
 
     Args:
         carrier: what trains.
