@@ -122,6 +122,34 @@ _FLAGS = {
 """Settings of a training that are no field of a recipe, and where they belong."""
 
 
+def _check_sections(recipe: Recipe, path: str | Path | None) -> None:
+    """Raises UsageError for a setting that its section does not have, naming the one that has it."""
+    from dcpc.objective import ObjectiveConfig
+    from dcpc.training import DCPCTrainingArguments
+
+    classes = {
+        "objective": ObjectiveConfig,
+        "training": DCPCTrainingArguments,
+        "adapter": adapter_config(recipe.method),
+    }
+    known = {section: [field.name for field in fields(cls)] for section, cls in classes.items()}
+    known["recipe"] = list(Recipe.model_fields)
+    for section in classes:
+        for name in getattr(recipe, section):
+            if name in known[section]:
+                continue
+            elsewhere = next((other for other in known if name in known[other]), None)
+            raise UsageError(
+                f"there is no field `{name}` under `{section}`.",
+                where=path,
+                fix="Write it at the top, not indented."
+                if elsewhere == "recipe"
+                else f"Write it under `{elsewhere}:`, indented."
+                if elsewhere
+                else did_you_mean(name, known[section], cutoff=0.6) or None,
+            )
+
+
 def _unknown_setting(name: str, path: str | Path) -> UsageError:
     """What to say of a field that a recipe does not have: where it belongs, or the one that was meant."""
     from dcpc.objective import ObjectiveConfig
@@ -205,8 +233,12 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         raise UsageError(first_problem(error, "recipe")) from error
 
 
-def check_recipe(recipe: Recipe) -> Recipe:
+def check_recipe(recipe: Recipe, path: str | Path | None = None) -> Recipe:
     """The recipe with every setting as the type of its field.
+
+    Args:
+        recipe: flags and `--set` included.
+        path: of the file; `--set` knows where a setting belongs, so one that is in no section it has is of the file.
 
     Raises:
         UsageError: a setting is unknown, of the wrong type, out of range, set by `dcpc train` itself, or without
@@ -220,6 +252,7 @@ def check_recipe(recipe: Recipe) -> Recipe:
     for name in (*recipe.training, *recipe.adapter):
         if name in OWN:
             raise UsageError(f"`{name}` cannot be set: {OWN[name]}.", fix="Leave it out.")
+    _check_sections(recipe, path)
     objective = checked(ObjectiveConfig, recipe.objective)
     ObjectiveConfig.preset(recipe.preset, **objective)
     if recipe.method != "dcpc" and (objective or recipe.preset not in ("default", "none")):

@@ -67,7 +67,7 @@ def test_the_command_that_is_printed_mends_it(tmp_path: Path, name: str, content
         (ARRAY[:-20], "it ends in the middle", "Export or download the file again."),
         (ARRAY[:-1], "it ends in the middle", "Export or download the file again."),
         ('[{"text": "two\nlines", "label": 1}]', "a line break or tab within a text at column 15", "\\n"),
-        (f"{ARRAY}\n{ARRAY}", "another value follows the first at column 1", "one array of them all"),
+        (f"{ARRAY} {ARRAY}", "another value follows the first at column", "one array of them all"),
     ],
 )
 def test_what_is_wrong_is_said_in_words(tmp_path: Path, content: str, what: str, fix: str) -> None:

@@ -191,7 +191,7 @@ def _check_output(output: Path, checkpoints: Checkpoints, resume: bool, force: b
     from dcpc.files import check_output_folder
 
     check_output_folder(output, "train", force=force)
-    checkpoints.check(resume=resume, force=force)
+    checkpoints.check_free(resume=resume, force=force)
 
 
 def _push(output: Path, repo: str | None) -> None:

@@ -51,7 +51,7 @@ def read_settings(
             fix="Add --model minilm (or smollm2, a Hugging Face id, or a local path).",
         )
     # A path that is mistyped must not wait for the data, nor one be lost that was given from another folder.
-    recipe = check_recipe(recipe.model_copy(update={"model": located(recipe.model)}))
+    recipe = check_recipe(recipe.model_copy(update={"model": located(recipe.model)}), path)
     return recipe.model_copy(update={"task": writing or recipe.task})
 
 

@@ -163,7 +163,7 @@ def train(
 
     check_output_folder(output, "train", force=force)
     checkpoints = Checkpoints(output)
-    checkpoints.check(resume=resume, force=force)
+    checkpoints.check_free(resume=resume, force=force)
     replies = read_replies(data, format=format, columns=options.parse_columns(columns))
     options.show_notes(replies.notes)
     division = hold_out_replies(replies, settings.validation_share, settings.training["seed"])

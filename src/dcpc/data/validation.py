@@ -282,8 +282,16 @@ def check_labels(raw: RawTable, labels: Sequence[str]) -> None:
         )
 
 
-def check_classes(raw: RawTable, found: Sequence[str], *, votes: bool = False) -> tuple[str, ...]:
+def check_classes(
+    raw: RawTable, found: Sequence[str], *, votes: bool = False, repeated: bool = False
+) -> tuple[str, ...]:
     """There are at least two different labels; votes between two responses may all be for one side, with a note.
+
+    Args:
+        raw: the judgements that count.
+        found: their labels.
+        votes: the labels are votes.
+        repeated: there were others, in repeated judgements that do not count.
 
     Raises:
         DataError: naming the only one.
@@ -300,5 +308,8 @@ def check_classes(raw: RawTable, found: Sequence[str], *, votes: bool = False) -
         if votes
         else f'all judgements have the same label "{found[0]}"; two classes are needed.',
         where=raw.where(column="label"),
-        fix="Check that this is the label column (--columns label=NAME) and that the file is whole.",
+        fix="Others are in repeated judgements of an item by the same annotator: --repeats all keeps them. "
+        "If their ids are of different people and differ only in how they are written (7, 007): --exact."
+        if repeated
+        else "Check that this is the label column (--columns label=NAME) and that the file is whole.",
     )

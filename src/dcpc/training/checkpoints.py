@@ -13,7 +13,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,15 @@ class Checkpoints:
         entries = self.folder.iterdir() if self.folder.is_dir() else ()
         numbered = [(_CHECKPOINT.fullmatch(entry.name), entry) for entry in entries]
         return [entry for _, entry in sorted(((int(m[1]), e) for m, e in numbered if m), reverse=True)]
+
+    def check_free(self, *, resume: bool, force: bool) -> None:
+        """As `check`, and refuse checkpoints that another training is writing: nobody should be told to resume them.
+
+        Raises:
+            UsageError: as `check`; or another training is at work here.
+        """
+        with self.locked() if self.found() else nullcontext():
+            self.check(resume=resume, force=force)
 
     def check(self, *, resume: bool, force: bool) -> None:
         """Refuse, before any work is done, a folder that is not ours to write to, or a loss of checkpoints.

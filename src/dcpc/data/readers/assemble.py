@@ -82,11 +82,14 @@ def assemble(raw: RawTable, reading: Reading, *, own_label: bool = False) -> Ann
     raw, reading = with_grades(raw, reading)
     raw, scale = with_canonical_labels(raw, reading)
     validation.check_present(raw, "label")
+    given = raw.frame["label"]
     raw = with_shares(without_repeats(raw, reading.repeats), as_written=has_shares)
     found = list(pd.unique(raw.frame["label"]))
     declared = declared_labels(reading)
     if declared is None:
-        raw = raw.with_notes(*validation.check_classes(raw, found, votes=scale == "preference"))
+        lost = len(found) == 1 and given.nunique() > 1
+        one_sided = validation.check_classes(raw, found, votes=scale == "preference", repeated=lost)
+        raw = raw.with_notes(*one_sided)
         ordered = order_labels(found, scale, raw.source)
         size_notes = check_size(found, len(raw.frame), scale, raw.source, combined=raw.combined > 0)
         raw = raw.with_notes(*size_notes, *label_notes(raw.frame["label"]))

@@ -133,6 +133,10 @@ def look_at(path: Path, source: str) -> Peek:
     with path.open("rb") as file:
         first = file.read(4096)
     head = first.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not head and path.stat().st_size == len(first):
+        raise DataError(
+            "the file holds blank lines alone.", where=source, fix="Check the file or the export."
+        )
     if kind_of(path) == "zip":
         return Peek(path, "zip")
     if head.startswith(b"\xd0\xcf\x11\xe0"):

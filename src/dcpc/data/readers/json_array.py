@@ -31,7 +31,7 @@ def is_json_array(path: Path) -> bool:
 
 
 def array_entries(
-    path: Path, source: str, whole: Callable[[], Iterable[tuple[int, dict[str, Any]]]]
+    path: Path, source: str, whole: Callable[[], Iterable[tuple[int, dict[str, Any]]]], notes: list[str]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Number, from 1, and object of each entry of the array that a file holds.
 
@@ -39,6 +39,7 @@ def array_entries(
         path: the file.
         source: as the user named it.
         whole: the same from a reading of the whole file; called where the file is not an array of objects alone.
+        notes: gets word of a comma after the last object, which is skipped.
 
     Raises:
         DataError: if the file is not UTF-8, or as `whole` does.
@@ -46,9 +47,12 @@ def array_entries(
     done = 0
     try:
         with path.open(encoding="utf-8-sig") as file, progress_bar(path) as bar:
-            for entry in _objects(_Window(file, bar)):
+            window = _Window(file, bar)
+            for entry in _objects(window):
                 done += 1
                 yield done, entry
+        if window.closing_comma:
+            notes.append("1 comma that nothing follows skipped.")
         return
     except UnicodeDecodeError:
         not_utf8(path, source)
@@ -67,10 +71,12 @@ class _Window:
     Attributes:
         text: the part.
         at: where the next value or sign starts in it.
+        closing_comma: whether a comma stood after the last object.
     """
 
     def __init__(self, file: TextIO, bar: tqdm) -> None:
         self._file, self._bar, self.text, self.at = file, bar, "", 0
+        self.closing_comma = False
 
     def more(self) -> bool:
         """Read on, at least as much as is held already; whether there was anything."""
@@ -126,7 +132,9 @@ def _objects(window: _Window) -> Iterator[dict[str, Any]]:
         after = window.sign()
         if after == "]":
             sign = after
-        elif after != "," or (sign := window.sign()) != "{":
+        elif after != "," or (sign := window.sign()) not in ("{", "]"):
             raise _OddError
+        else:
+            window.closing_comma = sign == "]"
     if sign != "]" or window.sign():
         raise _OddError

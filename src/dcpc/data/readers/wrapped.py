@@ -2,7 +2,8 @@
 
 `{"data": [{...}, …], "meta": …}` as programs answer; `{"rows": [{"row": {...}}, …]}` of the Hub's viewer;
 `{"columns": [...], "data": [[...], …]}`, `{"text": {"0": …}}` and `{"text": [...]}` as pandas writes them.
-`{"anna": [{...}, …], "bert": [{...}, …]}`, a list of records for each annotator, or for each split.
+`{"anna": [{...}, …], "bert": [{...}, …]}`, a list of records for each annotator, or for each split. Several answers
+of a server, page after page. Arrays below one of the columns' names.
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ ENVELOPES = (
 _OF_A_RECORD = {"text", "id", "item_id", "uid", "source", "label", "annotators", "_input_hash", "prompt"}
 """Names that only a record has: such an object is one, whatever lists it holds."""
 
+_PAGING = {
+    "page", "pages", "next", "previous", "prev", "count", "total", "total_count", "total_pages", "per_page",
+    "page_size", "offset", "limit", "cursor", "next_cursor", "next_page", "has_more", "links", "_links", "meta",
+    "metadata", "status", "success", "ok", "object", "url",
+}  # fmt: skip
+"""What an answer of a server says of itself, beside its records."""
+
 _MOST_DEEP = 3
 
 
@@ -41,13 +49,35 @@ def unwrapped(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str] | No
     )
 
 
+def of_page(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The records in one of several answers of a server, `{"results": [{...}, …], "next": …}`; None for all else."""
+    named = [name for name in value if name not in _PAGING]
+    if len(named) != 1 or named[0] not in ENVELOPES or not isinstance(value[named[0]], list):
+        return None
+    records = value[named[0]]
+    return records if all(isinstance(record, dict) for record in records) else None
+
+
+def of_arrays(rows: list[Any]) -> list[dict[str, Any]] | None:
+    """The records of arrays of which the first has the names of the columns; None for anything else."""
+    names = rows[0] if rows else None
+    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
+        return None
+    known = {name.strip().casefold() for name in names} & _COLUMNS
+    if len(known) < 2 or len(set(names)) < len(names):
+        return None
+    if not all(isinstance(row, list) and len(row) == len(names) for row in rows):
+        return None
+    return [dict(zip(names, row, strict=True)) for row in rows[1:]]
+
+
 def _in_envelope(value: Mapping[str, Any], depth: int = 0) -> tuple[list[dict[str, Any]], str] | None:
     if _OF_A_RECORD & value.keys():
         return None
     for name in ENVELOPES:
         inner = value.get(name)
         if isinstance(inner, Mapping) and depth < _MOST_DEEP:
-            found = _in_envelope(inner, depth + 1)
+            found = _in_envelope(inner, depth + 1) or _lists_by_name(inner)
             if found is not None:
                 return found[0], f'"{name}", {found[1]}'
             continue
@@ -125,4 +155,6 @@ def _lists_by_name(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]
     return named, "lists by split" if column == "split" else "lists by annotator"
 
 
+_COLUMNS = {name for ours, others in OTHER_NAMES.items() for name in (ours, *others)}
+"""Names by which columns are known: a first array that has two of them holds names, not values."""
 _SPLITS = {*TRAIN_NAMES, *VALIDATION_NAMES, *TEST_NAMES}
