@@ -65,10 +65,10 @@ DEMONSTRATED = {
 }
 DEMONSTRATIONS_SAID = """\
 A prefix of [demonstrations](language-models.md#demonstrations) starts as the frozen model's keys and values of twelve
-judged training items, and is as long as they are; one that trains has many more numbers to train (seed 0's are given).
-That they are twelve, and the rate of 1e-3, was chosen by the validation loss of seed 0 ([log](research.md), row 44), and
-so was what `default` has of them (row 46). "Validation" is the cross-entropy against noisy judgements in the epoch that
-is kept.
+judged training items, and is as long as they are; one that trains has many more numbers to train (seed 0's are
+given). That they are twelve, and the rate of 1e-3, was chosen by the validation loss of seed 0 ([log](research.md),
+row 44), and so was what `default` has of them (row 46). "Validation" is the cross-entropy against noisy judgements in
+the epoch that is kept.
 
 """
 HEAD = """\
