@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dcpc.errors import UsageError
-from dcpc.recipe import read_recipe
+from dcpc.recipe import check_recipe, read_recipe
 
 
 def refused(folder: Path, content: str | bytes) -> str:
@@ -68,3 +68,25 @@ def test_json_is_a_recipe_too(tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text('{"model": "m",\n "training": {"max_steps": 2}}')
     assert read_recipe(path).training == {"max_steps": 2}
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "fix"),
+    [
+        ("adapter: {learning_rate: 1e-3}\n", "no field `learning_rate` under `adapter`", "under `training:`"),
+        ("training: {rank: 2}\n", "no field `rank` under `training`", "under `adapter:`"),
+        ("objective: {max_length: 9}\n", "no field `max_length` under `objective`", "at the top"),
+        ("training: {learning_rat: 1}\n", "no field `learning_rat`", "Did you mean learning_rate?"),
+    ],
+)
+def test_a_setting_in_another_section_is_told_where_it_belongs(
+    tmp_path: Path, content: str, what: str, fix: str
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(content)
+    with pytest.raises(UsageError) as caught:
+        check_recipe(read_recipe(path), path)
+    said = str(caught.value)
+    assert "recipe.yaml" in said
+    assert what in said
+    assert fix in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from reading import has_note, labels_of, save
 
 from dcpc.data.readers import read_annotations
+from dcpc.errors import DataError
 
 RECORDS = [
     {"text": "Great service.", "annotator_id": "anna", "label": "good"},
@@ -84,3 +86,44 @@ def test_every_form_gives_the_records_back(
     found = read_annotations(save(tmp_path_factory.mktemp("t"), document))
     assert found.table["text"].tolist() == texts
     assert labels_of(found) == [row["label"] for row in rows]
+
+
+ARRAYS = [list(BY_COLUMN), *(list(record.values()) for record in RECORDS)]
+PAGES = [{"results": RECORDS[:2], "next": "…/2"}, {"results": RECORDS[2:], "next": None}, {"results": []}]
+SEVERAL = {
+    "pages": ("data.json", json.dumps(PAGES), "taken from pages"),
+    "pages in lines": ("data.jsonl", "\n".join(map(json.dumps, PAGES)), "taken from pages"),
+    "arrays": ("data.json", json.dumps(ARRAYS), "first array names the columns"),
+    "arrays in lines": ("data.jsonl", "\n".join(map(json.dumps, ARRAYS)), "first array names the columns"),
+    "records in lines": (
+        "data.jsonl",
+        "\n\n".join(json.dumps([each]) for each in RECORDS),
+        "arrays in 3 lines",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", SEVERAL)
+def test_records_in_several_pages_or_arrays(tmp_path: Path, form: str) -> None:
+    name, text, note = SEVERAL[form]
+    path = tmp_path / name
+    path.write_text(text)
+    annotations = read_annotations(path)
+    assert annotations.table[["text", "annotator_id", "label"]].to_dict("records") == RECORDS
+    assert has_note(annotations, note)
+
+
+def test_splits_in_an_envelope(tmp_path: Path) -> None:
+    path = save(tmp_path, {"data": {"train": RECORDS[:2], "test": RECORDS[2:]}})
+    assert list(read_annotations(path).table["split"]) == ["train", "train", "test"]
+
+
+def test_arrays_without_names_are_refused_with_how_to_name_them(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read_annotations(save(tmp_path, ARRAYS[1:]))
+    assert "begin with an array of the columns' names" in str(caught.value)
+
+
+def test_a_record_with_a_list_is_no_page(tmp_path: Path) -> None:
+    path = save(tmp_path, [{**record, "responses": [{"n": 1}]} for record in RECORDS])
+    assert list(read_annotations(path).table["label"]) == [record["label"] for record in RECORDS]

@@ -115,6 +115,14 @@ def test_a_label_outside_the_declared_set(tmp_path: Path) -> None:
     assert ", row 5," in str(found.where)
 
 
+def test_a_label_that_only_repeats_had_is_told_of(tmp_path: Path) -> None:
+    rows = "1,a,007,yes\n1,a,7,no\n2,b,007,yes\n2,b,7,no\n"
+    found = error(csv(tmp_path, HEADER + rows))
+    assert "--repeats all" in str(found)
+    assert "--exact" in str(found)
+    assert read_annotations(csv(tmp_path, HEADER + rows), exact=True).labels == ("no", "yes")
+
+
 def test_one_class_only(tmp_path: Path) -> None:
     assert 'same label "yes"' in error(csv(tmp_path, HEADER + "1,a,x,yes\n2,b,x,yes\n")).what
 

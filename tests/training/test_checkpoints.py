@@ -80,6 +80,19 @@ def test_checkpoints_of_a_cut_off_run_need_a_word(checkpoints) -> None:
     assert checkpoints.found() == []
 
 
+def test_nobody_is_told_to_resume_what_another_training_writes(checkpoints) -> None:
+    interrupted(checkpoints, 5)
+    with (
+        Checkpoints(checkpoints.folder.with_name("run")).locked(),
+        pytest.raises(UsageError, match="another training") as caught,
+    ):
+        checkpoints.check_free(resume=False, force=False)
+    assert "--force" not in str(caught.value)
+    with pytest.raises(UsageError, match="earlier training"):  # which has ended by now
+        checkpoints.check_free(resume=False, force=False)
+    checkpoints.check_free(resume=True, force=False)
+
+
 def test_goes_on_from_the_newest(checkpoints) -> None:
     interrupted(checkpoints, 9, 10, 5)
     checkpoint, notes = checkpoints.begin(RUN, resume=True, force=False)
