@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import torch
 
 from dcpc.data import Annotations
 from dcpc.preference import RaterConfig, RaterModel
-from dcpc_bench.preferences import routes
+from dcpc_bench.preferences import routes, suite
 from dcpc_bench.preferences.data import LABELS, Votes, split_units
 from dcpc_bench.preferences.fitting import build, fitted, mean_loss
 from dcpc_bench.preferences.methods import METHODS
@@ -65,12 +67,45 @@ def test_no_unit_is_in_two_parts() -> None:
     assert sum(map(len, parts)) == len(set.union(*parts))
 
 
+def on(base_model: str, votes: Votes) -> list[dict[str, Any]]:
+    return [{"base_model": base_model, **cell} for cell in cells("simulated", votes, seed=0)]
+
+
 def test_cells_of_all_methods_make_a_page() -> None:
-    found = list(cells("simulated", simulated((1.0, 0.0, -1.0)), seed=0))
+    found = on("minilm", simulated((1.0, 0.0, -1.0)))
     assert [cell["method"] for cell in found] == list(METHODS)
     assert all(len(cell["new_raters"]) == 6 for cell in found)
     assert set(summary(found).index) == set(METHODS)
     assert "New raters" in page(found)
+
+
+def test_another_base_model_has_tables_of_its_own_and_the_first_ones_stay() -> None:
+    first, other = on("minilm", simulated((1.0, 0.0))), on("smollm2", simulated((2.0, -2.0)))
+    alone, both = page(first), page([*other, *first])
+    assert both.startswith(alone.rstrip("\n")), "nothing of minilm's tables changes"
+    assert "## Features of smollm2" in both
+    assert f"{other[1]['loss']:.4f}" in both.split("## Features of smollm2")[1]
+
+
+def test_a_base_model_resumes_its_own_cells_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def load(name: str, folder: Path, base_model: str) -> Votes:
+        read.append(base_model)
+        return simulated((1.0, 0.0))
+
+    monkeypatch.setattr(suite, "load_votes", load)
+    monkeypatch.setattr(suite, "METHODS", {"bradley-terry": METHODS["bradley-terry"]})
+    (tmp_path / "squality_preference").mkdir()
+    old = {"base_model": "minilm", "set": "squality", "seed": 0, "method": "bradley-terry", "loss": 0.5}
+    (tmp_path / "cells.jsonl").write_text(json.dumps(old) + "\n", encoding="utf-8")
+    for base_model in ("minilm", "smollm2", "smollm2"):
+        suite.run(tmp_path, tmp_path, ["squality"], 1, base_model)
+    assert read == ["smollm2"]
+    assert [cell["base_model"] for cell in suite.read_cells(tmp_path / "cells.jsonl")] == [
+        "minilm",
+        "smollm2",
+    ]
 
 
 def test_the_factor_of_margins_and_the_share_of_ties_are_found_on_validation_votes() -> None:
@@ -107,7 +142,7 @@ def test_the_factor_of_margins_that_tell_every_vote_ends_at_its_bound() -> None:
 
 
 def test_trained_cells_have_a_table_of_their_own() -> None:
-    shared = {"set": "s", "pairs": 500, "side_accuracy": 0.6}
+    shared = {"set": "s", "pairs": 500, "side_accuracy": 0.6, "base_model": "minilm"}
     lines = [
         {
             **shared,
@@ -122,7 +157,7 @@ def test_trained_cells_have_a_table_of_their_own() -> None:
         for name, loss in (("dcpc", 0.9), ("dcpc-raters-off", 1.0), ("lore", 0.8))
         if name != "lore" or seed == 0
     ]
-    found = page(list(cells("simulated", simulated((1.0, 0.0)), seed=0)), lines)
+    found = page(on("minilm", simulated((1.0, 0.0))), lines)
     assert "0.4500, 60.0 %; -10.00 %" in found
     assert "0.9000, 60.0 %; -10.00 %" in found
     assert "n = 1: 0.8000, 60.0 %; -20.00 %" in found
@@ -138,14 +173,14 @@ def test_a_set_is_divided_by_prompt(shared_data: Path) -> None:
 
 def test_trls_head_trains_at_the_rate_that_ours_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("trl")
-    monkeypatch.setattr(routes, "BASE", save_tiny_bert(tmp_path / "base", mean_pooling=True))
+    base = save_tiny_bert(tmp_path / "base", mean_pooling=True)
     monkeypatch.setattr(routes, "RATE", 1e-5)
     rows = [(f"i{n}", "room", "good film", "bad film", "ann", "ab"[n % 3 == 0]) for n in range(16)]
     names = ["item_id", "text", "response_a", "response_b", "annotator_id", "label"]
     votes = Annotations(pd.DataFrame(rows, columns=names), ("a", "b"), "preference")
     route = {methods[0]: train for methods, train in ROUTES}
     rewards = [
-        route[method](votes, 0).reward(["room"] * 2, ["good film", "bad film"])
+        route[method](votes, 0, str(base)).reward(["room"] * 2, ["good film", "bad film"])
         for method in ("trl-votes", "trl-votes-head")
     ]
     moved = [abs(each[0] - each[1]) for each in rewards]

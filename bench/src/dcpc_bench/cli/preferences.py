@@ -14,12 +14,18 @@ def command(
     sets: Annotated[str | None, typer.Option(help="Sets, by commas; all of them by default.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Splits per set.")] = 5,
     trained: Annotated[
-        bool, typer.Option("--trained", help="Train reward models on `minilm` instead, and TRL's besides.")
+        bool, typer.Option("--trained", help="Train reward models instead, and TRL's besides.")
     ] = False,
     pairs: Annotated[int, typer.Option(min=20, help="With --trained: pairs drawn of a set.")] = 300,
     methods: Annotated[
         str | None, typer.Option(help="With --trained: methods, by commas; all of them by default.")
     ] = None,
+    base_model: Annotated[
+        str,
+        typer.Option(
+            help="Whose frozen features are used, or what trains: `minilm`, `smollm2`, an id or a path."
+        ),
+    ] = "minilm",
     policies: Annotated[
         bool, typer.Option("--policies", help="Train policies on simulated votes instead; reads no data.")
     ] = False,
@@ -46,7 +52,8 @@ def command(
         chosen = list(rewards.TITLES) if methods is None else [name.strip() for name in methods.split(",")]
         for name in chosen:
             check_name(name, list(rewards.TITLES), "method")
-        rewards.run(data, output, rewards.NAMES if sets is None else names, seeds, pairs, chosen)
+        rewards.run(data, output, rewards.NAMES if sets is None else names, seeds, pairs, chosen, base_model)
         return
-    run(data, output, names, seeds)
-    typer.echo(summary(read_cells(output / CELLS)).to_string())
+    run(data, output, names, seeds, base_model)
+    shown = [cell for cell in read_cells(output / CELLS) if cell["base_model"] == base_model]
+    typer.echo(summary(shown).to_string())

@@ -11,8 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dcpc.data.embeddings import embed_texts
+from dcpc.data.embeddings import MAX_LENGTH, embed_texts
 from dcpc.data.pairs import embedding_cache
+from dcpc.models.loading import loadable_path
+from dcpc.models.minilm import MINILM
 
 FIVE = {
     "a-is-better": "a",
@@ -22,6 +24,8 @@ FIVE = {
     "b-is-better": "b",
 }
 LABELS = ("a", "b", "tie")
+LONGEST_READ = 64
+"""Tokens that base models other than `minilm` read of a text: whole texts take a language model hours on a CPU."""
 N_DIRECTIONS = 64
 """Principal directions of the embeddings that are kept, so that a fit takes a second."""
 
@@ -88,8 +92,14 @@ class Votes:
         return len(self.vote)
 
 
-def load_votes(name: str, folder: Path) -> Votes:
-    """Read a set; the embeddings of its responses are kept in the user's cache."""
+def load_votes(name: str, folder: Path, base_model: str = MINILM) -> Votes:
+    """Read a set; the embeddings of its responses are kept in the user's cache.
+
+    Args:
+        name: in `SETS`.
+        folder: of the data.
+        base_model: whose embeddings, frozen, are the features: the mean of the last states over a text's tokens.
+    """
     spec = SETS[name]
     table = pd.read_parquet(folder / spec.folder)
     if spec.most_pairs is not None:
@@ -101,7 +111,7 @@ def load_votes(name: str, folder: Path) -> Votes:
     rater, raters = pd.factorize(table["annotator_id"], sort=True)
     first = table.drop_duplicates("item_id").set_index("item_id").loc[ids]
     return Votes(
-        features=torch.from_numpy(_features(first)),
+        features=torch.from_numpy(_features(first, base_model)),
         pair=torch.from_numpy(pair),
         rater=torch.from_numpy(rater),
         vote=torch.from_numpy(pd.Index(spec.labels).get_indexer(pd.Index(label))),
@@ -111,7 +121,7 @@ def load_votes(name: str, folder: Path) -> Votes:
     )
 
 
-def _features(pairs: pd.DataFrame) -> np.ndarray:
+def _features(pairs: pd.DataFrame, base_model: str) -> np.ndarray:
     """Length, likeness to the prompt, and principal directions of the embeddings; a less b.
 
     Each is scaled to a mean square of 1. Differences need no centring: with the sides swapped they change their sign.
@@ -120,10 +130,8 @@ def _features(pairs: pd.DataFrame) -> np.ndarray:
     sides = []
     for column in ("response_a", "response_b"):
         responses = pairs[column].tolist()
-        alone, asked = _embedded(responses), _embedded(prompts)
-        joint = _embedded(
-            [f"{prompt}\n{response}" for prompt, response in zip(prompts, responses, strict=True)]
-        )
+        both = [f"{prompt}\n{response}" for prompt, response in zip(prompts, responses, strict=True)]
+        alone, asked, joint = (_embedded(texts, base_model) for texts in (responses, prompts, both))
         length = np.log1p([len(response) for response in responses])[:, None]
         near = (alone * asked).sum(axis=1, keepdims=True)
         sides.append((np.hstack([length, near]), np.hstack([alone, joint])))
@@ -136,8 +144,15 @@ def _features(pairs: pd.DataFrame) -> np.ndarray:
     return features / np.maximum(scale, 1e-12)
 
 
-def _embedded(texts: list[str]) -> np.ndarray:
-    return embed_texts(texts, cache_dir=embedding_cache(), progress=False)
+def _embedded(texts: list[str], base_model: str) -> np.ndarray:
+    own = base_model == MINILM  # its name is the cache's
+    return embed_texts(
+        texts,
+        base_model if own else loadable_path(base_model),
+        cache_dir=embedding_cache(),
+        progress=False,
+        max_length=MAX_LENGTH if own else LONGEST_READ,
+    )
 
 
 def split_units(

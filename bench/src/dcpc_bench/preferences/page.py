@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dcpc.models.minilm import MINILM
+from dcpc_bench.preferences.data import LONGEST_READ, SETS
 from dcpc_bench.preferences.methods import METHODS
 from dcpc_bench.preferences.policy_page import policy_table
 from dcpc_bench.preferences.trained import REFERENCE as RATERS_ALIKE
@@ -49,21 +51,49 @@ def page(
         trained: of trained reward models; none leave their part out.
         policies: of policies on simulated votes; likewise.
     """
-    sets = list(dict.fromkeys(cell["set"] for cell in cells))
+    by_base = {name: [c for c in cells if c["base_model"] == name] for name in _bases(cells)}
+    cells = by_base.pop(MINILM, [])
+    sets = _sets(cells)
     parts = [HEAD, "## Cross-entropy of held-out votes (nats)\n", _losses(cells, sets)]
     parts += ["\n## Against Bradley-Terry with ties\n", _differences(cells, sets)]
     parts += ["\n## Votes predicted right, and raters counted alike\n", _accuracies(cells, sets)]
     parts += ["\n## New raters\n", _new_raters(cells, sets)]
+    for name, own in by_base.items():
+        parts += [f"\n## Features of {name}\n", _other_base(own, name)]
     if trained:
         parts.append("\n## Trained reward models\n")
-        for pairs in sorted({cell["pairs"] for cell in trained}):
-            parts += [_trained_part([cell for cell in trained if cell["pairs"] == pairs]) + "\n"]
+        for name, pairs in sorted({(cell["base_model"], cell["pairs"]) for cell in trained}):
+            study = [c for c in trained if (c["base_model"], c["pairs"]) == (name, pairs)]
+            parts += [_trained_part(study, name) + "\n"]
     if policies:
         parts += ["\n## Policies: two tastes, and flipped votes\n", policy_table(policies)]
     return "\n".join(parts) + "\n"
 
 
-def _trained_part(cells: Sequence[dict[str, Any]]) -> str:
+def _bases(cells: Sequence[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(cell["base_model"] for cell in cells))
+
+
+def _sets(cells: Sequence[dict[str, Any]]) -> list[str]:
+    """In the order of `SETS`, then others."""
+    found = dict.fromkeys(cell["set"] for cell in cells)
+    return [*(name for name in SETS if name in found), *(name for name in found if name not in SETS)]
+
+
+def _other_base(cells: Sequence[dict[str, Any]], name: str) -> str:
+    """Losses and differences on the features of a base model other than `minilm`."""
+    sets = _sets(cells)
+    told = (
+        f"As above, on the mean last states of `{name}`, which read the first {LONGEST_READ} tokens of a prompt, of "
+        "a response, and of both together: a cap that keeps a language model on a CPU within minutes a set, so that "
+        "the end of long responses is seen in their length alone. "
+        f"`dcpc-bench preferences --base-model {name} --data FOLDER --output results/preferences`."
+    )
+    losses, differences = _losses(cells, sets), _differences(cells, sets)
+    return f"{told}\n\n{losses}\n\nAgainst Bradley-Terry with ties:\n\n{differences}"
+
+
+def _trained_part(cells: Sequence[dict[str, Any]], base_model: str) -> str:
     """Both tables of trained reward models, and what was done."""
     sets = list(dict.fromkeys(cell["set"] for cell in cells))
     seeds = {name: len({cell["seed"] for cell in cells if cell["set"] == name}) for name in sets}
@@ -74,7 +104,7 @@ def _trained_part(cells: Sequence[dict[str, Any]]) -> str:
     ]
     return "\n\n".join(
         [
-            f"On `minilm`, {n_pairs} pairs drawn of each set, split by prompt, one pass (seeds: {of_sets}). "
+            f"On `{base_model}`, {n_pairs} pairs drawn of each set, split by prompt, one pass (seeds: {of_sets}). "
             "Cross-entropy of held-out votes in nats and accuracy of votes for a side; then the relative difference "
             "of the cross-entropy to raters who are all alike, with 95 % intervals over seeds and prompts, not "
             "corrected for many comparisons; n where a method has fewer seeds than the rest, whose losses compare by "

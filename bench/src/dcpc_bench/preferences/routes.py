@@ -27,11 +27,11 @@ from dcpc.training.rule import LearningRule
 from dcpc.training.trainer import with_own_rates
 from dcpc_bench.preferences.own_rewards import Basis, Encoded, Kind, OwnRewardRule, Prototypes
 
-BASE, MAX_LENGTH, BATCH, RATE = "minilm", 128, 8, 3e-3
+MAX_LENGTH, BATCH, RATE = 128, 8, 3e-3
 ONE_RATE: dict[str, Any] = {"head_learning_rate": RATE}
-"""As TRL's trainer has it; `dcpc train` has another one for the head of such a base, and so has a row of TRL's."""
-Route = Callable[[Annotations, int], TrainedAdapter]
-"""From training votes and a seed to a trained reward model."""
+"""As TRL's trainer has it; `dcpc train` has another one for the head of `minilm`, and so has a row of TRL's."""
+Route = Callable[[Annotations, int, str], TrainedAdapter]
+"""From training votes, a seed and the name of a base model to a trained reward model."""
 
 
 def _settings(train: Annotations, seed: int) -> dict[str, Any]:
@@ -50,11 +50,11 @@ def _settings(train: Annotations, seed: int) -> dict[str, Any]:
 
 
 def _by_dcpc(rule: LearningRule | None = None, **effects: Any) -> Route:
-    def train(votes: Annotations, seed: int) -> TrainedAdapter:
+    def train(votes: Annotations, seed: int, base_model: str) -> TrainedAdapter:
         return train_adapter(
             votes,
             None,
-            base_model=BASE,
+            base_model=base_model,
             task={"name": "prefer", **effects},
             training=_settings(votes, seed),
             rule=rule,
@@ -66,20 +66,21 @@ def _by_dcpc(rule: LearningRule | None = None, **effects: Any) -> Route:
 
 
 def _by_own_rewards(kind: Kind, std: float) -> Route:
-    def train(votes: Annotations, seed: int) -> TrainedAdapter:
+    def train(votes: Annotations, seed: int, base_model: str) -> TrainedAdapter:
         shape = Prefer(ties=0, sides=0, **ONE_RATE)
-        return _by_dcpc(OwnRewardRule(kind, votes, std, shape), ties=0, sides=0, **ONE_RATE)(votes, seed)
+        rule = OwnRewardRule(kind, votes, std, shape)
+        return _by_dcpc(rule, ties=0, sides=0, **ONE_RATE)(votes, seed, base_model)
 
     return train
 
 
 def _by_trl(*, majority: bool = False, own_head: bool = False) -> Route:
-    def train(votes: Annotations, seed: int) -> TrainedAdapter:
+    def train(votes: Annotations, seed: int, base_model: str) -> TrainedAdapter:
         from trl import RewardConfig, RewardTrainer
 
         torch.manual_seed(seed)
         shape = Prefer(ties=0, sides=0)
-        base, tokenizer = shape.load(BASE, votes.labels)
+        base, tokenizer = shape.load(base_model, votes.labels)
         shape = shape.bound(votes, tokenizer)
         with TemporaryDirectory() as folder:
             settings = {**_settings(votes, seed), "output_dir": folder, "use_cpu": True, "disable_tqdm": True}
@@ -94,7 +95,7 @@ def _by_trl(*, majority: bool = False, own_head: bool = False) -> Route:
                 with_own_rates(trainer.create_optimizer(), shape.head_rates(trainer.model))
             trainer.train()
         described = Task(
-            base_model=BASE,
+            base_model=base_model,
             method="dcpc",
             labels=list(votes.labels),
             scale="preference",

@@ -1,8 +1,9 @@
 """The suite `preferences`: every method on every set and seed, and new raters after 0 to 20 votes.
 
-A cell is a set, a seed and a method. Lines are appended to `cells.jsonl` as they come, and cells that are there are
-skipped, so a run that was cut off goes on where it stopped. Nothing is chosen on test votes: ridge and setting are
-those that predict validation votes best; then the method is fitted again to training and validation votes together.
+A cell is a base model, a set, a seed and a method. Lines are appended to `cells.jsonl` as they come, and cells that
+are there are skipped, so a run that was cut off goes on where it stopped. Nothing is chosen on test votes: ridge and
+setting are those that predict validation votes best; then the method is fitted again to training and validation votes
+together.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from tqdm.auto import tqdm
 
 from dcpc.errors import DataError
+from dcpc.models.minilm import MINILM
 from dcpc_bench.preferences.data import SETS, Votes, load_votes, split_units
 from dcpc_bench.preferences.fitting import (
     build,
@@ -39,7 +41,7 @@ NEW_SHARE, NEW_LEAST = 0.25, 25
 """Share of the raters who are new in the second part, of those with at least so many votes besides the test's."""
 
 
-def run(data: Path, output: Path, sets: Sequence[str], seeds: int = SEEDS) -> None:
+def run(data: Path, output: Path, sets: Sequence[str], seeds: int = SEEDS, base_model: str = MINILM) -> None:
     """Run all cells that `output` lacks.
 
     Args:
@@ -47,13 +49,15 @@ def run(data: Path, output: Path, sets: Sequence[str], seeds: int = SEEDS) -> No
         output: folder of the store; made where it is missing.
         sets: names in `SETS`.
         seeds: splits, 0 to seeds − 1.
+        base_model: gives the features.
 
     Raises:
         DataError: a set is missing.
     """
     output.mkdir(parents=True, exist_ok=True)
     store = output / CELLS
-    done = {(cell["set"], cell["seed"], cell["method"]) for cell in read_cells(store)}
+    known = [cell for cell in read_cells(store) if cell["base_model"] == base_model]
+    done = {(cell["set"], cell["seed"], cell["method"]) for cell in known}
     missing = {
         (name, seed): [method for method in METHODS if (name, seed, method) not in done]
         for name in sets
@@ -67,10 +71,10 @@ def run(data: Path, output: Path, sets: Sequence[str], seeds: int = SEEDS) -> No
                 "the set is not there.", where=data / SETS[name].folder, fix="Name its folder: --data."
             )
         if name not in loaded:
-            loaded = {name: load_votes(name, data)}
+            loaded = {name: load_votes(name, data, base_model)}
         for cell in cells(name, loaded[name], seed, missing[name, seed]):
             with store.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(cell) + "\n")
+                file.write(json.dumps({"base_model": base_model, **cell}) + "\n")
 
 
 def read_cells(store: Path) -> list[dict[str, Any]]:
@@ -78,7 +82,8 @@ def read_cells(store: Path) -> list[dict[str, Any]]:
     if not store.is_file():
         return []
     text = store.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def cells(

@@ -1,4 +1,4 @@
-"""The suite's second part: reward models trained on `minilm`, with and without raters, and TRL's `RewardTrainer`.
+"""The suite's second part: reward models trained on a base model, with and without raters, and TRL's `RewardTrainer`.
 
 All methods train the same tensors for as many steps (`dcpc_bench.preferences.routes`), so that only what is made of
 the votes differs. TRL's trainer has one chosen and one rejected
@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 from dcpc import TrainedAdapter
 from dcpc.data import Annotations
 from dcpc.evaluation.votes import vote_figures
+from dcpc.models.minilm import MINILM
 from dcpc.preference import Comparison, RaterModel
 from dcpc.preference.fitting import fit_raters
 from dcpc.preference.rule import PreferRule
@@ -70,6 +71,7 @@ def run(
     seeds: int = 2,
     pairs: int = PAIRS,
     methods: Sequence[str] = tuple(TITLES),
+    base_model: str = MINILM,
 ) -> None:
     """Run all cells that `output` lacks; one set and seed after the other, all sets of a seed first.
 
@@ -80,13 +82,14 @@ def run(
         seeds: drawings of pairs and splits, 0 to seeds − 1.
         pairs: pairs drawn of a set.
         methods: names in `TITLES`.
+        base_model: that trains.
     """
     output.mkdir(parents=True, exist_ok=True)
     store = output / CELLS
-    # Cells of other numbers of pairs are another study.
-    done = {
-        (cell["set"], cell["seed"], cell["method"]) for cell in read_cells(store) if cell["pairs"] == pairs
-    }
+    # Cells of other base models or numbers of pairs are another study.
+    study = {"base_model": base_model, "pairs": pairs}
+    known = [cell for cell in read_cells(store) if study.items() <= cell.items()]
+    done = {(cell["set"], cell["seed"], cell["method"]) for cell in known}
     wanted = [(name, seed) for seed in range(seeds) for name in sets]
     for name, seed in tqdm(wanted, "reward models", leave=False):
         if all((name, seed, method) in done for method in methods):
@@ -97,19 +100,13 @@ def run(
             if not missing:
                 continue
             started = time.process_time()
-            found = train(parts[0], seed)
+            found = train(parts[0], seed, base_model)
             seen = [margins(found, part) for part in parts]
             for method in missing:
                 cell = _cell(found, seen, method, parts, unit)
                 seconds = round(time.process_time() - started, 1)
-                line = {
-                    "set": name,
-                    "seed": seed,
-                    "method": method,
-                    "pairs": pairs,
-                    **cell,
-                    "cpu_seconds": seconds,
-                }
+                which = {"set": name, "seed": seed, "method": method}
+                line = {**which, **study, **cell, "cpu_seconds": seconds}
                 with store.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
 
