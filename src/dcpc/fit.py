@@ -183,11 +183,11 @@ def train_adapter(
         model, tokenizer, fingerprint = build()
         if rule is not None:
             rule.make_peer = lambda: build()[0]
+        if not (arguments.demonstrations or picked):
+            picked += advice(model, shape)
         if "learning_rate" not in training:
             arguments.learning_rate = carrier.rate_for(model, train.n_items)
             picked += _rate_note(carrier, arguments.learning_rate)
-        if not arguments.demonstrations:
-            picked += advice(model, shape)
         shape = shape.bound(train, tokenizer)
         index = {name: number for number, name in enumerate(_annotators_of(model, train, rule))}
         check_correction(model, arguments.objective_config())  # mining takes long

@@ -205,6 +205,7 @@ def test_a_causal_model_that_answers_in_words_has_some_unless_told_otherwise(lla
     adapter = usually(llama)
     (note,) = [note for note in adapter.notes if "demonstrations=0" in note]
     config = adapter.model.active_peft_config
+    assert not any("random numbers" in note for note in adapter.notes)
     number = int(note.split(" training items")[0])  # twelve where these fit
     assert 2 <= number <= 12
     assert (config.bottleneck, config.train_prefix) == (12, False)
