@@ -106,12 +106,6 @@ FORMS = {
             adapter={"bottleneck": 12, "train_prefix": True},
         ),
         _demonstrated(
-            "lora-demonstrations",
-            "a low-rank update as LoRA's, with plain cross-entropy and no annotators, behind the same prefix",
-            adapter={"rank": 4, "annotators": None},
-            preset="none",
-        ),
-        _demonstrated(
             "dcpc-demonstrations-untrained",
             "the start of all of these, in-context learning: one step of no length",
             adapter={"annotators": None},
