@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,42 +123,41 @@ _FLAGS = {
 """Settings of a training that are no field of a recipe, and where they belong."""
 
 
-def _check_sections(recipe: Recipe, path: str | Path | None) -> None:
-    """Raises UsageError for a setting that its section does not have, naming the one that has it."""
+def _fields_of_sections(method: str) -> dict[str, list[str]]:
+    """Names of the fields that a section may hold, by section."""
     from dcpc.objective import ObjectiveConfig
     from dcpc.training import DCPCTrainingArguments
 
     classes = {
         "objective": ObjectiveConfig,
         "training": DCPCTrainingArguments,
-        "adapter": adapter_config(recipe.method),
+        "adapter": adapter_config(method),
     }
-    known = {section: [field.name for field in fields(cls)] for section, cls in classes.items()}
-    known["recipe"] = list(Recipe.model_fields)
-    for section in classes:
+    return {section: [field.name for field in fields(cls)] for section, cls in classes.items()}
+
+
+def _check_sections(recipe: Recipe, path: str | Path | None) -> None:
+    """Raises UsageError for a setting that its section does not have, naming the one that has it."""
+    known = _fields_of_sections(recipe.method)
+    for section, names in known.items():
         for name in getattr(recipe, section):
-            if name in known[section]:
+            if name in names:
                 continue
             elsewhere = next((other for other in known if name in known[other]), None)
             raise UsageError(
                 f"there is no field `{name}` under `{section}`.",
                 where=path,
-                fix="Write it at the top, not indented."
-                if elsewhere == "recipe"
-                else f"Write it under `{elsewhere}:`, indented."
+                fix=f"Write it under `{elsewhere}:`, indented."
                 if elsewhere
-                else did_you_mean(name, known[section], cutoff=0.6) or None,
+                else "Write it at the top, not indented."
+                if name in Recipe.model_fields
+                else did_you_mean(name, names, cutoff=0.6) or None,
             )
 
 
 def _unknown_setting(name: str, path: str | Path) -> UsageError:
     """What to say of a field that a recipe does not have: where it belongs, or the one that was meant."""
-    from dcpc.objective import ObjectiveConfig
-    from dcpc.training import DCPCTrainingArguments
-    from dcpc.tuner import DCPCConfig
-
-    sections = {"objective": ObjectiveConfig, "training": DCPCTrainingArguments, "adapter": DCPCConfig}
-    inside = {field.name: section for section, cls in sections.items() for field in fields(cls)}
+    inside = {field: section for section, names in _fields_of_sections("dcpc").items() for field in names}
     fix = (
         f"Leave it out: {_FLAGS[name]}."
         if name in _FLAGS
@@ -197,16 +197,12 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
     Raises:
         UsageError: if there is no such setting, or an assignment has no `=`.
     """
-    from dcpc.objective import ObjectiveConfig
     from dcpc.tasks import shape_fields
-    from dcpc.training import DCPCTrainingArguments
 
     content = recipe.model_dump()
-    objective = [f.name for f in fields(ObjectiveConfig)]
-    training = [f.name for f in fields(DCPCTrainingArguments)]
-    adapter = [f.name for f in fields(adapter_config(_method_of(recipe, assignments)))]
+    sections = _fields_of_sections(_method_of(recipe, assignments))
     shape = shape_fields(recipe.task)
-    plain = [name for name in Recipe.model_fields if name not in ("training", "objective", "adapter", "task")]
+    plain = [name for name in Recipe.model_fields if name not in _SECTIONS]
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -216,14 +212,10 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
             content[key] = value
         elif key in shape:
             content["task"][key] = value
-        elif key in objective:
-            content["objective"][key] = value
-        elif key in training:
-            content["training"][key] = value
-        elif key in adapter:
-            content["adapter"][key] = value
+        elif (section := next((each for each in sections if key in sections[each]), None)) is not None:
+            content[section][key] = value
         else:
-            known = [*plain, *shape, *objective, *training, *adapter]
+            known = [*plain, *shape, *chain.from_iterable(sections.values())]
             raise UsageError(
                 f"there is no setting `{key}`.", fix=did_you_mean(key, known, cutoff=0.6) or None
             )

@@ -45,13 +45,12 @@ def are_usual(
         base: without an adapter.
     """
     named = {"num_virtual_tokens", "rank", "merge", "gate", "train_prefix"} & settings.keys()
-    causal = base.can_generate() and not base.config.is_encoder_decoder
     return (
         carrier.name == "dcpc"
         and preset == "default"
         and not named
         and shape.name == "label-words"  # for candidates validation judgements found no gain
-        and causal
+        and _reads(base)
     )
 
 
@@ -194,7 +193,9 @@ def advice(model: nn.Module, shape: TaskShape) -> list[str]:
     if tuner is not None and tuner.active_config is not None:
         own = tuner.active_config
         random = own.num_virtual_tokens > 0 and own.merge == "concat" and not own.gate and tuner.rotary
-    if not random or type(shape).demonstrations is TaskShape.demonstrations or not _reads(model):
+    if not random or type(shape).demonstrations is TaskShape.demonstrations:
+        return []
+    if not _reads(model.get_base_model()):  # type: ignore[operator]
         return []
     return [
         "The prefix starts from random numbers, which break what a causal model can do: --set demonstrations=12 "
@@ -202,15 +203,15 @@ def advice(model: nn.Module, shape: TaskShape) -> list[str]:
     ]
 
 
-def _reads(model: nn.Module) -> bool:
-    base: Any = model.get_base_model()  # type: ignore[operator]
+def _reads(base: Any) -> bool:
+    """Whether a base model reads on from examples in front of a text."""
     return base.can_generate() and not base.config.is_encoder_decoder
 
 
 @torch.no_grad()
 def _start_pefts(model: PeftModel, ids: Sequence[int]) -> None:
     base: Any = model.get_base_model()
-    if not _reads(model):
+    if not _reads(base):
         raise UsageError(
             f"{type(base).__name__} is no causal language model: it reads no examples in front of a text.",
             fix="Leave demonstrations out.",

@@ -51,7 +51,8 @@ def page(
         trained: of trained reward models; none leave their part out.
         policies: of policies on simulated votes; likewise.
     """
-    by_base = {name: [c for c in cells if c["base_model"] == name] for name in _bases(cells)}
+    bases = dict.fromkeys(cell["base_model"] for cell in cells)
+    by_base = {name: [cell for cell in cells if cell["base_model"] == name] for name in bases}
     cells = by_base.pop(MINILM, [])
     sets = _sets(cells)
     parts = [HEAD, "## Cross-entropy of held-out votes (nats)\n", _losses(cells, sets)]
@@ -68,10 +69,6 @@ def page(
     if policies:
         parts += ["\n## Policies: two tastes, and flipped votes\n", policy_table(policies)]
     return "\n".join(parts) + "\n"
-
-
-def _bases(cells: Sequence[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(cell["base_model"] for cell in cells))
 
 
 def _sets(cells: Sequence[dict[str, Any]]) -> list[str]:
