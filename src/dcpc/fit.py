@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from torch import nn
 from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
     PrinterCallback,
     ProgressCallback,
     TrainerCallback,
@@ -36,16 +34,10 @@ from dcpc.task import Task
 from dcpc.tasks import TaskShape, task_shape
 from dcpc.training.arguments import DCPCTrainingArguments, checked_arguments, made_arguments
 from dcpc.training.best import BestWeights
+from dcpc.training.building import Blueprint
 from dcpc.training.carriers import FEW_ITEMS, RATE_OF_FEW, Carrier, DCPCCarrier, carrier_of
 from dcpc.training.dataset import ItemDataset
-from dcpc.training.demonstrations import (
-    advice,
-    are_usual,
-    check_demonstrations,
-    demonstration_ids,
-    said,
-    start_prefix,
-)
+from dcpc.training.demonstrations import check_demonstrations
 from dcpc.training.holdout import hold_out
 from dcpc.training.rule import LearningRule
 from dcpc.training.sharding import Sharding
@@ -53,7 +45,7 @@ from dcpc.training.step import check_correction
 from dcpc.training.trainer import DCPCTrainer
 from dcpc.training.zero import Zero
 from dcpc.tuner.acting import dcpc_tuner
-from dcpc.weights import base_fingerprint, check_weights
+from dcpc.weights import check_weights
 
 MAX_LENGTH = 256
 """Tokens after which texts are cut, unless said otherwise."""
@@ -66,8 +58,6 @@ DEFAULTS: dict[str, Any] = {
     "logging_steps": 10,
 }
 """Training arguments that differ from transformers' defaults."""
-Built = tuple[nn.Module, PreTrainedTokenizerBase, str | None]
-"""A model with its adapter, its tokenizer, and the hash of its base."""
 
 
 def train_adapter(
@@ -153,38 +143,14 @@ def train_adapter(
         ):
             settings = {"labels": names, **settings}
 
-        picked: list[str] = []
-
-        def build(usual: bool = arguments.demonstrations is None) -> Built:
-            base, tokenizer = shape.load(base_model, train.labels, **options)
-            fingerprint, of_base = base_fingerprint(base), list(base.parameters())
-            shown: list[list[int]] = []
-            usual = usual and are_usual(carrier, arguments.preset, settings, shape, base)
-            if usual or arguments.demonstrations:
-                reads = shape.bound(train, tokenizer)
-                shown = demonstration_ids(reads, base, tokenizer, train, arguments, max_length)
-            ids = [token for each in shown for token in each]
-            fields = {**(carrier.prefix_fields(len(ids), arguments.preset) if ids else {}), **settings}
-            try:
-                with quiet_libraries():
-                    model = _attached(carrier, base, train, arguments, fields)
-                    if ids:
-                        start_prefix(model, ids)
-            except ModelError:
-                if not (usual and ids):
-                    raise
-                return build(usual=False)  # not every causal model reads on from a prefix
-            picked[:] = [said(len(shown))] if usual and shown else []
-            if sharding is not None:
-                sharding.split(model, base, of_base)
-            return model, tokenizer, fingerprint
-
+        plan = Blueprint(
+            carrier, settings, shape, base_model, options, train, arguments, max_length, sharding
+        )
         set_seed(arguments.seed)
-        model, tokenizer, fingerprint = build()
+        built = plan.build()
+        model, tokenizer, picked = built.model, built.tokenizer, [*built.notes]
         if rule is not None:
-            rule.make_peer = lambda: build()[0]
-        if not (arguments.demonstrations or picked):
-            picked += advice(model, shape)
+            rule.make_peer = lambda: plan.build().model
         if "learning_rate" not in training:
             arguments.learning_rate = carrier.rate_for(model, train.n_items)
             picked += _rate_note(carrier, arguments.learning_rate)
@@ -216,7 +182,7 @@ def train_adapter(
         range=train.range,
         max_length=max_length,
         inputs=[name for name in ITEM_COLUMNS if name in train.table],
-        base_sha256=fingerprint,
+        base_sha256=built.fingerprint,
         shape=shape.model_dump(mode="json"),
         dtype=_dtype_name(options.get("dtype")),
         quantise=options.get("quantise"),
@@ -362,27 +328,6 @@ def _mined_pairs(
         return None
     with joined(ray) as cluster:
         return mine_judgement_pairs(train, cache=embedding_cache(), progress=progress, cluster=cluster)
-
-
-def _attached(
-    carrier: Carrier,
-    base: PreTrainedModel,
-    train: Annotations,
-    arguments: DCPCTrainingArguments,
-    settings: Mapping[str, Any],
-) -> nn.Module:
-    """The base model with what is to be trained.
-
-    Raises:
-        UsageError: if the settings do not fit together or the base model, as modules to adapt that it does not have.
-    """
-    try:
-        return carrier.attach(base, train, arguments, settings)
-    except (ValueError, TypeError, ImportError) as error:
-        raise UsageError(
-            f"the adapter's settings do not fit: {' '.join(str(error).split())[:300]}",
-            fix="Look at --set and the recipe.",
-        ) from error
 
 
 def _annotators_of(model: nn.Module, train: Annotations, rule: LearningRule | None) -> list[str]:
