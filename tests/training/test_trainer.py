@@ -16,7 +16,7 @@ from dcpc.training import DCPCTrainer, DCPCTrainingArguments, ItemDataset
 from dcpc.training import step as step_module
 from dcpc.training.carriers import carrier_of
 from dcpc.training.checks import gradients_checked
-from dcpc.training.trainer import STATE_FILE
+from dcpc.training.own_state import STATE_FILE
 from dcpc.tuner.acting import dcpc_tuner
 from tiny_models import save_tiny_bert, sentiment_judgements, with_module
 

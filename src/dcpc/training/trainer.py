@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm.auto import tqdm
@@ -20,7 +19,6 @@ from transformers import PreTrainedTokenizerBase, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from dcpc import ranks
-from dcpc.errors import TrainingError
 from dcpc.models.quantised import refuse_full_training, send_no_frozen_weights
 from dcpc.training.arguments import DCPCTrainingArguments, items_per_batch
 from dcpc.training.averaging import AveragedWeights
@@ -34,6 +32,7 @@ from dcpc.training.dcpc_rule import DCPCRule
 from dcpc.training.epoch_order import with_lean_order
 from dcpc.training.length_order import LongestFirst
 from dcpc.training.loaders import batches_of_rank, shared_batches
+from dcpc.training.own_state import OwnState
 from dcpc.training.partner_sampling import PartnerSampler
 from dcpc.training.rule import Batch, LearningRule
 from dcpc.training.sharding import is_sharded, replicated
@@ -41,9 +40,6 @@ from dcpc.training.zero import Steps, Zero
 
 MOST_WEIGHED = 10_000
 """Held-out items by which a rule is finished; of more a part is taken."""
-
-STATE_FILE = "dcpc_state.safetensors"
-"""In a checkpoint: the rule's memory (as the running consensus) and averaged weights."""
 
 
 def with_own_rates(
@@ -117,6 +113,7 @@ class DCPCTrainer(Trainer):
         self.carrier = carrier
         self.zero = zero
         self._averaged = AveragedWeights(model, self.rule.ema_decay) if self.rule.ema_decay > 0 else None
+        self._own = OwnState(self.rule, self._averaged)
         self._checked = False
         self._validation = [0.0, 0.0]  # sums over this rank's batches: of the loss, and of what it counts for
         self._sums: dict[str, float] = defaultdict(float)
@@ -307,12 +304,8 @@ class DCPCTrainer(Trainer):
         # Our part first: the Trainer ends with its own state, by which a checkpoint is known to be whole, and then
         # deletes older ones.
         folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        state = self._own_state()
-        if state and self.args.should_save:
-            folder.mkdir(parents=True, exist_ok=True)
-            save_file(
-                {name: tensor.cpu().contiguous() for name, tensor in state.items()}, folder / STATE_FILE
-            )
+        if self.args.should_save:
+            self._own.save(folder)
         super()._save_checkpoint(model, trial)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
@@ -327,7 +320,7 @@ class DCPCTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        self._load_own_state(Path(resume_from_checkpoint))
+        self._own.load(Path(resume_from_checkpoint))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """As the Trainer's, which asks the first rank alone."""
@@ -344,23 +337,4 @@ class DCPCTrainer(Trainer):
 
     def _load_best_model(self) -> None:
         super()._load_best_model()
-        self._load_own_state(Path(self.state.best_model_checkpoint))
-
-    def _own_state(self) -> dict[str, Tensor]:
-        averaged = {} if self._averaged is None else self._averaged.state_dict()
-        return {**self.rule.state(), **{f"averaged.{name}": tensor for name, tensor in averaged.items()}}
-
-    def _load_own_state(self, checkpoint: Path) -> None:
-        if not self._own_state():
-            return
-        if not (checkpoint / STATE_FILE).is_file():
-            raise TrainingError(
-                f"the checkpoint has no {STATE_FILE}, which an exact resume needs.",
-                where=checkpoint,
-                fix="Resume from a checkpoint that was written with the same objective.",
-            )
-        state = load_file(checkpoint / STATE_FILE)
-        averaged = {k.removeprefix("averaged."): v for k, v in state.items() if k.startswith("averaged.")}
-        if self._averaged is not None:
-            self._averaged.load_state_dict(averaged)
-        self.rule.load_state({k: v for k, v in state.items() if not k.startswith("averaged.")})
+        self._own.load(Path(self.state.best_model_checkpoint))
